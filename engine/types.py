@@ -1,0 +1,334 @@
+"""Values that cross the engine's border: frozen, picklable, free of torch.
+
+Shape letters used all over the engine: B batch, T time, C width, H heads, K/V key/value channel of a head,
+L layers, F ffn width, O vocabulary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from engine.errors import EngineError, InvalidParameter
+
+TokenIds = tuple[int, ...]
+FinishReason = Literal["stop", "length", "cancelled"]
+StateSource = Literal["fresh", "device", "disk", "rebuilt"]
+
+
+# ------------------------------------------------------------------------------------------------ models
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What the weight shapes say about a model; never typed in by hand.
+
+    Attributes:
+        arch: the architecture's name, a key of `engine.models.ARCHITECTURES` ("rwkv7").
+        n_layer, n_embd, head_size, n_ffn, vocab_size: L, C, N, F, O.
+        ranks: low-rank sizes by the official letter, as sorted pairs (("a", 64), ("g", 128), …).
+    """
+
+    arch: str
+    n_layer: int
+    n_embd: int
+    head_size: int
+    n_ffn: int
+    vocab_size: int
+    ranks: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def n_head(self) -> int:
+        return self.n_embd // self.head_size
+
+    def rank(self, letter: str) -> int:
+        return dict(self.ranks)[letter]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerRef:
+    """Which tokenizer: the World vocabulary, or a Hugging Face `tokenizer.json` at `path`."""
+
+    kind: Literal["world", "json"] = "world"
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """A weights file to load.
+
+    Attributes:
+        path: an official `.pth` or a `.safetensors` with official names.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        dtype: "auto", "fp32", "bf16" or "fp16": the run dtype (the wkv state is fp32 always).
+    """
+
+    path: str
+    tokenizer: TokenizerRef = TokenizerRef()
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A loaded model.
+
+    Attributes:
+        id: SHA-256 of the weights file, hex.
+        tier: numeric tier, e.g. "fp32", "bf16"; part of every state's key.
+        nbytes: bytes of weights in memory.
+        state_nbytes: bytes of one sequence's state.
+    """
+
+    id: str
+    path: str
+    spec: ModelSpec
+    tier: str
+    device: str
+    tokenizer: TokenizerRef
+    nbytes: int
+    state_nbytes: int
+
+
+# ------------------------------------------------------------------------------------------------ sampling
+
+
+def _param(default: Any, low: float, high: float, step: float) -> Any:
+    return field(default=default, metadata={"min": low, "max": high, "step": step})
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How the next token is chosen (the official package's semantics, plus min-p and bans).
+
+    Each numeric field carries min, max and step in its metadata; its label and help stand in the app's text
+    catalogue under `sampling.<name>`. Panel rows, CLI options and validation are made from both.
+
+    Attributes:
+        temperature: 0 means greedy.
+        max_tokens: the longest reply, in tokens.
+        seed: None draws a fresh one, reported in `Usage.seed`; the same seed gives the same text.
+        bans: token ids never sampled.  biases: (token id, added logit) pairs.
+
+    Raises:
+        InvalidParameter: a value is out of its range or not a number.
+    """
+
+    temperature: float = _param(1.0, 0.0, 5.0, 0.05)
+    top_p: float = _param(0.5, 0.0, 1.0, 0.05)
+    top_k: int = _param(0, 0, 65536, 1)
+    min_p: float = _param(0.0, 0.0, 1.0, 0.01)
+    presence_penalty: float = _param(0.0, -5.0, 5.0, 0.1)
+    frequency_penalty: float = _param(0.0, -5.0, 5.0, 0.1)
+    penalty_decay: float = _param(0.996, 0.0, 1.0, 0.001)
+    max_tokens: int = _param(1024, 1, 1_000_000, 64)
+    seed: int | None = _param(None, 0, 2**63 - 1, 1)
+    bans: TokenIds = ()
+    biases: tuple[tuple[int, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not each.metadata or value is None:
+                continue
+            low, high = each.metadata["min"], each.metadata["max"]
+            wrong_type = isinstance(value, bool) or not isinstance(value, int | float)
+            if not wrong_type and isinstance(each.default, int) and not isinstance(value, int):
+                wrong_type = True
+            if wrong_type or not low <= value <= high:
+                raise InvalidParameter(each.name, repr(value), low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """What ends a reply; neither the ids nor the texts belong to it."""
+
+    ids: TokenIds = (0,)
+    texts: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------------------------------------ states
+
+
+@dataclass(frozen=True, slots=True)
+class StateKey:
+    """Names one recurrent state: what it depends on, and nothing else.
+
+    Attributes:
+        model: SHA-256 of the weights, hex.
+        tier: numeric tier of the weights ("fp32", "bf16", "int8" …).
+        adapter: id of the adapter, "" for none.
+        initial: id of the initial (tuned) state, "" for zeros.
+        prefix: chained key of every token of the chain (`engine.prefix`), pending tokens included.
+    """
+
+    model: str
+    tier: str
+    adapter: str
+    initial: str
+    prefix: str
+
+    def digest(self) -> str:
+        """64 hex digits, safe as a file name."""
+        joined = "\0".join((self.model, self.tier, self.adapter, self.initial, self.prefix))
+        return hashlib.blake2b(joined.encode(), digest_size=32).hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------ requests
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """One reply (or n alternatives) after a chain of tokens.
+
+    Attributes:
+        prompt: new token ids to feed after the chain; may be empty (regenerate, continue).
+        history: every token id of the chain before `prompt`, oldest first; fed only if no saved state fits.
+        start: prefix key of `history`; None lets the engine compute it.
+        continues: the chain ends in a cut reply that now goes on: its penalty counts and sampler
+            position are taken up again.
+        n: parallel alternatives, 0…n−1.
+        top: how many alternatives to report for each token (0 for none).
+        initial: id of an initial state ("" for zeros).
+    """
+
+    prompt: TokenIds
+    history: TokenIds = ()
+    start: str | None = None
+    params: SamplingParams = SamplingParams()
+    stop: StopRule = StopRule()
+    n: int = 1
+    top: int = 0
+    continues: bool = False
+    initial: str = ""
+
+
+# ------------------------------------------------------------------------------------------------ events
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one reply cost.
+
+    Attributes:
+        prompt_tokens: new tokens fed.  history_tokens: tokens of the chain fed again (0 when resumed).
+        reply_tokens: tokens accepted into the chain.
+        prefill_seconds, decode_seconds: wall seconds.
+        seed: the seed in force.  source: where the start state came from.
+    """
+
+    prompt_tokens: int = 0
+    history_tokens: int = 0
+    reply_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    seed: int = 0
+    source: StateSource = "fresh"
+
+
+@dataclass(frozen=True, slots=True)
+class TopToken:
+    """One candidate at a position, with its log-probability (natural logarithm) before truncation."""
+
+    id: int
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilled:
+    """Tokens fed before the first new one; `rebuilt` when history is being fed again."""
+
+    done: int
+    total: int
+    rebuilt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Released text. `tokens` are those whose text is now released whole: their concatenation over all
+    pieces of an index is always a prefix of `Finished.tokens`."""
+
+    index: int
+    text: str
+    tokens: TokenIds
+    top: tuple[tuple[TopToken, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of one alternative; each index gets exactly one, unless the job ends in `Failed`.
+
+    Attributes:
+        tokens: every token of the reply that is now part of the chain.
+        text: the whole reply (equal to the joined pieces).
+        prefix: prefix key of history + prompt + tokens.
+        key: the key under which the state after the reply is kept; None if it could not be kept.
+    """
+
+    index: int
+    reason: FinishReason
+    tokens: TokenIds
+    text: str
+    usage: Usage
+    prefix: str
+    key: StateKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job ended in an error; nothing follows."""
+
+    error: EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A long task's progress, in the task's own unit (bytes, tensors)."""
+
+    task: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model is ready; ends a load job."""
+
+    info: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A load job was cancelled; ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A snapshot reached the disk. Emitted before the `Finished` of its reply."""
+
+    key: StateKey
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimiser step: loss in nats per trained token."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A validation pass: loss in nats per token."""
+
+    step: int
+    loss: float
+
+
+Event = Prefilled | Piece | Finished | Failed | Progress | Loaded | Cancelled | Saved | Step | Evaluated

@@ -1,0 +1,24 @@
+"""The one table of commands: name → module. A module is imported only when its command is called; its click
+command is the attribute `command`. Short helps stand in the catalogue under `commands.<name>.short`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """One command of `rwkv-chat`; without a command, the terminal interface opens."""
+
+    name: str
+    module: str
+
+
+COMMANDS: tuple[CommandRow, ...] = (
+    CommandRow("ask", "rwkv_chat.cli.ask"),
+    CommandRow("chat", "rwkv_chat.cli.chat"),
+    CommandRow("doctor", "rwkv_chat.cli.doctor"),
+    CommandRow("logits", "rwkv_chat.cli.logits"),
+    CommandRow("tokens", "rwkv_chat.cli.tokens"),
+)

@@ -1,0 +1,1 @@
+"""The built-in model: corpus over the app's own tables, training recipe, evaluation."""

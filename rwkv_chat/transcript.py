@@ -1,0 +1,79 @@
+"""What a conversation is: values only. Ids, parents and keys are given by the library.
+
+A conversation is a parent-linked tree of nodes; a thread is a named pointer at a tip. Tokens are the truth:
+`Node.tokens` holds exactly what was (or will be) fed for that message, template text included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from engine.types import TokenIds
+
+Role = Literal["system", "user", "assistant"]
+NodeStatus = Literal["complete", "growing", "stopped", "length", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """What was said. `reasoning` is a model's thinking, kept apart from the answer."""
+
+    role: Role
+    text: str
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One message in the tree.
+
+    Attributes:
+        id: stable, never reused.  parent: id of the message before, None for a first message.
+        tokens: exact ids of this message as fed; None until a model was ready to encode them.
+        prefix: prefix key after this node's tokens (`engine.prefix`); None while tokens are.
+        status: "growing" while a reply is being written (after a crash: what was saved of it).
+        model, template: what encoded or wrote it ("" where none did yet).
+        created: seconds since the epoch, UTC.
+        seed: the seed a reply was sampled with.
+    """
+
+    id: str
+    parent: str | None
+    message: ChatMessage
+    tokens: TokenIds | None = None
+    prefix: str | None = None
+    status: NodeStatus = "complete"
+    model: str = ""
+    template: str = ""
+    created: float = 0.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation's name and where it stands.
+
+    Attributes:
+        tip: id of the last node, None while empty.
+        model: id of the model it speaks with ("" until the first one).
+        deleted: when it was deleted (seconds since the epoch), None while alive.
+    """
+
+    id: str
+    title: str
+    tip: str | None
+    model: str = ""
+    template: str = ""
+    created: float = 0.0
+    updated: float = 0.0
+    deleted: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A thread with the messages from its root to its tip."""
+
+    thread: Thread
+    nodes: tuple[Node, ...]

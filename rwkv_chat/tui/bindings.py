@@ -1,0 +1,61 @@
+"""The one table of keys: every binding with an id. No Textual here: the help text, the built-in model's
+corpus and the docs are made from it too.
+
+Texts stand in the catalogue: `keys.<id>.label` (footer, two words) and `keys.<id>.help` (one phrase).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Scope = Literal["app", "chat", "prompt"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBinding:
+    """One binding.
+
+    Attributes:
+        id: stable name, used by the user's key map.
+        keys: Textual key names, comma separated; the first is the one shown.
+        action: Textual action string.
+        scope: which part owns it: the app, the chat screen, or the prompt box.
+        shown: whether the footer shows it.
+        priority: taken before the focused widget sees the key.
+    """
+
+    id: str
+    keys: str
+    action: str
+    scope: Scope
+    shown: bool = False
+    priority: bool = False
+
+
+BINDINGS: tuple[KeyBinding, ...] = (
+    KeyBinding("prompt.send", "enter", "send", "prompt", priority=True),
+    KeyBinding("prompt.newline", "shift+enter,ctrl+j", "newline", "prompt", priority=True),
+    KeyBinding("chat.stop", "escape", "stop", "chat", shown=True),
+    KeyBinding("chat.new", "ctrl+n", "new_chat", "chat", shown=True, priority=True),
+    KeyBinding("chat.rename", "f2", "rename_chat", "chat", priority=True),
+    KeyBinding("chat.delete", "f8", "delete_chat", "chat", priority=True),
+    KeyBinding("chat.undo_delete", "f9", "undo_delete", "chat", priority=True),
+    KeyBinding("chat.regenerate", "f5", "regenerate", "chat", shown=True, priority=True),
+    KeyBinding("chat.copy_reply", "f6", "copy_reply", "chat", priority=True),
+    KeyBinding("chat.next", "ctrl+pagedown", "next_chat", "chat", priority=True),
+    KeyBinding("chat.previous", "ctrl+pageup", "previous_chat", "chat", priority=True),
+    KeyBinding("chat.scroll_up", "pageup", "scroll_transcript(-1)", "chat", priority=True),
+    KeyBinding("chat.scroll_down", "pagedown", "scroll_transcript(1)", "chat", priority=True),
+    KeyBinding("chat.toggle_list", "f3", "toggle_list", "chat", priority=True),
+    KeyBinding("chat.toggle_sampling", "f4", "toggle_sampling", "chat", shown=True, priority=True),
+    KeyBinding("app.models", "ctrl+o", "switch_mode('models')", "app", shown=True, priority=True),
+    KeyBinding("app.help", "f1", "toggle_help", "app", shown=True, priority=True),
+    KeyBinding("app.palette", "ctrl+p", "command_palette", "app", priority=True),
+    KeyBinding("app.quit", "ctrl+q", "quit", "app", shown=True, priority=True),
+)
+
+
+def scope(name: Scope) -> tuple[KeyBinding, ...]:
+    """The rows of one scope, in table order."""
+    return tuple(each for each in BINDINGS if each.scope == name)
