@@ -1,0 +1,1 @@
+"""One folder per operation: a plain reference (`naive`) and the fast forms of it. Knows no model."""

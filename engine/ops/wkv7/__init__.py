@@ -1,0 +1,43 @@
+"""The RWKV-7 recurrence, `wkv7`: the one public name; it picks an implementation.
+
+Per head, with S the state [V,K] and the vectors of one token as columns:
+
+    S ← S·diag(exp(log_w)) + (S·a)·bᵀ + v·kᵀ        y = S·r
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from engine.ops.wkv7.chunk import wkv7_chunk
+from engine.ops.wkv7.naive import wkv7_naive
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Below this many tokens the sequential form does less work than one padded chunk.
+SHORTEST_CHUNKED = 4
+
+
+def wkv7(
+    r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The recurrence over any number of tokens, continued from `state`, which is not changed.
+
+    Args:
+        r, k, a, b: [B,T,H,K], any float dtype.  v: [B,T,H,V].
+        log_w: [B,T,H,K], the logarithm of the decay, in −0.6066 … 0.
+        state: [B,H,V,K], fp32 (fp64 in gradient checks); all arithmetic is done in its dtype.
+
+    Returns:
+        y [B,T,H,V] and the state after the last token, both in the state's dtype.
+    """
+    needs_grad = torch.is_grad_enabled() and any(x.requires_grad for x in (r, log_w, k, v, a, b, state))
+    if r.shape[1] < SHORTEST_CHUNKED and not needs_grad:
+        return wkv7_naive(r, log_w, k, v, a, b, state)
+    return wkv7_chunk(r, log_w, k, v, a, b, state)
+
+
+__all__ = ["wkv7", "wkv7_chunk", "wkv7_naive"]

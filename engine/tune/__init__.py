@@ -1,0 +1,1 @@
+"""Training: data, initial weights, the loop, run folders."""

@@ -1,0 +1,1 @@
+"""Weights files: reading them into models, and writing them."""

@@ -1,0 +1,34 @@
+"""Writes a model's tensors as safetensors with official names and shapes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save_file
+
+from engine.models.rwkv7_names import stored_shape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+def export_safetensors(
+    path: Path, tensors: dict[str, Tensor], *, dtype: torch.dtype = torch.bfloat16
+) -> None:
+    """`tensors` by official name (vectors as [C], ln0 not folded) → `path`, replaced as a whole."""
+    official = {
+        name: x.detach().to("cpu", dtype).reshape(stored_shape(name, tuple(x.shape))).contiguous()
+        for name, x in tensors.items()
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(official, temporary, metadata={"format": "pt"})
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
