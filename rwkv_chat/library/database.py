@@ -1,0 +1,147 @@
+"""One SQLite file, one thread that touches it.
+
+WAL, so that a reader (a backup, a second instance) never waits for a writer; `synchronous=FULL`, so that a
+commit which returned survives a power cut. SQLite gives the `-wal` and `-shm` files the mode of the database,
+0600.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from rwkv_chat.library.errors import (
+    LibraryDamaged,
+    LibraryForeign,
+    LibraryReadOnly,
+    LibraryTooNew,
+    LibraryUnavailable,
+    typed,
+)
+from rwkv_chat.library.migrations import APPLICATION_ID, MIGRATIONS, migrate
+from rwkv_chat.paths import private_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+Result = TypeVar("Result")
+BUSY_SECONDS = 5.0
+_MAGIC = b"SQLite format 3\0"
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open (or make) the library's database and bring its schema up to date.
+
+    Raises:
+        LibraryTooNew, LibraryForeign, LibraryDamaged: the file is left as it is.
+        LibraryReadOnly, LibraryLocked, LibraryFull, LibraryUnavailable: the system refuses.
+    """
+    _look_before_opening(path)
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _refuse_newer(path, db.execute("PRAGMA user_version").fetchone()[0])
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        migrate(db)
+    except sqlite3.Error as error:
+        db.close()
+        raise typed(error, str(path)) from error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _look_before_opening(path: Path) -> None:
+    """Read the header's bytes: opening a file with SQLite may already change what lies beside it."""
+    try:
+        private_file(path)
+        with path.open("rb") as file:
+            header = file.read(100)
+    except PermissionError as error:
+        raise LibraryReadOnly(str(path)) from error
+    except OSError as error:
+        raise LibraryUnavailable(str(path), error.strerror or str(error)) from error
+    if not header:
+        return  # a new file
+    if len(header) < 100 or not header.startswith(_MAGIC):
+        raise LibraryDamaged(str(path), "not a database")
+    version = int.from_bytes(header[60:64], "big")
+    owner = int.from_bytes(header[68:72], "big")
+    if owner not in (0, APPLICATION_ID):
+        raise LibraryForeign(str(path))
+    _refuse_newer(path, version)
+
+
+def _refuse_newer(path: Path, version: int) -> None:
+    if version > len(MIGRATIONS):
+        raise LibraryTooNew(str(path), version, len(MIGRATIONS))
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing; the write lock is taken at once, so that what is read inside stays true."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+class Library:
+    """The database and its thread. `await library.run(f, …)` calls `f(db, …)` there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="library")
+        self._db: sqlite3.Connection | None = None
+
+    @classmethod
+    async def open(cls, path: Path) -> Library:
+        """Raises: see `connect`."""
+        library = cls(path)
+        try:
+            await asyncio.wrap_future(library._thread.submit(library._connect))
+        except BaseException:
+            library._thread.shutdown(wait=False)
+            raise
+        return library
+
+    async def run(self, work: Callable[..., Result], *args: object, **named: object) -> Result:
+        """Call `work(db, *args, **named)` on the database thread. Cancelling the caller doesn't stop the
+        work.
+
+        Raises:
+            LibraryError: SQLite's errors, typed.
+        """
+        return await asyncio.shield(asyncio.wrap_future(self._thread.submit(self._call, work, args, named)))
+
+    async def close(self) -> None:
+        """Wait for what was submitted, then close; may be called twice."""
+        await asyncio.to_thread(self._shut)
+
+    def _connect(self) -> None:
+        self._db = connect(self.path)
+
+    def _call(self, work: Callable[..., Result], args: tuple, named: dict) -> Result:
+        if self._db is None:
+            raise LibraryUnavailable(str(self.path), "closed")
+        try:
+            return work(self._db, *args, **named)
+        except sqlite3.Error as error:
+            raise typed(error, str(self.path)) from error
+
+    def _shut(self) -> None:
+        self._thread.shutdown(wait=True)
+        if self._db is not None:
+            self._db.close()
+            self._db = None

@@ -1,0 +1,88 @@
+"""The schema as a list of steps; `PRAGMA user_version` counts those taken. A step is never edited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+APPLICATION_ID = 0x52574B56  # "RWKV"
+
+
+def _first(db: sqlite3.Connection) -> None:
+    """Conversations.
+
+    A tree holds every message of one conversation and its forks; a thread points at a tip in it. Token ids
+    are kept per coding (tokenizer and template), so that another model may read the same text its own way
+    without touching what was fed before.
+    """
+    db.execute(
+        """CREATE TABLE nodes (
+            id TEXT PRIMARY KEY,
+            tree TEXT NOT NULL,
+            parent TEXT REFERENCES nodes (id),
+            role TEXT NOT NULL,
+            text TEXT NOT NULL DEFAULT '',
+            reasoning TEXT NOT NULL DEFAULT '',
+            status TEXT NOT NULL DEFAULT 'complete',
+            model TEXT NOT NULL DEFAULT '',
+            template TEXT NOT NULL DEFAULT '',
+            seed INTEGER,
+            params TEXT,
+            usage TEXT,
+            created REAL NOT NULL DEFAULT 0
+        )"""
+    )
+    db.execute("CREATE INDEX nodes_by_parent ON nodes (parent)")
+    db.execute("CREATE INDEX nodes_by_tree ON nodes (tree)")
+    db.execute(
+        """CREATE TABLE node_tokens (
+            node TEXT NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
+            coding TEXT NOT NULL,
+            tokens BLOB NOT NULL,
+            prefix TEXT,
+            tail TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (node, coding)
+        ) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE threads (
+            id TEXT PRIMARY KEY,
+            tree TEXT NOT NULL,
+            title TEXT NOT NULL DEFAULT '',
+            tip TEXT REFERENCES nodes (id),
+            model TEXT NOT NULL DEFAULT '',
+            template TEXT NOT NULL DEFAULT '',
+            created REAL NOT NULL DEFAULT 0,
+            updated REAL NOT NULL DEFAULT 0,
+            deleted REAL
+        )"""
+    )
+    db.execute("CREATE INDEX threads_by_tree ON threads (tree)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Take the steps that are missing, each in a transaction of its own."""
+    while (version := db.execute("PRAGMA user_version").fetchone()[0]) < len(MIGRATIONS):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            _step(db, version)
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+
+
+def _step(db: sqlite3.Connection, seen: int) -> None:
+    """The step after version `seen`, unless another program took it while we waited for the lock."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version != seen:
+        return
+    MIGRATIONS[version](db)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {version + 1}")

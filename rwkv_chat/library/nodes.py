@@ -1,0 +1,204 @@
+"""Messages: a parent-linked tree, its token ids per coding. Runs on the database thread.
+
+A coding is a tokenizer and a template, "<tokenizer id>/<template>": the ids of a message are kept for each
+coding it was ever fed in, and the ids of one are never touched when another is added.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from rwkv_chat.library import rows, threads
+from rwkv_chat.library.database import transaction
+from rwkv_chat.library.errors import NodeMissing, ThreadMissing
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from engine.types import SamplingParams, TokenIds, Usage
+    from rwkv_chat.transcript import Node, NodeStatus, Thread
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNode:
+    """A message as read for one coding.
+
+    Attributes:
+        tail: text of a reply that was saved before the tokens it belongs to were complete: the end of
+            the reply's raw text that `node.tokens` doesn't cover ("" for all but cut replies).
+    """
+
+    node: Node
+    tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """The token ids of one message in one coding, as fed, and the chain's key after them."""
+
+    node: str
+    tokens: TokenIds
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply as far as it is known: written again and again while it grows, last with its end.
+
+    Attributes:
+        tokens, tail: together they cover `text` and `reasoning` as the model wrote them.
+        prefix: the chain's key after `tokens`; None while growing.
+    """
+
+    id: str
+    parent: str
+    text: str
+    reasoning: str
+    status: NodeStatus
+    coding: str
+    tokens: TokenIds
+    tail: str = ""
+    prefix: str | None = None
+    model: str = ""
+    template: str = ""
+    seed: int | None = None
+    params: SamplingParams | None = None
+    usage: Usage | None = None
+
+
+_PATH = """
+WITH RECURSIVE path (id, parent, depth) AS (
+    SELECT id, parent, 0 FROM nodes WHERE id = :tip
+    UNION ALL
+    SELECT nodes.id, nodes.parent, path.depth + 1 FROM nodes JOIN path ON nodes.id = path.parent
+    WHERE path.depth < :limit
+)
+SELECT nodes.*, node_tokens.tokens, node_tokens.prefix, node_tokens.tail, path.depth
+FROM path JOIN nodes ON nodes.id = path.id
+LEFT JOIN node_tokens ON node_tokens.node = nodes.id AND node_tokens.coding = :coding
+ORDER BY path.depth DESC
+"""
+
+
+def path(db: sqlite3.Connection, tip: str | None, coding: str = "") -> tuple[StoredNode, ...]:
+    """The messages from the root to `tip`, with their ids in `coding` where there are any."""
+    if tip is None:
+        return ()
+    limit = db.execute("SELECT count(*) FROM nodes").fetchone()[0]  # ends a loop that damage might make
+    found = db.execute(_PATH, {"tip": tip, "coding": coding, "limit": limit})
+    stored, seen = [], set()
+    for row in reversed(found.fetchall()):
+        if row["id"] in seen:
+            break
+        seen.add(row["id"])
+        stored.append(StoredNode(rows.node(row), rows.text(row, "tail")))
+    return tuple(reversed(stored))
+
+
+def get(db: sqlite3.Connection, node: str) -> Node:
+    """Raises: NodeMissing."""
+    row = db.execute("SELECT * FROM nodes WHERE id = ?", (node,)).fetchone()
+    if row is None:
+        raise NodeMissing(node)
+    return rows.node(row)
+
+
+def siblings(db: sqlite3.Connection, node: str) -> tuple[Node, ...]:
+    """The alternatives of one message (itself too), oldest first."""
+    found = db.execute(
+        "SELECT * FROM nodes WHERE parent IS (SELECT parent FROM nodes WHERE id = :id) AND tree = "
+        "(SELECT tree FROM nodes WHERE id = :id) ORDER BY created, rowid",
+        {"id": node},
+    )
+    return tuple(rows.node(row) for row in found)
+
+
+def append_user(
+    db: sqlite3.Connection, thread: str, text: str, title: str, *, create: bool = False
+) -> tuple[Thread, Node]:
+    """Commit a person's message at the thread's tip and move the tip; `create` makes the thread first.
+
+    An empty title is filled in from `title`. Raises: ThreadMissing.
+    """
+    with transaction(db):
+        target = threads.create(db, thread=thread) if create else threads.get(db, thread)
+        node = threads.new_id()
+        db.execute(
+            "INSERT INTO nodes (id, tree, parent, role, text, created) "
+            "SELECT ?, tree, tip, 'user', ?, ? FROM threads WHERE id = ?",
+            (node, text, time.time(), target.id),
+        )
+        threads.move_tip(db, target.id, node)
+        if not target.title.strip():
+            threads.rename(db, target.id, title)
+    return threads.get(db, target.id), get(db, node)
+
+
+def save_tokens(db: sqlite3.Connection, coding: str, coded: tuple[Coded, ...]) -> None:
+    """Commit the ids of messages in a coding; the ids of other codings stay."""
+    with transaction(db):
+        db.executemany(
+            "INSERT INTO node_tokens (node, coding, tokens, prefix, tail) VALUES (?, ?, ?, ?, '') "
+            "ON CONFLICT (node, coding) DO UPDATE "
+            "SET tokens = excluded.tokens, prefix = excluded.prefix, tail = ''",
+            [(each.node, coding, rows.pack(each.tokens), each.prefix) for each in coded],
+        )
+
+
+def save_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> tuple[Thread, Node]:
+    """Commit a reply as far as it is known and point the thread at it.
+
+    A text is only ever replaced by itself or a longer one that begins with it: should less arrive, what
+    stands is kept. The tip moves at the first write, so that what was shown is there after a crash.
+    """
+    with transaction(db):
+        existing = db.execute("SELECT * FROM nodes WHERE id = ?", (reply.id,)).fetchone()
+        if existing is None:
+            _insert_reply(db, thread, reply)
+            threads.move_tip(db, thread, reply.id)
+        elif _grows(existing, reply):
+            _update_reply(db, reply)
+    return threads.get(db, thread), get(db, reply.id)
+
+
+def _grows(existing: sqlite3.Row, reply: Reply) -> bool:
+    old = rows.text(existing, "text"), rows.text(existing, "reasoning")
+    return reply.text.startswith(old[0]) and reply.reasoning.startswith(old[1])
+
+
+def _insert_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
+    made = db.execute(
+        "INSERT INTO nodes (id, tree, parent, role, text, reasoning, status, model, template, seed, params, "
+        "usage, created) SELECT ?, tree, ?, 'assistant', ?, ?, ?, ?, ?, ?, ?, ?, ? FROM threads WHERE id = ?",
+        (
+            *(reply.id, reply.parent, reply.text, reply.reasoning, reply.status, reply.model, reply.template),
+            *(reply.seed, _json(reply.params), _json(reply.usage), time.time(), thread),
+        ),
+    )
+    if made.rowcount != 1:
+        raise ThreadMissing(thread)
+    _write_reply_tokens(db, reply)
+
+
+def _update_reply(db: sqlite3.Connection, reply: Reply) -> None:
+    db.execute(
+        "UPDATE nodes SET text = ?, reasoning = ?, status = ?, seed = ?, usage = ? WHERE id = ?",
+        (reply.text, reply.reasoning, reply.status, reply.seed, _json(reply.usage), reply.id),
+    )
+    _write_reply_tokens(db, reply)
+
+
+def _write_reply_tokens(db: sqlite3.Connection, reply: Reply) -> None:
+    db.execute(
+        "INSERT INTO node_tokens (node, coding, tokens, prefix, tail) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (node, coding) DO UPDATE SET tokens = excluded.tokens, prefix = excluded.prefix, "
+        "tail = excluded.tail",
+        (reply.id, reply.coding, rows.pack(reply.tokens), reply.prefix, reply.tail),
+    )
+
+
+def _json(value: SamplingParams | Usage | None) -> str | None:
+    return None if value is None else json.dumps(asdict(value), ensure_ascii=False)

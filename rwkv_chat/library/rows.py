@@ -1,0 +1,99 @@
+"""Rows read tolerantly: a column that is missing, NULL or of an odd type gives a default, never an error.
+
+Databases come from older and newer versions, from repair tools and from bad disks; whatever can still be
+shown of a conversation is shown.
+"""
+
+from __future__ import annotations
+
+import array
+import sys
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from rwkv_chat.transcript import ChatMessage, Node, NodeStatus, Role, Thread
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from engine.types import TokenIds
+
+_ROLES = frozenset(get_args(Role))
+_STATUSES = frozenset(get_args(NodeStatus))
+
+
+def field(row: sqlite3.Row, name: str) -> Any:
+    return row[name] if name in row.keys() else None  # noqa: SIM118  a Row iterates over values
+
+
+def text(row: sqlite3.Row, name: str) -> str:
+    value = field(row, name)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return "" if value is None else str(value)
+
+
+def number(row: sqlite3.Row, name: str, default: float = 0.0) -> float:
+    value = field(row, name)
+    return float(value) if isinstance(value, int | float) else default
+
+
+def whole(row: sqlite3.Row, name: str) -> int | None:
+    value = field(row, name)
+    return value if isinstance(value, int) else None
+
+
+def reference(row: sqlite3.Row, name: str) -> str | None:
+    value = field(row, name)
+    return value if isinstance(value, str) and value else None
+
+
+def pack(tokens: TokenIds) -> bytes:
+    """Token ids as uint32 little-endian."""
+    packed = array.array("I", tokens)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack(blob: object) -> TokenIds | None:
+    """The ids in a blob; None where it is not one of ours."""
+    if not isinstance(blob, bytes) or len(blob) % 4:
+        return None
+    packed = array.array("I", blob)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return tuple(packed)
+
+
+def node(row: sqlite3.Row) -> Node:
+    """A message; its tokens too where the row carries them."""
+    role, status = text(row, "role"), text(row, "status")
+    tokens = unpack(field(row, "tokens"))
+    return Node(
+        id=text(row, "id"),
+        parent=reference(row, "parent"),
+        message=ChatMessage(
+            cast("Role", role if role in _ROLES else "assistant"), text(row, "text"), text(row, "reasoning")
+        ),
+        tokens=tokens,
+        prefix=None if tokens is None else reference(row, "prefix"),
+        status=cast("NodeStatus", status if status in _STATUSES else "complete"),
+        model=text(row, "model"),
+        template=text(row, "template"),
+        created=number(row, "created"),
+        seed=whole(row, "seed"),
+    )
+
+
+def thread(row: sqlite3.Row) -> Thread:
+    deleted = field(row, "deleted")
+    return Thread(
+        id=text(row, "id"),
+        title=text(row, "title"),
+        tip=reference(row, "tip"),
+        model=text(row, "model"),
+        template=text(row, "template"),
+        created=number(row, "created"),
+        updated=number(row, "updated"),
+        deleted=float(deleted) if isinstance(deleted, int | float) else None,
+    )

@@ -1,0 +1,83 @@
+"""Threads: named pointers at tips. Every function takes the connection and runs on the database thread."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from rwkv_chat.library import rows
+from rwkv_chat.library.errors import ThreadMissing
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from rwkv_chat.transcript import Thread
+
+
+def new_id() -> str:
+    """Stable and never reused: 32 hex digits."""
+    return uuid.uuid4().hex
+
+
+def alive(db: sqlite3.Connection) -> tuple[Thread, ...]:
+    """Threads that are not deleted, newest first."""
+    found = db.execute("SELECT * FROM threads WHERE deleted IS NULL ORDER BY updated DESC, created DESC, id")
+    return tuple(rows.thread(row) for row in found)
+
+
+def deleted(db: sqlite3.Connection) -> tuple[Thread, ...]:
+    """Threads in the trash, last deleted first."""
+    found = db.execute("SELECT * FROM threads WHERE deleted IS NOT NULL ORDER BY deleted DESC, id")
+    return tuple(rows.thread(row) for row in found)
+
+
+def get(db: sqlite3.Connection, thread: str) -> Thread:
+    """Raises: ThreadMissing."""
+    row = db.execute("SELECT * FROM threads WHERE id = ?", (thread,)).fetchone()
+    if row is None:
+        raise ThreadMissing(thread)
+    return rows.thread(row)
+
+
+def create(db: sqlite3.Connection, title: str = "", *, thread: str | None = None) -> Thread:
+    """A new, empty thread with a tree of its own; `thread` is its id where one was given out already."""
+    thread, now = thread or new_id(), time.time()
+    db.execute(
+        "INSERT INTO threads (id, tree, title, created, updated) VALUES (?, ?, ?, ?, ?)",
+        (thread, thread, title, now, now),
+    )
+    return get(db, thread)
+
+
+def rename(db: sqlite3.Connection, thread: str, title: str) -> Thread:
+    """Raises: ThreadMissing."""
+    db.execute("UPDATE threads SET title = ? WHERE id = ?", (title, thread))
+    return get(db, thread)
+
+
+def delete(db: sqlite3.Connection, thread: str) -> Thread:
+    """Into the trash; nothing is erased. Raises: ThreadMissing."""
+    db.execute("UPDATE threads SET deleted = ? WHERE id = ? AND deleted IS NULL", (time.time(), thread))
+    return get(db, thread)
+
+
+def restore(db: sqlite3.Connection, thread: str) -> Thread:
+    """Out of the trash. Raises: ThreadMissing."""
+    db.execute("UPDATE threads SET deleted = NULL WHERE id = ?", (thread,))
+    return get(db, thread)
+
+
+def move_tip(db: sqlite3.Connection, thread: str, tip: str, *, touch: bool = True) -> None:
+    """Point `thread` at `tip`; `touch` makes it the newest."""
+    now = time.time()
+    db.execute(
+        "UPDATE threads SET tip = ?, updated = CASE WHEN ? THEN ? ELSE updated END WHERE id = ?",
+        (tip, touch, now, thread),
+    )
+
+
+def describe(db: sqlite3.Connection, thread: str, model: str, template: str) -> Thread:
+    """Remember which model the thread speaks with, and how. Raises: ThreadMissing."""
+    db.execute("UPDATE threads SET model = ?, template = ? WHERE id = ?", (model, template, thread))
+    return get(db, thread)

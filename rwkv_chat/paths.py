@@ -1,0 +1,119 @@
+"""Where things live: the only reader of environment variables.
+
+`RWKV_CHAT_HOME` moves everything (data, config, cache) under one folder; otherwise the platform's own places
+are used. Folders are made 0700, files are meant to be 0600 (`private_file` makes one so).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_VARIABLE = "RWKV_CHAT_HOME"
+APP = "rwkv-chat"
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+
+@dataclass(eq=False)
+class FolderUnusable(Exception):
+    """A folder of ours cannot be made or entered; `reason` is the system's short message."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The program's folders and files. Nothing is made before `make()`.
+
+    Attributes:
+        data: conversations, snapshots, logs.  config: the settings file.  cache: what can be fetched again.
+    """
+
+    data: Path
+    config: Path
+    cache: Path
+
+    @classmethod
+    def find(cls) -> Paths:
+        """From the environment, else from the platform."""
+        home = os.environ.get(HOME_VARIABLE, "").strip()
+        if home:
+            return cls.under(Path(home).expanduser().absolute())
+        from platformdirs import PlatformDirs
+
+        dirs = PlatformDirs(APP, appauthor=False)
+        return cls(Path(dirs.user_data_dir), Path(dirs.user_config_dir), Path(dirs.user_cache_dir))
+
+    @classmethod
+    def under(cls, root: Path) -> Paths:
+        """Everything below one folder."""
+        return cls(root / "data", root / "config", root / "cache")
+
+    @property
+    def database(self) -> Path:
+        return self.data / "library.sqlite"
+
+    @property
+    def backups(self) -> Path:
+        return self.data / "backups"
+
+    @property
+    def states(self) -> Path:
+        return self.data / "states"
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+    @property
+    def log_file(self) -> Path:
+        return self.logs / "rwkv-chat.log"
+
+    @property
+    def settings_file(self) -> Path:
+        return self.config / "settings.toml"
+
+    def make(self) -> Paths:
+        """Make every folder, readable by its owner alone.
+
+        Raises:
+            FolderUnusable: one cannot be made.
+        """
+        for folder in (self.data, self.config, self.cache, self.states, self.logs, self.backups):
+            private_folder(folder)
+        return self
+
+
+def private_folder(path: Path) -> None:
+    """Make `path` (and what is missing above it) with mode 0700; tighten it where it exists and is ours."""
+    try:
+        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise FolderUnusable(str(path), error.strerror or str(error)) from error
+    with suppress(OSError):  # a file system without modes
+        path.chmod(FOLDER_MODE)
+
+
+def private_file(path: Path) -> None:
+    """Make `path` if it is missing, and give it mode 0600.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, FILE_MODE))
+    with suppress(OSError):
+        path.chmod(FILE_MODE)
+
+
+def resource(name: str) -> Path:
+    """A file or folder that comes with the program, e.g. "prompts/templates" or "assets/demo/model.toml".
+
+    A wheel keeps them in `rwkv_chat/_data`; an editable install in the repository's root.
+    """
+    package = Path(__file__).resolve().parent
+    packed = package / "_data" / name
+    return packed if packed.exists() else package.parent / name

@@ -1,0 +1,42 @@
+"""Use cases, one each, for every front end: chats, models, settings. Nothing here knows Textual or click, or
+loads torch.
+
+session = await open_session()
+session.models.start()
+async for event in session.chats.send(None, "Hello"):
+    …
+await session.close()
+"""
+
+from rwkv_chat.session.chats import Chats
+from rwkv_chat.session.errors import EmptyMessage, NothingToRegenerate, SessionError, ThreadBusy
+from rwkv_chat.session.events import (
+    Answered,
+    Committed,
+    ReplyGrew,
+    TurnEvent,
+    TurnFailed,
+    WaitingForModel,
+)
+from rwkv_chat.session.models import ModelCard, Models
+from rwkv_chat.session.session import Session, open_session
+from rwkv_chat.session.turn import Turn
+
+__all__ = [
+    "Answered",
+    "Chats",
+    "Committed",
+    "EmptyMessage",
+    "ModelCard",
+    "Models",
+    "NothingToRegenerate",
+    "ReplyGrew",
+    "Session",
+    "SessionError",
+    "ThreadBusy",
+    "Turn",
+    "TurnEvent",
+    "TurnFailed",
+    "WaitingForModel",
+    "open_session",
+]

@@ -1,0 +1,38 @@
+"""The engine as the session sees it: `engine.service.Engine`, or a fake one with the same few methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from engine.types import Event, GenerateRequest, LoadRequest, TokenIds, TokenizerRef
+
+
+class JobLike(Protocol):
+    """A running task: iterate for its events, the last of which is terminal."""
+
+    def cancel(self) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+
+class EngineLike(Protocol):
+    def load(self, request: LoadRequest) -> JobLike: ...
+
+    def submit(self, request: GenerateRequest) -> JobLike: ...
+
+    def forget(self, prefixes: Iterable[str]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class TokenizerLike(Protocol):
+    def encode(self, text: str) -> TokenIds: ...
+
+    def decode_bytes(self, ids: TokenIds) -> bytes: ...
+
+
+if TYPE_CHECKING:
+    LoadTokenizer = Callable[[TokenizerRef], TokenizerLike]

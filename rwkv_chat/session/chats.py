@@ -1,0 +1,177 @@
+"""Conversations: list, open, name, delete, and speak in them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rwkv_chat.library import nodes, threads
+from rwkv_chat.session.answering import SEEDS, Answering
+from rwkv_chat.session.errors import EmptyMessage, NothingToRegenerate, SessionClosed, ThreadBusy
+from rwkv_chat.session.titles import title_from
+from rwkv_chat.session.turn import Turn
+from rwkv_chat.templates import scrub
+from rwkv_chat.transcript import Conversation
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Awaitable, Callable
+
+    from engine.types import SamplingParams
+    from rwkv_chat.library.database import Library
+    from rwkv_chat.session.border import EngineLike
+    from rwkv_chat.session.models import Models
+    from rwkv_chat.transcript import Node, Thread
+
+    Begin = Callable[[], Awaitable[tuple[Thread, Node]]]
+
+
+class Chats:
+    """The use cases of conversations. One reply at a time in each of them.
+
+    All but `send` and `regenerate` raise LibraryError; those two give a `Turn`, whose last event tells.
+    """
+
+    def __init__(
+        self, library: Library, models: Models, engine: EngineLike, sampling: Callable[[], SamplingParams]
+    ) -> None:
+        self._library, self._models, self._engine, self._sampling = library, models, engine, sampling
+        self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}
+        self._closed = False
+
+    # ------------------------------------------------------------------ looking
+
+    async def threads(self) -> tuple[Thread, ...]:
+        """Conversations that are not deleted, newest first."""
+        return await self._library.run(threads.alive)
+
+    async def deleted(self) -> tuple[Thread, ...]:
+        """Conversations in the trash, last deleted first."""
+        return await self._library.run(threads.deleted)
+
+    async def open(self, thread_id: str) -> Conversation:
+        """A conversation's messages up to its tip. A node that is "growing" while `turn(thread_id)` is None
+        was cut by a crash: it is shown as it is and can be gone on from.
+        """
+        return await self._library.run(_conversation, thread_id)
+
+    def turn(self, thread_id: str) -> Turn | None:
+        """The turn that is running in a conversation."""
+        running = self._turns.get(thread_id)
+        return running[0] if running else None
+
+    # ------------------------------------------------------------------ keeping
+
+    async def create(self, title: str = "") -> Thread:
+        return await self._library.run(threads.create, title_from(title))
+
+    async def rename(self, thread_id: str, title: str) -> Thread:
+        return await self._library.run(threads.rename, thread_id, title_from(title))
+
+    async def delete(self, thread_id: str) -> Thread:
+        """Into the trash, from where `restore` takes it back for 30 days; a reply being written is stopped
+        first.
+        """
+        await self._stop(thread_id)
+        return await self._library.run(threads.delete, thread_id)
+
+    async def restore(self, thread_id: str) -> Thread:
+        return await self._library.run(threads.restore, thread_id)
+
+    # ------------------------------------------------------------------ speaking
+
+    def send(self, thread_id: str | None, text: str, params: SamplingParams | None = None) -> Turn:
+        """Say something at a conversation's tip; None begins a new one, titled after the message.
+
+        Raises:
+            ThreadBusy, EmptyMessage, SessionClosed: at once; nothing was committed.
+        """
+        text = scrub(text)
+        if not text.strip():
+            raise EmptyMessage
+        thread = thread_id or threads.new_id()
+
+        async def begin() -> tuple[Thread, Node]:
+            return await self._library.run(
+                nodes.append_user, thread, text, title_from(text), create=thread_id is None
+            )
+
+        return self._begin(thread, begin, lambda: params or self._sampling())
+
+    def regenerate(self, thread_id: str, params: SamplingParams | None = None) -> Turn:
+        """Another reply to the last message, with a new seed, beside the old one; the tip moves to it.
+
+        A seed in `params` is used as it is. Raises: ThreadBusy, SessionClosed.
+        """
+
+        async def begin() -> tuple[Thread, Node]:
+            return await self._library.run(_question, thread_id)
+
+        def fresh() -> SamplingParams:
+            return params or replace(self._sampling(), seed=secrets.randbelow(SEEDS))
+
+        return self._begin(thread_id, begin, fresh, again=True)
+
+    async def answer_pending(self, thread_id: str) -> Turn | None:
+        """Reply to a message that has none (a crash, a stop, a model that would not load); None if there is
+        no such.
+        """
+        thread, node = await self._library.run(_pending, thread_id)
+        if node is None or self._closed or thread_id in self._turns:
+            return None
+
+        async def begin() -> tuple[Thread, Node]:
+            return thread, node
+
+        return self._begin(thread_id, begin, self._sampling)
+
+    async def close(self) -> None:
+        """Stop every reply, keeping what there is of it, and wait until it is on the disk."""
+        self._closed = True
+        await asyncio.gather(*(self._stop(thread) for thread in tuple(self._turns)))
+
+    # ------------------------------------------------------------------ inside
+
+    def _begin(
+        self, thread: str, begin: Begin, params: Callable[[], SamplingParams], *, again: bool = False
+    ) -> Turn:
+        if self._closed:
+            raise SessionClosed
+        if thread in self._turns:
+            raise ThreadBusy(thread)
+        turn = Turn(thread)
+        answering = Answering(self._library, self._models, self._engine, turn, params, again=again)
+        task = asyncio.get_running_loop().create_task(answering.run(begin))
+        self._turns[thread] = turn, task
+        turn.on_end(lambda: self._turns.pop(thread, None))
+        return turn
+
+    async def _stop(self, thread: str) -> None:
+        if thread in self._turns:
+            turn, task = self._turns[thread]
+            turn.stop()
+            await asyncio.wait([task])
+
+
+def _conversation(db: sqlite3.Connection, thread: str) -> Conversation:
+    found = threads.get(db, thread)
+    return Conversation(found, tuple(each.node for each in nodes.path(db, found.tip)))
+
+
+def _question(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node]:
+    """The message that the tip answers, or the tip itself while nobody answered it."""
+    found = threads.get(db, thread)
+    asked = next(
+        (each.node for each in reversed(nodes.path(db, found.tip)) if each.node.message.role == "user"), None
+    )
+    if asked is None:
+        raise NothingToRegenerate(thread)
+    return found, asked
+
+
+def _pending(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node | None]:
+    found = threads.get(db, thread)
+    tip = nodes.get(db, found.tip) if found.tip is not None else None
+    return found, tip if tip is not None and tip.message.role == "user" else None

@@ -1,0 +1,36 @@
+"""The session's own errors: data, not sentences.
+
+SessionError
+├── ThreadBusy(thread)           a reply is being written in this conversation
+├── EmptyMessage()               nothing but space was sent
+├── NothingToRegenerate(thread)  no reply yet
+└── SessionClosed()              the program is leaving
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class SessionError(Exception):
+    """The family."""
+
+
+@dataclass(eq=False)
+class ThreadBusy(SessionError):
+    thread: str
+
+
+@dataclass(eq=False)
+class EmptyMessage(SessionError):
+    pass
+
+
+@dataclass(eq=False)
+class NothingToRegenerate(SessionError):
+    thread: str
+
+
+@dataclass(eq=False)
+class SessionClosed(SessionError):
+    pass

@@ -1,0 +1,79 @@
+"""What happens in one turn, in order: Committed, WaitingForModel (perhaps), Prefilled …, ReplyGrew …, and at
+the end exactly one of Answered and TurnFailed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.types import Prefilled
+
+if TYPE_CHECKING:
+    from engine.errors import EngineError
+    from engine.types import FinishReason, Usage
+    from rwkv_chat.library.errors import LibraryError
+    from rwkv_chat.session.errors import SessionError
+    from rwkv_chat.session.reply import Part
+    from rwkv_chat.templates import TemplateInvalid
+    from rwkv_chat.transcript import Node, Thread
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The message is on the disk: `node` is the person's message that now gets a reply."""
+
+    thread: Thread
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingForModel:
+    """The model is still loading; the reply begins when it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyGrew:
+    """New characters of the reply.
+
+    Attributes:
+        text: the new characters only. Joined per part they equal the stored text and reasoning.
+        total: characters of this part so far, these included.
+        tokens: tokens of the reply so far, thinking included.
+        tokens_per_second: decode speed over the reply so far (0 before it is known).
+        part: "answer" or "reasoning".
+    """
+
+    text: str
+    total: int
+    tokens: int = 0
+    tokens_per_second: float = 0.0
+    part: Part = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The reply is on the disk, whole or as far as it was when stopped.
+
+    Attributes:
+        node: the reply; None where it was stopped before its first character (the message then waits,
+            see `Chats.answer_pending`).
+        usage: what it cost; None where nothing was computed.
+    """
+
+    thread: Thread
+    node: Node | None
+    usage: Usage | None
+    reason: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFailed:
+    """The turn ended in an error. What was shown of the reply is kept; the message stays and can be answered
+    later.
+    """
+
+    error: EngineError | LibraryError | SessionError | TemplateInvalid
+
+
+TurnEvent = Committed | WaitingForModel | Prefilled | ReplyGrew | Answered | TurnFailed

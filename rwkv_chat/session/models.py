@@ -1,0 +1,207 @@
+"""Which model speaks, and whether it is ready.
+
+Loading runs in the background from `start()`; whoever needs the model awaits `ready()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineClosed, EngineError, TokenizerInvalid, Unexpected
+from engine.types import Cancelled, Failed, Loaded, LoadRequest, ModelInfo, Progress, TokenizerRef
+from rwkv_chat import templates
+from rwkv_chat.session.cards import ModelCard, card_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rwkv_chat.session.border import EngineLike, JobLike, LoadTokenizer, TokenizerLike
+    from rwkv_chat.settings import SettingsFile
+    from rwkv_chat.templates import Template
+
+__all__ = ["ModelCard", "Models", "Speaker"]
+
+LoadEvent = Progress | Loaded | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Everything a turn needs of a model that is ready.
+
+    Attributes:
+        coding: under what token ids of this tokenizer and template are kept.
+    """
+
+    info: ModelInfo
+    template: Template
+    tokenizer: TokenizerLike
+    coding: str
+
+
+class Models:
+    """The chosen model. `current` is known at once; nothing here loads torch."""
+
+    def __init__(
+        self, engine: EngineLike, card: ModelCard, settings: SettingsFile, load_tokenizer: LoadTokenizer
+    ) -> None:
+        self.current = card
+        self.speaker: Speaker | None = None
+        self._engine, self._settings, self._load_tokenizer = engine, settings, load_tokenizer
+        self._task: asyncio.Task[Speaker] | None = None
+        self._job: JobLike | None = None
+        self._watchers: set[asyncio.Queue[LoadEvent]] = set()
+        self._last: LoadEvent | None = None
+
+    # ------------------------------------------------------------------ for front ends
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """The loaded model, None until it is ready."""
+        return self.speaker.info if self.speaker else None
+
+    def start(self) -> asyncio.Task[Speaker]:
+        """Begin loading in the background; again after a failure; nothing new if it runs or is done."""
+        if self._task is None or _failed(self._task):
+            self._task = asyncio.get_running_loop().create_task(self._load(self.current))
+            self._task.add_done_callback(_seen)
+        return self._task
+
+    async def ready(self) -> ModelInfo:
+        """Wait for the model, loading it if nobody has begun. Raises: EngineError."""
+        return (await self.speaking()).info
+
+    async def use(self, path: Path | None) -> ModelCard:
+        """Change to another weights file (None: the built-in guide), remember it, and begin to load it.
+
+        Raises:
+            EngineError: the file is missing or not a model; the model in use stays.
+        """
+        card = await asyncio.to_thread(_checked_card, path)
+        await self._leave()
+        self.current = card
+        await asyncio.to_thread(self._settings.change, model="" if card.builtin else str(card.path))
+        self.start()
+        return card
+
+    async def watch(self) -> AsyncIterator[LoadEvent]:
+        """Progress of loading, from the last event on, for as long as the caller listens."""
+        queue: asyncio.Queue[LoadEvent] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            if self._last is not None:
+                yield self._last
+            while True:
+                yield await queue.get()
+        finally:
+            self._watchers.discard(queue)
+
+    # ------------------------------------------------------------------ for the session
+
+    async def speaking(self) -> Speaker:
+        """Wait until the model chosen last is ready. Raises: EngineError, TemplateInvalid."""
+        while True:
+            task = self.start()
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                if not task.cancelled():
+                    raise  # the caller was cancelled, not the load
+                if task is self._task:
+                    raise EngineClosed from None  # else another model was chosen meanwhile: wait for that one
+
+    async def close(self) -> None:
+        """Stop loading."""
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Give up the load in progress and forget the speaker."""
+        task, self._task, self.speaker = self._task, None, None
+        if self._job is not None:
+            self._job.cancel()
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _load(self, card: ModelCard) -> Speaker:
+        try:
+            self.speaker = await self._prepare(card)
+        except (EngineError, templates.TemplateInvalid) as error:
+            self._tell(Failed(error if isinstance(error, EngineError) else _unexpected(error)))
+            raise
+        self._tell(Loaded(self.speaker.info))
+        return self.speaker
+
+    async def _prepare(self, card: ModelCard) -> Speaker:
+        values = self._settings.values
+        request = LoadRequest(str(card.path), card.tokenizer, values.device, values.dtype)
+        self._job = self._engine.load(request)
+        template = await asyncio.to_thread(templates.template, card.template)
+        info = await self._follow(self._job)
+        tokenizer, identity = await asyncio.to_thread(self._tokenizer, info.tokenizer)
+        return Speaker(info, template, tokenizer, f"{identity}/{template.name}")
+
+    async def _follow(self, job: JobLike) -> ModelInfo:
+        try:
+            async for event in job:
+                if isinstance(event, Loaded):
+                    return event.info
+                if isinstance(event, Failed):
+                    raise event.error
+                if isinstance(event, Cancelled):
+                    break
+                if isinstance(event, Progress):
+                    self._tell(event)
+        finally:
+            self._job = None
+        raise EngineClosed
+
+    def _tokenizer(self, ref: TokenizerRef) -> tuple[TokenizerLike, str]:
+        return self._load_tokenizer(ref), tokenizer_id(ref)
+
+    def _tell(self, event: LoadEvent) -> None:
+        self._last = event
+        for queue in self._watchers:
+            queue.put_nowait(event)
+
+
+def tokenizer_id(ref: TokenizerRef) -> str:
+    """A name that changes with the vocabulary: "world", or the start of the file's SHA-256.
+
+    Raises:
+        TokenizerInvalid: the file cannot be read.
+    """
+    if ref.kind == "world" or ref.path is None:
+        return "world"
+    try:
+        return hashlib.sha256(Path(ref.path).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise TokenizerInvalid(ref.path, error.strerror or str(error)) from error
+
+
+def _checked_card(path: Path | None) -> ModelCard:
+    from rwkv_chat.session import cards
+
+    if path is None:
+        return cards.builtin()
+    from engine.weights.load import read_spec  # pyright: ignore[reportMissingImports]
+
+    read_spec(path)
+    return card_for(path)
+
+
+def _failed(task: asyncio.Task[Speaker]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _seen(task: asyncio.Task[Speaker]) -> None:
+    """Keep asyncio from reporting an error that was already told to every watcher."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _unexpected(error: Exception) -> EngineError:
+    return Unexpected(type(error).__name__, str(error))

@@ -1,0 +1,135 @@
+"""The session: one library, one engine, the settings, and the use cases over them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.types import SamplingParams
+from rwkv_chat.library.database import Library
+from rwkv_chat.paths import Paths
+from rwkv_chat.session import cards
+from rwkv_chat.session.chats import Chats
+from rwkv_chat.session.models import Models
+from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rwkv_chat.session.border import EngineLike, LoadTokenizer
+    from rwkv_chat.session.cards import ModelCard
+
+GB = 1_000_000_000
+
+
+class Session:
+    """What a front end holds.
+
+    Attributes:
+        chats, models: the use cases.
+        library: the database, for those who look at its health.
+        paths: where everything lives.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        library: Library,
+        settings: SettingsFile,
+        engine: EngineLike,
+        card: ModelCard,
+        load_tokenizer: LoadTokenizer,
+    ) -> None:
+        self.paths, self.library, self._settings, self._engine = paths, library, settings, engine
+        self.models = Models(engine, card, settings, load_tokenizer)
+        self.chats = Chats(library, self.models, engine, lambda: self.sampling)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings.values
+
+    @property
+    def settings_warning(self) -> SettingsWarning | None:
+        """What was wrong with the settings file."""
+        return self._settings.warning
+
+    @property
+    def sampling(self) -> SamplingParams:
+        """How replies are sampled now: the model's own way with the person's changes."""
+        return self.settings.sampling_over(self.models.current.sampling)
+
+    async def change_settings(self, **changes: Any) -> Settings:
+        """Set and write settings. Raises: ValueError, OSError (see `SettingsFile.change`)."""
+        return await asyncio.to_thread(self._settings.change, **changes)
+
+    async def set_sampling(self, params: SamplingParams) -> SamplingParams:
+        """Remember how `params` differ from the model's own sampling."""
+        await self.change_settings(sampling=_differences(params, self.models.current.sampling))
+        return self.sampling
+
+    async def close(self) -> None:
+        """Stop and keep replies, give the engine back, close the database. May be called twice."""
+        await self.chats.close()
+        await self.models.close()
+        await asyncio.to_thread(self._engine.close)
+        await self.library.close()
+
+
+def _differences(params: SamplingParams, base: SamplingParams) -> dict[str, Any]:
+    wanted, own = asdict(params), asdict(base)
+    names = (each.name for each in fields(SamplingParams) if each.metadata)
+    return {name: wanted[name] for name in names if wanted[name] != own[name] and wanted[name] is not None}
+
+
+async def open_session(
+    home: Paths | None = None,
+    *,
+    model: Path | None = None,
+    worker: Literal["thread", "process"] = "thread",
+    overrides: Mapping[str, Any] | None = None,
+) -> Session:
+    """Open the library and the settings; loads no torch and no model.
+
+    Args:
+        home: where everything lives; None asks the environment.
+        model: a weights file for this run; None takes the one in the settings.
+        overrides: settings for this run that are not written, e.g. {"device": "cpu"}.
+
+    Raises:
+        LibraryError: the conversations cannot be opened.
+        FolderUnusable: a folder cannot be made.
+    """
+    paths = home or Paths.find()
+    settings = await asyncio.to_thread(_settings, paths, overrides)
+    library = await Library.open(paths.database)
+    engine = _engine(paths, settings.values, worker)
+    return Session(paths, library, settings, engine, _card(model, settings.values), _tokenizer_loader())
+
+
+def _settings(paths: Paths, overrides: Mapping[str, Any] | None) -> SettingsFile:
+    return SettingsFile(paths.make().settings_file, overrides)
+
+
+def _card(model: Path | None, settings: Settings) -> ModelCard:
+    from pathlib import Path
+
+    if model is not None:
+        return cards.card_for(model)
+    return cards.card_for(Path(settings.model)) if settings.model else cards.builtin()
+
+
+def _engine(paths: Paths, settings: Settings, worker: Literal["thread", "process"]) -> EngineLike:
+    from engine.service import Engine  # pyright: ignore[reportMissingImports]
+
+    budget = int(settings.snapshot_budget_gb * GB) or None
+    threads = settings.threads or None
+    return Engine(paths.states, cache=paths.cache, budget_bytes=budget, worker=worker, threads=threads)
+
+
+def _tokenizer_loader() -> LoadTokenizer:
+    from engine.tokenizer import load_tokenizer  # pyright: ignore[reportMissingImports]
+
+    return load_tokenizer

@@ -1,0 +1,91 @@
+"""A turn as its caller holds it: an asynchronous iterator of events that can be stopped.
+
+The work goes on in a task of its own, whether anybody listens or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from rwkv_chat.session.events import Answered, TurnFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from rwkv_chat.session.border import JobLike
+    from rwkv_chat.session.events import TurnEvent
+
+
+class Turn:
+    """One message and its reply.
+
+    Attributes:
+        thread: id of the conversation, known at once even where the turn makes it.
+    """
+
+    def __init__(self, thread: str) -> None:
+        self.thread = thread
+        self.stopping = asyncio.Event()
+        self._events: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
+        self._end: asyncio.Future[Answered | TurnFailed] = asyncio.get_running_loop().create_future()
+        self._job: JobLike | None = None
+        self._after: Callable[[], object] = _nothing
+
+    def stop(self) -> None:
+        """End the reply and keep what there is of it; the turn then ends with `Answered`. Returns at once."""
+        self.stopping.set()
+        if self._job is not None:
+            self._job.cancel()
+
+    @property
+    def done(self) -> bool:
+        return self._end.done()
+
+    async def result(self) -> Answered | TurnFailed:
+        """Wait for the last event; it may be awaited beside the iteration, and again."""
+        return await asyncio.shield(self._end)
+
+    def __aiter__(self) -> AsyncIterator[TurnEvent]:
+        return self
+
+    async def __anext__(self) -> TurnEvent:
+        event = await self._events.get()
+        if event is None:
+            self._events.put_nowait(None)
+            raise StopAsyncIteration
+        return event
+
+    # ------------------------------------------------------------------ for the session
+
+    def emit(self, event: TurnEvent) -> None:
+        if isinstance(event, Answered | TurnFailed):
+            self._over()
+            self._end.set_result(event)
+        self._events.put_nowait(event)
+
+    def _over(self) -> None:
+        after, self._after = self._after, _nothing
+        after()
+
+    def on_end(self, call: Callable[[], object]) -> None:
+        """Called once, before the last event can be seen: the conversation is free again by then."""
+        self._after = call
+
+    def close(self) -> None:
+        """No more events."""
+        self._job = None
+        self._over()
+        self._events.put_nowait(None)
+        if not self._end.done():
+            self._end.cancel()
+
+    def runs(self, job: JobLike) -> None:
+        """`stop` now reaches this job."""
+        self._job = job
+        if self.stopping.is_set():
+            job.cancel()
+
+
+def _nothing() -> None:
+    pass

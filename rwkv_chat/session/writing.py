@@ -1,0 +1,110 @@
+"""The reply on its way to the disk: written as it grows, at most once a second, and once more at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rwkv_chat.library import nodes
+from rwkv_chat.library.errors import LibraryError
+from rwkv_chat.session.reply import ReplyParser, parse
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from engine.types import Finished, Piece, TokenIds
+    from rwkv_chat.library.database import Library
+    from rwkv_chat.library.nodes import Reply
+    from rwkv_chat.session.models import Speaker
+    from rwkv_chat.session.reply import Delta
+    from rwkv_chat.transcript import Node, Thread
+
+GROWTH_SECONDS = 1.0
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A growing reply at one moment: what the model has written, and the tokens whose text is out whole."""
+
+    raw: str
+    tokens: TokenIds
+
+
+class ReplyWriter:
+    """Collects one reply's pieces and keeps the database at most a second behind what is shown."""
+
+    def __init__(self, library: Library, thread: str, blank: Reply, speaker: Speaker) -> None:
+        self._library, self._thread, self._blank, self._speaker = library, thread, blank, speaker
+        self._parser = ReplyParser(speaker.template)
+        self._draft = Draft("", ())
+        self._dirty = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._keep_up())
+
+    @property
+    def tokens(self) -> int:
+        return len(self._draft.tokens)
+
+    def add(self, piece: Piece) -> tuple[Delta, ...]:
+        """Take a piece in; gives what it adds to what is shown."""
+        self._draft = Draft(self._draft.raw + piece.text, self._draft.tokens + piece.tokens)
+        self._dirty.set()
+        return self._parser.feed(piece.text)
+
+    def rest(self) -> tuple[Delta, ...]:
+        """What the parser still held back."""
+        return self._parser.finish()
+
+    async def finish(self, end: Finished, reply: Reply) -> tuple[Thread, Node] | None:
+        """Commit the whole reply with its exact tokens; None where it was cut before anything was shown."""
+        await self.stop()
+        reasoning, text = parse(self._speaker.template, end.text)
+        if end.reason == "cancelled" and not text and not reasoning:
+            return None
+        whole = replace(reply, text=text, reasoning=reasoning, tokens=end.tokens, prefix=end.prefix)
+        return await self._library.run(nodes.save_reply, self._thread, whole)
+
+    async def cut(self, status: str) -> None:
+        """Commit what was received of a reply whose end will not come."""
+        await self.stop()
+        if self._draft.raw.strip():
+            await self._library.run(self._save, self._draft, status)
+
+    async def stop(self) -> None:
+        """End the growing; a write under way is done first (there is one database thread)."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _keep_up(self) -> None:
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            try:
+                await self._library.run(self._save, self._draft, "growing")
+            except LibraryError as error:  # the end of the reply is committed again, and reported then
+                log.warning("a growing reply could not be written: %s", type(error).__name__)
+            await asyncio.sleep(GROWTH_SECONDS)
+
+    def _save(self, db: sqlite3.Connection, draft: Draft, status: str) -> None:
+        """On the database thread: parse, find the tail, write."""
+        reasoning, text = parse(self._speaker.template, draft.raw)
+        if not text and not reasoning:
+            return
+        reply = replace(
+            self._blank,
+            text=text,
+            reasoning=reasoning,
+            status=status,
+            tokens=draft.tokens,
+            tail=self._tail(draft),
+        )
+        nodes.save_reply(db, self._thread, reply)
+
+    def _tail(self, draft: Draft) -> str:
+        """The end of the raw text that the whole tokens don't cover."""
+        covered = self._speaker.tokenizer.decode_bytes(draft.tokens).decode("utf-8", "replace")
+        return draft.raw[len(covered) :] if draft.raw.startswith(covered) else ""

@@ -1,0 +1,225 @@
+"""A fake engine and a fake tokenizer: the session, the terminal and the commands are tested on them without
+torch.
+
+session = await fake_session(tmp_path, replies=["Hello there."], delay=0.01)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.prefix import extend
+from engine.types import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    GenerateRequest,
+    Loaded,
+    LoadRequest,
+    ModelInfo,
+    ModelSpec,
+    Piece,
+    Prefilled,
+    Progress,
+    SamplingParams,
+    StateSource,
+    TokenIds,
+    TokenizerRef,
+    Usage,
+)
+from rwkv_chat.library.database import Library
+from rwkv_chat.paths import Paths
+from rwkv_chat.session.cards import ModelCard
+from rwkv_chat.session.session import Session
+from rwkv_chat.settings import SettingsFile
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from engine.errors import EngineError
+
+SPEC = ModelSpec("rwkv7", 2, 64, 64, 256, 257)
+CARD = ModelCard(
+    name="Fake guide",
+    path=Path("/nowhere/fake.safetensors"),
+    builtin=True,
+    sampling=SamplingParams(max_tokens=256),
+    suggestions=("What is this?", "How do I stop a reply?", "Do you remember me?"),
+    note="a fake model for tests",
+)
+
+
+class ByteTokenizer:
+    """One token per UTF-8 byte: id = byte + 1; 0 is the document's beginning."""
+
+    vocab_size = 257
+    sampleable = 257
+
+    def encode(self, text: str) -> TokenIds:
+        return tuple(byte + 1 for byte in text.encode())
+
+    def decode_bytes(self, ids: TokenIds) -> bytes:
+        return bytes(each - 1 for each in ids if each)
+
+    def token_bytes(self, token: int) -> bytes:
+        return self.decode_bytes((token,))
+
+
+@dataclass
+class FakeReply:
+    """How the engine answers one request.
+
+    Attributes:
+        text: as a model writes it, with its leading space.
+        error: what it fails with after the text, instead of an end.
+    """
+
+    text: str = " Hello there."
+    reason: FinishReason = "stop"
+    error: EngineError | None = None
+    source: StateSource = "fresh"
+    history_tokens: int = 0
+    prefill: Sequence[Prefilled] = ()
+
+
+class FakeJob:
+    """Yields scripted events, `delay` seconds apart; a cancelled one ends at its next event."""
+
+    def __init__(self, delay: float) -> None:
+        self.delay = delay
+        self.cancelled = asyncio.Event()
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+    async def pause(self) -> bool:
+        """Wait one step; whether to go on."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.cancelled.wait(), self.delay)
+        await asyncio.sleep(0)
+        return not self.cancelled.is_set()
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        raise NotImplementedError
+
+
+class FakeLoad(FakeJob):
+    def __init__(self, request: LoadRequest, delay: float, error: EngineError | None) -> None:
+        super().__init__(delay)
+        self.request, self.error = request, error
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        for done in range(3):
+            yield Progress("load", done, 3)
+            if not await self.pause():
+                yield Cancelled()
+                return
+        if self.error:
+            yield Failed(self.error)
+            return
+        yield Loaded(model_info(self.request.path, self.request.tokenizer))
+
+
+def model_info(path: str, tokenizer: TokenizerRef) -> ModelInfo:
+    return ModelInfo("f" * 64, path, SPEC, "fp32", "cpu", tokenizer, nbytes=1_000_000, state_nbytes=50_000)
+
+
+class FakeGenerate(FakeJob):
+    def __init__(self, request: GenerateRequest, reply: FakeReply, delay: float, chunk: int) -> None:
+        super().__init__(delay)
+        self.request, self.reply, self.chunk = request, reply, chunk
+        self.tokenizer = ByteTokenizer()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        for each in self.reply.prefill or (Prefilled(len(self.request.prompt), len(self.request.prompt)),):
+            yield each
+        said, reason = "", self.reply.reason
+        for start in range(0, len(self.reply.text), self.chunk):
+            if not await self.pause():
+                reason = "cancelled"
+                break
+            text = self.reply.text[start : start + self.chunk]
+            said += text
+            yield Piece(0, text, self.tokenizer.encode(text))
+        if self.reply.error:
+            yield Failed(self.reply.error)
+            return
+        yield self._end(said, reason)
+
+    def _end(self, said: str, reason: FinishReason) -> Finished:
+        tokens = self.tokenizer.encode(said)
+        request = self.request
+        usage = Usage(
+            prompt_tokens=len(request.prompt),
+            history_tokens=self.reply.history_tokens,
+            reply_tokens=len(tokens),
+            prefill_seconds=0.01,
+            decode_seconds=0.1,
+            seed=request.params.seed or 0,
+            source=self.reply.source,
+        )
+        prefix = extend((*request.history, *request.prompt, *tokens))
+        return Finished(0, reason, tokens, said, usage, prefix)
+
+
+@dataclass
+class FakeEngine:
+    """Answers with `replies` in turn (the last again and again), `chunk` characters every `delay` seconds."""
+
+    replies: Sequence[FakeReply | str] = (FakeReply(),)
+    delay: float = 0.0
+    chunk: int = 4
+    load_delay: float = 0.0
+    load_error: EngineError | None = None
+    requests: list[GenerateRequest] = field(default_factory=list)
+    loads: list[LoadRequest] = field(default_factory=list)
+    jobs: list[FakeJob] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    closed: bool = False
+
+    def load(self, request: LoadRequest) -> FakeJob:
+        self.loads.append(request)
+        return self._started(FakeLoad(request, self.load_delay, self.load_error))
+
+    def submit(self, request: GenerateRequest) -> FakeJob:
+        reply = self.replies[min(len(self.requests), len(self.replies) - 1)]
+        self.requests.append(request)
+        scripted = FakeReply(reply) if isinstance(reply, str) else reply
+        return self._started(FakeGenerate(request, scripted, self.delay, self.chunk))
+
+    def forget(self, prefixes: Iterable[str]) -> None:
+        self.forgotten.extend(prefixes)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _started(self, job: FakeJob) -> FakeJob:
+        self.jobs.append(job)
+        return job
+
+
+async def fake_session(
+    home: Path,
+    engine: FakeEngine | None = None,
+    *,
+    card: ModelCard = CARD,
+    replies: Sequence[FakeReply | str] = (FakeReply(),),
+    delay: float = 0.0,
+) -> Session:
+    """A real session (library, settings, chats, models) over a fake engine; everything lives under `home`."""
+    paths = Paths.under(home).make()
+    library = await Library.open(paths.database)
+    return Session(
+        paths,
+        library,
+        SettingsFile(paths.settings_file),
+        engine or FakeEngine(replies, delay=delay),
+        card,
+        lambda ref: ByteTokenizer(),
+    )
