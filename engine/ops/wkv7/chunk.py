@@ -46,7 +46,8 @@ def _to_chunks(x: Tensor, dtype: torch.dtype) -> Tensor:
     if T % C:
         x = pad(x, (0, 0, 0, 0, 0, -T % C))
     x = x.reshape(B, -1, C, H, N).permute(1, 0, 3, 2, 4)
-    return x.to(dtype).reshape(x.shape[0], B * H, C, N)
+    # cast and reordered in one pass
+    return torch.empty(x.shape, dtype=dtype, device=x.device).copy_(x).view(x.shape[0], B * H, C, N)
 
 
 def _from_chunks(x: Tensor, B: int, T: int, H: int) -> Tensor:
@@ -60,8 +61,10 @@ def _bmm(x: Tensor, y: Tensor) -> Tensor:
     return torch.bmm(x.flatten(0, 1), y.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
-def _baddbmm(base: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    return torch.baddbmm(base.flatten(0, 1), x.flatten(0, 1), y.flatten(0, 1)).unflatten(0, x.shape[:2])
+def _add_bmm(base: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """base += x·y, in place (base must be contiguous): a large copy less."""
+    base.view(-1, *base.shape[2:]).baddbmm_(x.flatten(0, 1), y.flatten(0, 1))
+    return base
 
 
 def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,11 +72,10 @@ def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., :C, :], x[..., C:, :]
 
 
-def _hidden(device: torch.device) -> Tensor:
-    """[2C,2C], true where a query must not see a key."""
-    rows = torch.arange(C, device=device)
-    later, not_before = rows[None] > rows[:, None], rows[None] >= rows[:, None]
-    return torch.cat((later.repeat(1, 2), not_before.repeat(1, 2)))
+def _visible(like: Tensor) -> Tensor:
+    """[2C,2C], 1 where a query sees a key and else 0; all scores are finite, so a product masks them."""
+    ones = like.new_ones(C, C)
+    return torch.cat((ones.tril().repeat(1, 2), ones.tril(-1).repeat(1, 2)))
 
 
 def _unit_inverse(lower: Tensor) -> Tensor:
@@ -82,18 +84,18 @@ def _unit_inverse(lower: Tensor) -> Tensor:
     power = lower
     for _ in range(3):
         power = _bmm(power, power)
-        inverse = _baddbmm(inverse, inverse, power)
+        inverse = _add_bmm(inverse.clone(), inverse, power)
     return inverse
 
 
 def _intra(r: Tensor, log_w: Tensor, k: Tensor, a: Tensor, b: Tensor) -> _Intra:
     """The products of the tokens of each chunk; arguments in chunk layout."""
-    log_p = log_w.cumsum(-2)
-    prefix, before = log_p.exp(), (log_p - log_w).exp()
-    inverse_p = (-log_p).exp()
+    prefix = log_w.cumsum(-2).exp_()
+    before = pad(prefix[..., :-1, :], (0, 0, 1, 0), value=1.0)
+    inverse_p = prefix.reciprocal()
     ra = torch.cat((r * prefix, a * before), dim=-2)
     bk = torch.cat((b * inverse_p, k * inverse_p), dim=-2)
-    scores = _bmm(ra, bk.mT).masked_fill_(_hidden(r.device), 0.0)
+    scores = _bmm(ra, bk.mT).mul_(_visible(r))
     inverse = _unit_inverse(scores[..., C:, :C])
     return _Intra(ra, bk, prefix[..., -1:, :], prefix, before, scores, inverse)
 
@@ -110,13 +112,13 @@ def _forward(intra: _Intra, v: Tensor, state: Tensor) -> tuple[Tensor, Tensor, T
     b_decayed, k_decayed = _halves(intra.bk * intra.total)
     states = state.new_empty(n + 1, *state.shape)
     states[0] = state
-    states[1:] = _bmm(v.mT, k_decayed)
+    torch.bmm(v.mT.flatten(0, 1), k_decayed.flatten(0, 1), out=states[1:].flatten(0, 1))
     for i in range(n):
         u[i].baddbmm_(by_state[i], states[i].mT)
         states[i + 1].addcmul_(states[i], intra.total[i]).baddbmm_(u[i].mT, b_decayed[i])
     uv = torch.cat((u, v), dim=-2)
     y = _bmm(intra.ra[..., :C, :], states[:-1].mT)
-    return _baddbmm(y, intra.scores[..., :C, :], uv), uv, states
+    return _add_bmm(y, intra.scores[..., :C, :], uv), uv, states
 
 
 class _Gradients(NamedTuple):
@@ -139,18 +141,19 @@ def _backward(intra: _Intra, uv: Tensor, states: Tensor, dy: Tensor, dstate: Ten
     r_hat, a_hat = _halves(ra)
     dstates = torch.empty_like(states)
     dstates[n] = dstate
-    dstates[:n] = _bmm(dy.mT, r_hat)
+    torch.bmm(dy.mT.flatten(0, 1), r_hat.flatten(0, 1), out=dstates[:n].flatten(0, 1))
     for i in reversed(range(n)):
         g[i].baddbmm_(by_dstate[i], dstates[i + 1].mT)
         dstates[i].addcmul_(dstates[i + 1], total[i]).baddbmm_(g[i].mT, a_hat[i])
     dq = torch.cat((dy, g), dim=-2)
     after = dstates[1:]
-    dscores = _bmm(dq, uv.mT).masked_fill_(_hidden(dy.device), 0.0)
-    dra = _baddbmm(_bmm(dq, states[:-1]), dscores, bk)
-    dbk = _baddbmm(_bmm(uv, after) * total, dscores.mT, ra)
-    dv = _baddbmm(_bmm(k_decayed, after.mT), scores[..., C:].mT, dq)
-    dlog_total = (after * states[1:]).sum(-2, keepdim=True)
-    return _Gradients(dra, dbk, dv, dlog_total, dstates[0])
+    dscores = _bmm(dq, uv.mT).mul_(_visible(dy))
+    dra = _add_bmm(_bmm(dq, states[:-1]), dscores, bk)
+    dbk = _add_bmm(_bmm(uv, after).mul_(total), dscores.mT, ra)
+    dv = _add_bmm(_bmm(k_decayed, after.mT), scores[..., C:].mT, dq)
+    dfirst = dstates[0].clone()
+    dlog_total = after.mul_(states[1:]).sum(-2, keepdim=True)
+    return _Gradients(dra, dbk, dv, dlog_total, dfirst)
 
 
 def _dlog_w(intra: _Intra, grads: _Gradients) -> Tensor:
