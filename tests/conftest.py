@@ -1,1 +1,120 @@
-"""Shared by all tests."""
+"""Shared by all tests: a private data folder, no network, samples with a seed, and seconds per part.
+
+`--long` runs the large counts (make test-long). A test with a large count asks for it through `sample`:
+
+    def test_any_kill(sample): for seed in range(sample("kills", 5, 200)): …
+
+and the closing report says how large each sample was.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import defaultdict
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Before anything of ours is imported: no test may read a developer's chats, or the network.
+_HOME = tempfile.TemporaryDirectory(prefix="rwkv-chat-tests-", ignore_cleanup_errors=True)
+os.environ["RWKV_CHAT_HOME"] = _HOME.name
+os.environ["HF_HUB_OFFLINE"] = "1"
+for _name in ("NO_COLOR", "FORCE_COLOR", "TEXTUAL_DEBUG", "COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+
+# Where a test's time is counted: the first row whose prefix fits its path under tests/.
+PARTS = (
+    ("tuning", "engine/test_tune"),
+    ("kernels", "engine/ops/"),
+    ("kernels", "engine/test_wkv"),
+    ("engine", "engine/"),
+    ("demo", "chat/test_demo"),
+    ("app", "chat/"),
+    ("terminal", "tui/"),
+    ("checks", ""),
+)
+
+EXAMPLES = {"sample": 100, "long": 2000}
+settings.register_profile(
+    "sample", max_examples=EXAMPLES["sample"], deadline=None, derandomize=True, database=None
+)
+settings.register_profile("long", max_examples=EXAMPLES["long"], deadline=None, print_blob=True)
+
+
+class Sample(Protocol):
+    """`sample(what, few, many)`: how often to repeat in this run; `few` normally, `many` with --long."""
+
+    def __call__(self, what: str, few: int, many: int) -> int: ...
+
+
+_samples: dict[str, tuple[int, int]] = {}
+_seconds: defaultdict[str, float] = defaultdict(float)
+_counts: defaultdict[str, int] = defaultdict(int)
+
+
+def part_of(nodeid: str) -> str:
+    """The part that a test belongs to."""
+    path = nodeid.split("::", maxsplit=1)[0].removeprefix("tests/")
+    return next(part for part, prefix in PARTS if path.startswith(prefix))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the large counts: minutes to hours")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("long" if config.getoption("--long") else "sample")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests that only exist as large counts."""
+    if config.getoption("--long"):
+        return
+    left_out = [each for each in items if each.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [each for each in items if each not in left_out]
+
+
+@pytest.fixture
+def sample(request: pytest.FixtureRequest) -> Sample:
+    """How often a repeated test repeats; the number is printed at the end."""
+
+    def count(what: str, few: int, many: int) -> int:
+        chosen = many if request.config.getoption("--long") else few
+        _samples[what] = (chosen, many)
+        return chosen
+
+    return count
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh data folder for one test, named by RWKV_CHAT_HOME (subprocesses inherit it)."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("RWKV_CHAT_HOME", str(folder))
+    return folder
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    part = part_of(report.nodeid)
+    _seconds[part] += report.duration
+    _counts[part] += report.when == "call"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Seconds per part and the size of every sample, above pytest's closing line."""
+    write = terminalreporter.write_line
+    profile = "long" if config.getoption("--long") else "sample"
+    for part in dict.fromkeys(part for part, _ in PARTS):
+        if _counts[part]:
+            write(f"{part:10} {_seconds[part]:7.1f} s  {_counts[part]} tests")
+    write(f"sample: {EXAMPLES[profile]} of {EXAMPLES['long']} examples per property (hypothesis)")
+    for what, (chosen, many) in _samples.items():
+        write(f"sample: {chosen:,} of {many:,} {what}")
