@@ -18,7 +18,7 @@ DEFAULT_LANGUAGE = "en"
 
 @functools.cache
 def _part(language: str, part: str) -> dict[str, Any]:
-    source = resources.files(__package__).joinpath(language, f"{part}.toml")
+    source = resources.files(__name__).joinpath(language, f"{part}.toml")
     return tomllib.loads(source.read_text(encoding="utf-8"))
 
 
@@ -33,7 +33,7 @@ def lookup(name: str, language: str = DEFAULT_LANGUAGE) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def say(name: str, **values: object) -> str:
+def say(name: str, /, **values: object) -> str:
     """The text under a dotted name, its placeholders filled.
 
     Raises:

@@ -1,0 +1,92 @@
+"""What went wrong, for people: from an error's type to a title, what happened, and what can be done.
+
+The words stand in the catalogue under `errors.<type>`, found by the type's name or its bases' names; so
+nothing that raises errors is imported here. Both front ends use this, and nothing else words an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+
+from rwkv_chat.plain_text import clean
+from rwkv_chat.texts import lookup, say
+
+OK, FAILURE, USAGE, NOT_FOUND, NO_MEMORY, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+# Exit codes by type name, where not FAILURE.
+EXIT_CODES = {
+    "InvalidParameter": USAGE,
+    "InvalidRequest": USAGE,
+    "EmptyMessage": USAGE,
+    "NothingToRegenerate": USAGE,
+    "ModelNotFound": NOT_FOUND,
+    "ThreadMissing": NOT_FOUND,
+    "NodeMissing": NOT_FOUND,
+    "FileNotFoundError": NOT_FOUND,
+    "OutOfMemory": NO_MEMORY,
+    "MemoryError": NO_MEMORY,
+    "KeyboardInterrupt": INTERRUPTED,
+}
+
+# Fields counted in bytes.
+SIZES = {"needed", "free", "budget", "done", "total"}
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
+LONGEST_VALUE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One error in words.
+
+    Attributes:
+        title: a few words, no full stop.  what: what happened.  advice: what can be done now.
+        code: the exit code of a command that ends with it.
+    """
+
+    title: str
+    what: str
+    advice: str
+    code: int = FAILURE
+
+
+def explain(error: BaseException) -> Explanation:
+    """The words for `error`; those for `Exception` where its type has none."""
+    names = [each.__name__ for each in type(error).__mro__]
+    name = next((each for each in names if lookup(f"errors.{each}.title")), "Exception")
+    code = next((EXIT_CODES[each] for each in names if each in EXIT_CODES), FAILURE)
+    values = _values(error)
+    title, what, advice = (say(f"errors.{name}.{part}", **values) for part in ("title", "what", "advice"))
+    return Explanation(title, what, advice, code)
+
+
+def sentence(error: BaseException) -> str:
+    """What happened and what can be done, in one line."""
+    found = explain(error)
+    return f"{found.what} {found.advice}"
+
+
+def size(nbytes: float) -> str:
+    """A number of bytes for people: "3.1 GB", decimal units."""
+    value, unit = float(nbytes), UNITS[0]
+    for unit in UNITS:
+        if abs(value) < 999.5 or unit == UNITS[-1]:
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == UNITS[0] or abs(value) >= 99.95 else f"{value:.1f} {unit}"
+
+
+def _values(error: BaseException) -> dict[str, object]:
+    """What the texts may speak of; a value from a file or a model is made safe to show."""
+    given: dict[str, object] = {"kind": type(error).__name__, "path": "?", "reason": str(error)}
+    if isinstance(error, OSError):
+        given |= {"path": error.filename or "?", "reason": error.strerror or str(error)}
+    if is_dataclass(error):
+        given |= {each.name: getattr(error, each.name) for each in fields(error)}
+    return {name: _shown(name, value) for name, value in given.items()}
+
+
+def _shown(name: str, value: object) -> str:
+    if name in SIZES and isinstance(value, int | float):
+        return size(value)
+    text = " ".join(clean(str(value)).split())
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
