@@ -1,0 +1,158 @@
+"""The terminal interface: one app, one mode per main screen, one table of keys.
+
+The session is opened before the app (a database and a settings file: no torch) and closed after it, so that
+whatever ends the app, replies are kept. The model starts to load after the first frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App, SystemCommand
+
+from rwkv_chat.plain_text import title
+from rwkv_chat.session import open_session
+from rwkv_chat.texts import say
+from rwkv_chat.tui.commands import Actions, Conversations
+from rwkv_chat.tui.desk import Desk
+from rwkv_chat.tui.keys import textual_bindings
+from rwkv_chat.tui.screens.chat import ChatScreen
+from rwkv_chat.tui.screens.help import HelpScreen
+from rwkv_chat.tui.screens.models import ModelsScreen
+from rwkv_chat.tui.screens.welcome import WelcomeScreen
+from rwkv_chat.tui.themes import DARK, THEMES, defaults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from textual.binding import BindingType
+    from textual.screen import Screen
+
+    from rwkv_chat.session import Session
+
+log = logging.getLogger(__name__)
+
+MODES: dict[str, Callable[[Desk], Screen[None]]] = {"chat": ChatScreen, "models": ModelsScreen}
+SIGNALS = ("SIGTERM", "SIGHUP")
+PUSH_TITLE, POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"
+
+
+class RwkvChatApp(App[int], inherit_bindings=False):
+    """RWKV Chat in the terminal."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = say("app.title")
+    DEFAULT_MODE = "chat"
+    BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("app"), ("ctrl+c", "help_quit")]
+    COMMANDS: ClassVar = {Actions, Conversations}
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.desk = Desk(session)
+        for name, screen in MODES.items():
+            self.add_mode(name, partial(screen, self.desk))
+        for theme in THEMES:
+            self.register_theme(theme)
+        values = session.settings
+        self.theme = values.theme if values.theme in self.available_themes else DARK.name
+        self.set_keymap(dict(values.keymap))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return defaults(self.current_theme)
+
+    # ---------------------------------------------------------------- start and end
+
+    def on_mount(self) -> None:
+        self._catch_signals()
+        self._write(PUSH_TITLE)
+        self.theme_changed_signal.subscribe(self, lambda theme: self.remember_theme(theme.name))
+        if not self.session.settings.first_run_done:
+            card = self.session.models.current
+            self.push_screen(WelcomeScreen(card.name, builtin=card.builtin), self._welcomed)
+        self.call_after_refresh(self.first_frame)
+
+    def first_frame(self) -> None:
+        """The first frame stands on the screen: now torch may be loaded."""
+        self.desk.start()
+
+    async def _welcomed(self, _: None) -> None:
+        await self.desk.change(first_run_done=True)
+
+    async def on_unmount(self) -> None:
+        self._write(POP_TITLE)
+
+    async def action_quit(self) -> None:
+        self.exit(0)
+
+    def _catch_signals(self) -> None:
+        """A closed terminal or a polite kill ends the program as Ctrl+Q does."""
+        loop = asyncio.get_running_loop()
+        for name in SIGNALS:
+            if hasattr(signal, name):
+                with contextlib.suppress(
+                    NotImplementedError, RuntimeError, ValueError
+                ):  # Windows, other threads
+                    loop.add_signal_handler(getattr(signal, name), partial(self.exit, 0))
+
+    def _handle_exception(self, error: Exception) -> None:
+        """The last resort: the traceback goes to the log, a person gets one sentence."""
+        log.critical("the interface failed", exc_info=error)
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        self.exit(1, message=say("app.error.fatal"))
+
+    # ---------------------------------------------------------------- actions
+
+    def action_toggle_help(self) -> None:
+        if isinstance(self.screen, HelpScreen):
+            self.screen.dismiss(None)
+        else:
+            self.push_screen(HelpScreen(dict(self.session.settings.keymap)))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002
+        yield SystemCommand(say("app.palette.theme"), say("app.palette.theme_help"), self.search_themes)
+
+    def remember_theme(self, name: str) -> None:
+        self.run_worker(self.desk.change(theme=name), exit_on_error=False)
+
+    # ---------------------------------------------------------------- the terminal
+
+    def watch_title(self, value: str) -> None:
+        """The window's title: one line without controls."""
+        name = title(value)
+        shown = name if name == self.TITLE else f"{name} · {self.TITLE}"
+        self._write(f"\x1b]2;{shown}\x07")
+
+    def copy_to_clipboard(self, text: str) -> None:
+        from rwkv_chat.plain_text import clean
+
+        super().copy_to_clipboard(clean(text))
+
+    def _write(self, sequence: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
+
+
+def run(model: Path | None = None) -> int:
+    """Open the interface and stay until it is left; the exit code."""
+    return asyncio.run(_run(model))
+
+
+async def _run(model: Path | None) -> int:
+    session = await open_session(model=model)
+    app = RwkvChatApp(session)
+    try:
+        code = await app.run_async()
+        await app.desk.close()
+    finally:
+        await session.close()
+    return code if code is not None else app.return_code or 0

@@ -1,0 +1,108 @@
+"""What all screens share: the session, the running replies, and how far the model is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from engine.types import Failed, Loaded, Progress
+from rwkv_chat.tui.turns import Turns
+from rwkv_chat.tui.widgets.status_line import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.errors import EngineError
+    from engine.types import SamplingParams
+    from rwkv_chat.session import Session
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """How far the chosen model is.
+
+    Attributes:
+        share: of loading, 0…1.
+        error: why loading failed, None if it did not.
+    """
+
+    ready: bool = False
+    share: float | None = None
+    tier: str = ""
+    state_bytes: int = 0
+    error: EngineError | None = None
+
+
+class Desk:
+    """Handed to every screen; screens never reach for one another."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.turns = Turns()
+        self.model = ModelState()
+        self.watchers: list[Callable[[], None]] = []
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def params(self) -> SamplingParams:
+        """Sampling in force: the model's own, with the person's changes."""
+        return self.session.sampling
+
+    def start(self) -> None:
+        """Begin to load the model, and to watch it."""
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self._follow_model())
+        self.session.models.start()
+
+    async def change(self, **values: object) -> None:
+        """Remember settings; a file that cannot be written must not disturb the chat."""
+        try:
+            await self.session.change_settings(**values)
+        except (OSError, ValueError):
+            log.exception("settings were not written")
+
+    async def sample(self, params: SamplingParams) -> None:
+        """Remember how replies are sampled from now on."""
+        try:
+            await self.session.set_sampling(params)
+        except (OSError, ValueError):
+            log.exception("settings were not written")
+
+    async def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        await self.turns.close()
+
+    def model_chosen(self) -> None:
+        """Another model was chosen: it starts from nothing."""
+        self._tell(ModelState())
+
+    def idle_status(self) -> Status:
+        """The status line's words on the model alone."""
+        name, state = self.session.models.current.name, self.model
+        if state.error is not None:
+            return Status(name, "failed")
+        if not state.ready:
+            return Status(name, "loading", state.share)
+        return Status(name, "ready", tier=state.tier, state_bytes=state.state_bytes)
+
+    async def _follow_model(self) -> None:
+        async for event in self.session.models.watch():
+            match event:
+                case Progress(done=done, total=total):
+                    share = done / total if total else None
+                    self._tell(replace(self.model, ready=False, share=share, error=None))
+                case Loaded(info=info):
+                    self._tell(ModelState(ready=True, tier=info.tier, state_bytes=info.state_nbytes))
+                case Failed(error=error):
+                    self._tell(ModelState(error=error))
+
+    def _tell(self, state: ModelState) -> None:
+        self.model = state
+        for watcher in self.watchers:
+            watcher()

@@ -1,0 +1,50 @@
+"""The table of keys as Textual wants it, and as people read it."""
+
+from __future__ import annotations
+
+from textual.binding import Binding, BindingType
+
+from rwkv_chat.texts import say
+from rwkv_chat.tui.bindings import KeyBinding, Scope, scope
+
+NAMES = {
+    "escape": "Esc",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "enter": "Enter",
+    "ctrl": "Ctrl",
+    "shift": "Shift",
+    "alt": "Alt",
+}
+
+
+def textual_bindings(name: Scope) -> list[BindingType]:
+    """Textual bindings of one scope, with ids that a person's key map may name."""
+    return [_binding(row) for row in scope(name)]
+
+
+def shown_keys(keys: str) -> str:
+    """Key names as printed on a keyboard: "shift+enter,ctrl+j" -> "Shift+Enter, Ctrl+J"."""
+    return ", ".join("+".join(_shown(part) for part in key.split("+")) for key in keys.split(","))
+
+
+def _shown(part: str) -> str:
+    return NAMES.get(part, part.upper())
+
+
+def _short(key: str) -> str:
+    """As the footer shows it, where room is scarce: "ctrl+n" -> "^N"."""
+    return shown_keys(key).replace("Ctrl+", "^")
+
+
+def _binding(row: KeyBinding) -> Binding:
+    return Binding(
+        row.keys,
+        row.action,
+        say(f"keys.{row.id}.label"),
+        show=row.shown,
+        key_display=_short(row.keys.split(",")[0]),
+        priority=row.priority,
+        tooltip=say(f"keys.{row.id}.help"),
+        id=row.id,
+    )

@@ -1,0 +1,101 @@
+"""One message of a conversation as rows: its name, folded thoughts, body, and a word on how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from rwkv_chat.plain_text import clean
+from rwkv_chat.texts import say
+from rwkv_chat.tui.prose.line import BLANK, Line
+from rwkv_chat.tui.prose.markdown import markdown_lines
+from rwkv_chat.tui.prose.wrap import literal_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rwkv_chat.tui.prose.live import LiveText
+
+Kind = Literal["user", "assistant", "note", "error"]
+Part = Literal["body", "name", "fold", "space"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the transcript shows of one message.
+
+    Attributes:
+        name: who speaks; "" shows no name row.
+        reasoning: a model's thinking, folded away until opened.
+        ending: one phrase on how it ended ("stopped"), "" when it simply ended.
+    """
+
+    id: str
+    kind: Kind
+    text: str
+    name: str = ""
+    reasoning: str = ""
+    ending: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line with what the transcript must know of it: whose it is, and what a click on it does."""
+
+    line: Line
+    kind: Kind
+    part: Part = "body"
+    entry: str = ""
+
+
+def entry_rows(entry: Entry, width: int, *, opened: bool = False) -> list[Row]:
+    """All rows of an entry, ending with the space below it."""
+    rows = name_rows(entry)
+    if entry.reasoning.strip():
+        rows += _thoughts(entry, width, opened=opened)
+    rows += body_rows(entry, _body(entry, width))
+    if entry.ending:
+        rows += body_rows(entry, _marked(literal_lines(entry.ending, width), "muted"))
+    return [*rows, space_row(entry)]
+
+
+def name_rows(entry: Entry) -> list[Row]:
+    if not entry.name:
+        return []
+    return [Row(Line(((clean(entry.name), (f"name-{entry.kind}",)),)), entry.kind, "name", entry.id)]
+
+
+def body_rows(entry: Entry, lines: Iterable[Line]) -> list[Row]:
+    return [Row(line, entry.kind, "body", entry.id) for line in lines]
+
+
+def space_row(entry: Entry) -> Row:
+    return Row(BLANK, entry.kind, "space", entry.id)
+
+
+def _body(entry: Entry, width: int) -> list[Line]:
+    text = clean(entry.text)
+    if entry.kind == "assistant":
+        return markdown_lines(text, width)
+    lines = literal_lines(text, width)
+    return _marked(lines, "muted") if entry.kind == "note" else lines
+
+
+def _thoughts(entry: Entry, width: int, *, opened: bool) -> list[Row]:
+    lines = markdown_lines(clean(entry.reasoning), width) if opened else []
+    return _fold(entry, entry.reasoning, lines, opened=opened)
+
+
+def thought_rows(entry: Entry, live: LiveText, width: int, *, opened: bool) -> list[Row]:
+    """Thoughts that are still growing: open until the answer begins."""
+    return _fold(entry, live.text, live.lines(width) if opened else [], opened=opened)
+
+
+def _fold(entry: Entry, text: str, lines: list[Line], *, opened: bool) -> list[Row]:
+    label = ("▾ " if opened else "▸ ") + say("app.transcript.thoughts", words=len(text.split()))
+    rows = [Row(Line(((label, ("fold",)),)), entry.kind, "fold", entry.id)]
+    return [*rows, *body_rows(entry, [*_marked(lines, "thought"), BLANK])] if opened else rows
+
+
+def _marked(lines: list[Line], mark: str) -> list[Line]:
+    return [replace(line, runs=tuple((text, (*marks, mark)) for text, marks in line.runs)) for line in lines]

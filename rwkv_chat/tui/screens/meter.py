@@ -1,0 +1,60 @@
+"""Numbers of the last and the running reply, as the status line shows them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rwkv_chat.session.events import Answered
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from engine.types import Usage
+    from rwkv_chat.session import TurnEvent
+    from rwkv_chat.tui.desk import Desk
+    from rwkv_chat.tui.turns import LiveReply
+    from rwkv_chat.tui.widgets.status_line import Status
+
+
+class Meter:
+    """Speeds and where the state came from."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.usage: Usage | None = None
+
+    def take(self, event: TurnEvent) -> None:
+        if isinstance(event, Answered) and event.usage is not None:
+            self.usage = event.usage
+
+    def status(self, live: LiveReply | None) -> Status:
+        """The line for a conversation whose reply is `live` (None: nothing is being written there)."""
+        status = self._speeds(self.desk.idle_status())
+        if live is None or live.waiting or not self.desk.model.ready:
+            return status
+        if live.rate or live.text or live.reasoning:
+            return replace(status, phase="writing", decode=live.rate)
+        done = live.prefilled.done / live.prefilled.total if live.prefilled and live.prefilled.total else None
+        return replace(status, phase="reading", share=done)
+
+    def _speeds(self, status: Status) -> Status:
+        usage = self.usage
+        if usage is None:
+            return status
+        fed = usage.prompt_tokens + usage.history_tokens
+        return replace(
+            status,
+            prefill=fed / usage.prefill_seconds if usage.prefill_seconds > 0 else 0.0,
+            decode=usage.reply_tokens / usage.decode_seconds if usage.decode_seconds > 0 else 0.0,
+            source=usage.source,
+        )
+
+    def hint(self, live: LiveReply) -> str:
+        """What stands in place of a reply until its first word comes."""
+        if live.stopping:
+            return say("app.hint.stopping")
+        if live.waiting or not self.desk.model.ready:
+            return say("app.hint.waiting")
+        if live.prefilled is not None and live.prefilled.rebuilt:
+            return say("app.hint.rebuilding", done=live.prefilled.done, total=live.prefilled.total)
+        return say("app.hint.reading")

@@ -1,0 +1,53 @@
+"""The program's own two themes: a calm dark one and a light one."""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="rwkv-dark",
+    primary="#7AA2C8",
+    secondary="#8C9BB0",
+    accent="#D9A86C",
+    success="#7FB79A",
+    warning="#D9A86C",
+    error="#D9777A",
+    foreground="#D5DAE2",
+    background="#12151A",
+    surface="#1A1E25",
+    panel="#222732",
+    dark=True,
+    variables={
+        "muted": "#8B95A5",
+        "footer-key-foreground": "#D9A86C",
+        "input-selection-background": "#7AA2C8 35%",
+    },
+)
+
+LIGHT = Theme(
+    name="rwkv-light",
+    primary="#2F5F8F",
+    secondary="#5B6B80",
+    accent="#9A5B13",
+    success="#2F7A55",
+    warning="#9A5B13",
+    error="#B03A3F",
+    foreground="#23282F",
+    background="#FBFAF7",
+    surface="#F1EFEA",
+    panel="#E6E3DC",
+    dark=False,
+    variables={
+        "muted": "#6A717C",
+        "footer-key-foreground": "#9A5B13",
+        "input-selection-background": "#2F5F8F 25%",
+    },
+)
+
+THEMES = (DARK, LIGHT)
+
+
+def defaults(theme: Theme) -> dict[str, str]:
+    """Variables that our style sheets use, for themes that are not ours."""
+    own = DARK if theme.dark else LIGHT
+    return {"muted": own.variables["muted"]}

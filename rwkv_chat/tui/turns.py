@@ -1,0 +1,126 @@
+"""Replies being written, one per conversation. They belong to the app, not to a screen: a reply goes on while
+another conversation or mode is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.errors import Unexpected
+from engine.types import Prefilled
+from rwkv_chat.session.events import Answered, ReplyGrew, TurnFailed, WaitingForModel
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rwkv_chat.session import Turn, TurnEvent
+
+    Listener = Callable[["LiveReply", TurnEvent], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class LiveReply:
+    """A reply that is on its way.
+
+    Attributes:
+        thread: id of its conversation.
+        question: what was sent, "" for a reply to an older message.
+        text, reasoning: all that came so far.
+        waiting: the model is still loading.  stopping: the person asked to stop.
+        prefilled: the last progress of reading.  rate: tokens per second of decoding.
+    """
+
+    turn: Turn
+    thread: str
+    question: str = ""
+    text: str = ""
+    reasoning: str = ""
+    waiting: bool = False
+    stopping: bool = False
+    prefilled: Prefilled | None = None
+    rate: float = 0.0
+
+    def take(self, event: TurnEvent) -> None:
+        match event:
+            case WaitingForModel():
+                self.waiting = True
+            case Prefilled():
+                self.waiting, self.prefilled = False, event
+            case ReplyGrew(part="reasoning"):
+                self.reasoning += event.text
+            case ReplyGrew():
+                self.text += event.text
+        if isinstance(event, ReplyGrew):
+            self.waiting, self.rate = False, event.tokens_per_second
+
+    def stop(self) -> None:
+        """Ask for the end; what was said so far is kept."""
+        self.stopping = True
+        self.turn.stop()
+
+
+class Turns:
+    """Follows every running turn and tells the listener each event, in order."""
+
+    def __init__(self) -> None:
+        self.listener: Listener | None = None
+        self._running: dict[LiveReply, asyncio.Task[None]] = {}
+
+    def follow(self, turn: Turn, question: str = "") -> LiveReply:
+        live = LiveReply(turn, turn.thread, question)
+        self._running[live] = asyncio.get_running_loop().create_task(self._follow(live))
+        return live
+
+    def of(self, thread: str | None) -> LiveReply | None:
+        """The reply being written in a conversation."""
+        return next((each for each in self._running if each.thread == thread), None)
+
+    @property
+    def busy(self) -> frozenset[str]:
+        """Conversations in which a reply is being written."""
+        return frozenset(each.thread for each in self._running)
+
+    async def stop(self, thread: str) -> None:
+        """End a conversation's reply and wait until it is kept."""
+        live = self.of(thread)
+        if live is not None:
+            live.stop()
+            await asyncio.wait([self._running[live]])
+
+    async def close(self) -> None:
+        """End all replies and wait until they are kept."""
+        tasks = list(self._running.values())
+        for live in self._running:
+            live.stop()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _follow(self, live: LiveReply) -> None:
+        last: TurnEvent | None = None
+        try:
+            async for event in live.turn:
+                if isinstance(event, Answered | TurnFailed):
+                    last = event
+                    break
+                live.take(event)
+                await self._tell(live, event)
+        except Exception as error:
+            log.exception("a turn ended unexpectedly")
+            last = TurnFailed(Unexpected(type(error).__name__, ""))
+        finally:
+            del self._running[live]
+        if last is not None:
+            await self._tell(live, last)
+
+    async def _tell(self, live: LiveReply, event: TurnEvent) -> None:
+        """A listener's own mistake must not end the reply."""
+        if self.listener is None:
+            return
+        try:
+            await self.listener(live, event)
+        except Exception:
+            log.exception("the screen could not take an event")

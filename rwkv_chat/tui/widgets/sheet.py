@@ -1,0 +1,170 @@
+"""The rows of a conversation: a window over its entries, and the reply being written. No Textual here.
+
+Only the last `WINDOW` entries are laid out at first; `older` adds more at the top. Every method that changes
+rows returns the index of the first row that changed, so that the widget repaints no more than that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rwkv_chat.plain_text import clean
+from rwkv_chat.tui.prose.entry import Entry, Row, body_rows, entry_rows, name_rows, space_row, thought_rows
+from rwkv_chat.tui.prose.line import Line, copy_text
+from rwkv_chat.tui.prose.live import LiveText
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WINDOW, OLDER = 30, 20
+
+
+class Sheet:
+    """Entries laid out for one width."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.rows: list[Row] = []
+        self.first = 0
+        self.width = 80
+        self.opened: set[str] = set()
+        self._live: Entry | None = None
+        self._text, self._thoughts = LiveText(), LiveText()
+        self._live_row = 0
+        self._stable = 0
+
+    @property
+    def live(self) -> Entry | None:
+        """The reply being written, as it was begun."""
+        return self._live
+
+    @property
+    def live_text(self) -> str:
+        return self._text.text
+
+    def reset(self, entries: Sequence[Entry]) -> int:
+        self.entries = list(entries)
+        self.first = max(0, len(self.entries) - WINDOW)
+        self._live = None
+        return self.lay_out(self.width)
+
+    def lay_out(self, width: int) -> int:
+        """Everything anew: the width changed, or something was opened."""
+        self.width = width
+        self.rows = self._rows(self.entries[self.first :])
+        if self._live is not None:
+            self._live_row = len(self.rows)
+            self.rows += self._live_rows(self._live)
+        return 0
+
+    def older(self) -> int:
+        """More entries above; returns how many rows came in at the top."""
+        start = max(0, self.first - OLDER)
+        added = self._rows(self.entries[start : self.first])
+        self.first = start
+        self.rows[:0] = added
+        self._live_row += len(added)
+        return len(added)
+
+    def add(self, entry: Entry) -> int:
+        """One more entry at the end (before a reply that is being written)."""
+        self.entries.append(entry)
+        if self._live is not None:
+            return self.lay_out(self.width)
+        start = len(self.rows)
+        self.rows += self._rows([entry])
+        return start
+
+    def toggle(self, entry_id: str) -> int:
+        """Open or fold the thoughts of an entry."""
+        self.opened ^= {entry_id}
+        return self.lay_out(self.width)
+
+    def begin(self, entry: Entry) -> int:
+        """A reply begins, perhaps with text; `entry.ending` is shown until its first word comes."""
+        self._live, self._text, self._thoughts = entry, LiveText(), LiveText()
+        self._text.grow(clean(entry.text))
+        self._thoughts.grow(clean(entry.reasoning))
+        self._live_row = len(self.rows)
+        self.rows += self._live_rows(entry)
+        return self._live_row
+
+    def grow(self, text: str, *, thought: bool = False) -> None:
+        """More text; the rows follow with the next `settle`."""
+        (self._thoughts if thought else self._text).grow(clean(text))
+
+    def hint(self, ending: str) -> int:
+        """What is shown until the reply's first word comes."""
+        if self._live is not None:
+            self._live = replace(self._live, ending=ending)
+        return self.settle()
+
+    def settle(self) -> int:
+        """Lay out what grew."""
+        if self._live is None:
+            return len(self.rows)
+        before = self._stable
+        fresh = self._live_rows(self._live)
+        kept = min(before, self._stable)
+        return self._replace(self._live_row + kept, fresh[kept:])
+
+    def finish(self, entry: Entry) -> int:
+        """The reply as it was stored takes the place of the one being written."""
+        start = self._live_row if self._live is not None else len(self.rows)
+        self._live = None
+        self.entries.append(entry)
+        return self._replace(start, self._rows([entry]))
+
+    def drop(self) -> int:
+        """The reply came to nothing: only what was stored before stays."""
+        start = self._live_row if self._live is not None else len(self.rows)
+        self._live = None
+        del self.rows[start:]
+        return start
+
+    def copy(self, start: tuple[int, int], end: tuple[int, int]) -> str:
+        """The text from (row, character) to (row, character), soft breaks undone."""
+        lines = [row.line for row in self.rows[start[0] : end[0] + 1]]
+        if not lines:
+            return ""
+        lines[-1] = _cut(lines[-1], 0, end[1])
+        lines[0] = _cut(lines[0], start[1], None if len(lines) > 1 else end[1])
+        return copy_text(lines)
+
+    def _rows(self, entries: Sequence[Entry]) -> list[Row]:
+        return [
+            row for each in entries for row in entry_rows(each, self.width, opened=each.id in self.opened)
+        ]
+
+    def _replace(self, start: int, rows: list[Row]) -> int:
+        """Put `rows` from `start` on; returns the first that really differs."""
+        same = _common(self.rows[start:], rows)
+        self.rows[start + same :] = rows[same:]
+        return start + same
+
+    def _live_rows(self, entry: Entry) -> list[Row]:
+        rows = name_rows(entry)
+        thinking = not self._text.text.strip()
+        if self._thoughts.text.strip():
+            rows += thought_rows(entry, self._thoughts, self.width, opened=thinking)
+        self._stable = 0 if thinking else len(rows) + self._text.stable
+        lines = self._text.lines(self.width)
+        if not lines and not self._thoughts.text.strip():
+            lines = [Line(((entry.ending, ("muted",)),))]
+        return [*rows, *body_rows(entry, lines), space_row(entry)]
+
+
+def _common(old: list[Row], new: list[Row]) -> int:
+    """How many rows at the beginning are equal."""
+    same = 0
+    for left, right in zip(old, new, strict=False):
+        if left != right:
+            break
+        same += 1
+    return same
+
+
+def _cut(line: Line, start: int, end: int | None) -> Line:
+    text = line.text[start:end]
+    return Line(((text, ()),), line.joiner, max(0, min(len(text), line.indent - start)), line.fill)
