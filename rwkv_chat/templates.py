@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FOLDER = "prompts/templates"
 SLOT = "{text}"
 _BLANK_LINES = re.compile(r"\n{2,}")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(eq=False)
@@ -78,12 +79,7 @@ class Template:
 
 def scrub(text: str) -> str:
     """LF line ends, and U+FFFD for lone surrogates (bytes that were no UTF-8): the rest stays as typed."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.encode("utf-8", "replace").decode() if _has_surrogates(text) else text
-
-
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= each <= "\udfff" for each in text)
+    return _SURROGATES.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 # ------------------------------------------------------------------------------------------------ files

@@ -8,6 +8,7 @@ commit which returned survives a power cut. SQLite gives the `-wal` and `-shm` f
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -64,9 +65,9 @@ def _look_before_opening(path: Path) -> None:
         private_file(path)
         with path.open("rb") as file:
             header = file.read(100)
-    except PermissionError as error:
-        raise LibraryReadOnly(str(path)) from error
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise LibraryReadOnly(str(path)) from error
         raise LibraryUnavailable(str(path), error.strerror or str(error)) from error
     if not header:
         return  # a new file

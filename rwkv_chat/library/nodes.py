@@ -132,6 +132,7 @@ def append_user(
             (node, text, time.time(), target.id),
         )
         threads.move_tip(db, target.id, node)
+        threads.restore(db, target.id)  # to speak in a deleted conversation brings it back
         if not target.title.strip():
             threads.rename(db, target.id, title)
     return threads.get(db, target.id), get(db, node)

@@ -81,10 +81,10 @@ class Models:
             EngineError: the file is missing or not a model; the model in use stays.
         """
         card = await asyncio.to_thread(_checked_card, path)
-        await self._leave()
+        self._abandon()
         self.current = card
-        await asyncio.to_thread(self._settings.change, model="" if card.builtin else str(card.path))
         self.start()
+        await asyncio.to_thread(self._settings.change, model="" if card.builtin else str(card.path))
         return card
 
     async def watch(self) -> AsyncIterator[LoadEvent]:
@@ -115,48 +115,47 @@ class Models:
 
     async def close(self) -> None:
         """Stop loading."""
-        await self._leave()
+        if (task := self._abandon()) is not None:
+            await asyncio.wait([task])
 
-    async def _leave(self) -> None:
-        """Give up the load in progress and forget the speaker."""
+    def _abandon(self) -> asyncio.Task[Speaker] | None:
+        """Give up the load in progress and forget the speaker, at once: whoever waits finds the next."""
         task, self._task, self.speaker = self._task, None, None
-        if self._job is not None:
-            self._job.cancel()
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
         if task is not None:
             task.cancel()
-            await asyncio.wait([task])
+        return task
 
     async def _load(self, card: ModelCard) -> Speaker:
         try:
-            self.speaker = await self._prepare(card)
-        except (EngineError, templates.TemplateInvalid) as error:
+            speaker = self.speaker = await self._prepare(card)
+        except Exception as error:
             self._tell(Failed(error if isinstance(error, EngineError) else _unexpected(error)))
             raise
-        self._tell(Loaded(self.speaker.info))
-        return self.speaker
+        self._tell(Loaded(speaker.info))
+        return speaker
 
     async def _prepare(self, card: ModelCard) -> Speaker:
         values = self._settings.values
         request = LoadRequest(str(card.path), card.tokenizer, values.device, values.dtype)
-        self._job = self._engine.load(request)
+        job = self._job = self._engine.load(request)
         template = await asyncio.to_thread(templates.template, card.template)
-        info = await self._follow(self._job)
+        info = await self._follow(job)
         tokenizer, identity = await asyncio.to_thread(self._tokenizer, info.tokenizer)
         return Speaker(info, template, tokenizer, f"{identity}/{template.name}")
 
     async def _follow(self, job: JobLike) -> ModelInfo:
-        try:
-            async for event in job:
-                if isinstance(event, Loaded):
-                    return event.info
-                if isinstance(event, Failed):
-                    raise event.error
-                if isinstance(event, Cancelled):
-                    break
-                if isinstance(event, Progress):
-                    self._tell(event)
-        finally:
-            self._job = None
+        async for event in job:
+            if isinstance(event, Loaded):
+                return event.info
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Cancelled):
+                break
+            if isinstance(event, Progress):
+                self._tell(event)
         raise EngineClosed
 
     def _tokenizer(self, ref: TokenizerRef) -> tuple[TokenizerLike, str]:
@@ -187,10 +186,15 @@ def _checked_card(path: Path | None) -> ModelCard:
 
     if path is None:
         return cards.builtin()
+    _read_spec(path)
+    return card_for(path)
+
+
+def _read_spec(path: Path) -> object:
+    """Raises: EngineError."""
     from engine.weights.load import read_spec  # pyright: ignore[reportMissingImports]
 
-    read_spec(path)
-    return card_for(path)
+    return read_spec(path)
 
 
 def _failed(task: asyncio.Task[Speaker]) -> bool:

@@ -91,8 +91,9 @@ def parse(template: Template, raw: str) -> tuple[str, str]:
     """(reasoning, answer) of a whole reply."""
     parser = ReplyParser(template)
     deltas = (*parser.feed(raw), *parser.finish())
-    return _joined(deltas, "reasoning"), _joined(deltas, "answer")
+    return joined(deltas, "reasoning"), joined(deltas, "answer")
 
 
-def _joined(deltas: tuple[Delta, ...], part: Part) -> str:
+def joined(deltas: tuple[Delta, ...], part: Part) -> str:
+    """The characters of one part."""
     return "".join(each.text for each in deltas if each.part == part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.types import SamplingParams
@@ -11,12 +12,12 @@ from rwkv_chat.library.database import Library
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import cards
 from rwkv_chat.session.chats import Chats
+from rwkv_chat.session.housekeeping import keep_house
 from rwkv_chat.session.models import Models
 from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from rwkv_chat.session.border import EngineLike, LoadTokenizer
     from rwkv_chat.session.cards import ModelCard
@@ -45,6 +46,7 @@ class Session:
         self.paths, self.library, self._settings, self._engine = paths, library, settings, engine
         self.models = Models(engine, card, settings, load_tokenizer)
         self.chats = Chats(library, self.models, engine, lambda: self.sampling)
+        self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
 
     @property
     def settings(self) -> Settings:
@@ -72,6 +74,8 @@ class Session:
 
     async def close(self) -> None:
         """Stop and keep replies, give the engine back, close the database. May be called twice."""
+        self._house.cancel()
+        await asyncio.wait([self._house])
         await self.chats.close()
         await self.models.close()
         await asyncio.to_thread(self._engine.close)
@@ -104,9 +108,10 @@ async def open_session(
     """
     paths = home or Paths.find()
     settings = await asyncio.to_thread(_settings, paths, overrides)
+    card = await asyncio.to_thread(_card, model, settings.values)
     library = await Library.open(paths.database)
     engine = _engine(paths, settings.values, worker)
-    return Session(paths, library, settings, engine, _card(model, settings.values), _tokenizer_loader())
+    return Session(paths, library, settings, engine, card, _tokenizer_loader())
 
 
 def _settings(paths: Paths, overrides: Mapping[str, Any] | None) -> SettingsFile:
@@ -114,8 +119,6 @@ def _settings(paths: Paths, overrides: Mapping[str, Any] | None) -> SettingsFile
 
 
 def _card(model: Path | None, settings: Settings) -> ModelCard:
-    from pathlib import Path
-
     if model is not None:
         return cards.card_for(model)
     return cards.card_for(Path(settings.model)) if settings.model else cards.builtin()

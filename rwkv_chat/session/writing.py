@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rwkv_chat.library import nodes
 from rwkv_chat.library.errors import LibraryError
-from rwkv_chat.session.reply import ReplyParser, parse
+from rwkv_chat.session.reply import ReplyParser, joined, parse
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rwkv_chat.library.nodes import Reply
     from rwkv_chat.session.models import Speaker
     from rwkv_chat.session.reply import Delta
-    from rwkv_chat.transcript import Node, Thread
+    from rwkv_chat.transcript import Node, NodeStatus, Thread
 
 GROWTH_SECONDS = 1.0
 log = logging.getLogger(__name__)
@@ -28,10 +28,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A growing reply at one moment: what the model has written, and the tokens whose text is out whole."""
+    """A growing reply at one moment.
 
-    raw: str
-    tokens: TokenIds
+    Attributes:
+        raw: what the model has written.  tokens: those whose text is out whole.
+        text, reasoning: what was shown of it; less than `raw` while a mark may be beginning.
+    """
+
+    raw: str = ""
+    tokens: TokenIds = ()
+    text: str = ""
+    reasoning: str = ""
 
 
 class ReplyWriter:
@@ -40,7 +47,7 @@ class ReplyWriter:
     def __init__(self, library: Library, thread: str, blank: Reply, speaker: Speaker) -> None:
         self._library, self._thread, self._blank, self._speaker = library, thread, blank, speaker
         self._parser = ReplyParser(speaker.template)
-        self._draft = Draft("", ())
+        self._draft = Draft()
         self._dirty = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._keep_up())
 
@@ -50,9 +57,15 @@ class ReplyWriter:
 
     def add(self, piece: Piece) -> tuple[Delta, ...]:
         """Take a piece in; gives what it adds to what is shown."""
-        self._draft = Draft(self._draft.raw + piece.text, self._draft.tokens + piece.tokens)
+        deltas, before = self._parser.feed(piece.text), self._draft
+        self._draft = Draft(
+            before.raw + piece.text,
+            before.tokens + piece.tokens,
+            before.text + joined(deltas, "answer"),
+            before.reasoning + joined(deltas, "reasoning"),
+        )
         self._dirty.set()
-        return self._parser.feed(piece.text)
+        return deltas
 
     def rest(self) -> tuple[Delta, ...]:
         """What the parser still held back."""
@@ -67,11 +80,12 @@ class ReplyWriter:
         whole = replace(reply, text=text, reasoning=reasoning, tokens=end.tokens, prefix=end.prefix)
         return await self._library.run(nodes.save_reply, self._thread, whole)
 
-    async def cut(self, status: str) -> None:
+    async def cut(self, status: NodeStatus) -> None:
         """Commit what was received of a reply whose end will not come."""
         await self.stop()
-        if self._draft.raw.strip():
-            await self._library.run(self._save, self._draft, status)
+        reasoning, text = parse(self._speaker.template, self._draft.raw)
+        whole = replace(self._draft, text=text, reasoning=reasoning)
+        await self._library.run(self._save, whole, status)
 
     async def stop(self) -> None:
         """End the growing; a write under way is done first (there is one database thread)."""
@@ -89,15 +103,14 @@ class ReplyWriter:
                 log.warning("a growing reply could not be written: %s", type(error).__name__)
             await asyncio.sleep(GROWTH_SECONDS)
 
-    def _save(self, db: sqlite3.Connection, draft: Draft, status: str) -> None:
-        """On the database thread: parse, find the tail, write."""
-        reasoning, text = parse(self._speaker.template, draft.raw)
-        if not text and not reasoning:
+    def _save(self, db: sqlite3.Connection, draft: Draft, status: NodeStatus) -> None:
+        """On the database thread."""
+        if not draft.text and not draft.reasoning:
             return
         reply = replace(
             self._blank,
-            text=text,
-            reasoning=reasoning,
+            text=draft.text,
+            reasoning=draft.reasoning,
             status=status,
             tokens=draft.tokens,
             tail=self._tail(draft),

@@ -1,0 +1,31 @@
+"""What is done when nobody waits: the daily copy of the library, and the end of the trash."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from rwkv_chat.library import backup, erase
+from rwkv_chat.library.errors import LibraryError
+
+if TYPE_CHECKING:
+    from rwkv_chat.library.database import Library
+    from rwkv_chat.paths import Paths
+    from rwkv_chat.session.border import EngineLike
+
+SETTLE_SECONDS = 15.0
+log = logging.getLogger(__name__)
+
+
+async def keep_house(
+    library: Library, engine: EngineLike, paths: Paths, settle: float = SETTLE_SECONDS
+) -> None:
+    """Once, some time after the start; a failure is logged and tried again at the next start."""
+    await asyncio.sleep(settle)
+    try:
+        await asyncio.to_thread(backup.rotate, paths.database, paths.backups)
+        if unneeded := await library.run(erase.purge):
+            engine.forget(unneeded)
+    except (LibraryError, OSError) as error:
+        log.warning("housekeeping failed: %s", type(error).__name__)

@@ -1,0 +1,148 @@
+"""Settings: defaults, checks, comments kept, damaged files kept aside."""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.types import SamplingParams
+from rwkv_chat.paths import HOME_VARIABLE, FolderUnusable, Paths, resource
+from rwkv_chat.settings import Settings, SettingsFile, check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "settings.toml"
+
+
+def test_without_a_file_the_defaults_hold_and_nothing_is_written(file: Path) -> None:
+    settings = SettingsFile(file)
+    assert settings.values == Settings()
+    assert settings.warning is None
+    assert not file.exists()
+
+
+def test_comments_and_unknown_keys_survive_a_change(file: Path) -> None:
+    file.write_text('# mine\ntheme = "nord" # cold\nfuture = [1, 2]\n[plugin]\nx = 1\n')
+    SettingsFile(file).change(show_list=False, sampling={"top_p": 0.3})
+    text = file.read_text()
+    assert "# mine" in text
+    assert "# cold" in text
+    again = SettingsFile(file)
+    assert (again.values.theme, again.values.show_list) == ("nord", False)
+    assert again.values.sampling == {"top_p": 0.3}
+    assert tomllib.loads(text)["future"] == [1, 2]
+    assert tomllib.loads(text)["plugin"] == {"x": 1}
+    assert again.warning is None
+
+
+def test_the_file_is_private_and_no_leftover_stays(file: Path) -> None:
+    SettingsFile(file).change(theme="nord")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [each.name for each in file.parent.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize("content", [b"theme = ", b"\xff\xfe\0", b"theme = 'a'\ntheme = 'b'"])
+def test_a_damaged_file_is_kept_aside(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    settings = SettingsFile(file)
+    assert settings.values == Settings()
+    assert settings.warning is not None
+    assert settings.warning.kind == "damaged"
+    assert settings.warning.reason
+    assert file.read_bytes() == content  # looking changes nothing
+    settings.change(theme="nord")
+    kept = [each for each in file.parent.iterdir() if "damaged" in each.name]
+    assert [each.read_bytes() for each in kept] == [content]
+    assert SettingsFile(file).values.theme == "nord"
+
+
+def test_wrong_values_fall_back_alone(file: Path) -> None:
+    file.write_text(
+        'dtype = "fp7"\nthreads = true\nshow_list = "no"\ntheme = "nord"\nsnapshot_budget_gb = -1\n'
+    )
+    settings = SettingsFile(file)
+    assert settings.warning is not None
+    assert settings.warning.kind == "invalid"
+    assert settings.warning.names == ("dtype", "show_list", "snapshot_budget_gb", "threads")
+    assert settings.values == Settings(theme="nord")
+
+
+def test_every_setting_can_be_written_and_read_again(file: Path) -> None:
+    changed = {
+        "theme": "nord",
+        "language": "en",
+        "model": "/a/ü.pth",
+        "device": "cuda:1",
+        "dtype": "bf16",
+        "threads": 3,
+        "snapshot_budget_gb": 2.5,
+        "show_list": False,
+        "show_sampling": True,
+        "enter_sends": False,
+        "first_run_done": True,
+        "sampling": {"top_k": 5},
+        "keymap": {"chat.stop": "x"},
+    }
+    assert changed.keys() == {each.name for each in fields(Settings)}
+    SettingsFile(file).change(**changed)
+    assert SettingsFile(file).values == Settings(**changed)
+
+
+@pytest.mark.parametrize(("name", "value"), [("dtype", "fp7"), ("nonsense", 1), ("threads", 2.5)])
+def test_a_wrong_change_is_refused(file: Path, name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=name):
+        SettingsFile(file).change(**{name: value})
+    assert not file.exists()
+
+
+def test_overrides_hold_for_this_run_only(file: Path) -> None:
+    settings = SettingsFile(file, {"device": "cpu"})
+    settings.change(theme="nord")
+    assert settings.values.device == "cpu"
+    assert SettingsFile(file).values.device == "auto"
+
+
+def test_sampling_differences_lie_over_the_model_s_own() -> None:
+    base = SamplingParams(temperature=0.5, top_p=0.9)
+    settings = Settings(sampling={"top_p": 0.2, "nonsense": 1, "top_k": -4, "min_p": "x"})
+    assert settings.sampling_over(base) == SamplingParams(temperature=0.5, top_p=0.2)
+
+
+def test_check_ignores_what_it_does_not_know() -> None:
+    assert check({"later": 1}) == (Settings(), ())
+
+
+# -------------------------------------------------------------------------------- paths
+
+
+def test_one_variable_moves_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    paths = Paths.find().make()
+    every = (paths.data, paths.config, paths.cache, paths.states, paths.logs, paths.backups)
+    assert all(
+        each.is_relative_to(tmp_path / "home") for each in (*every, paths.database, paths.settings_file)
+    )
+    assert {stat.S_IMODE(each.stat().st_mode) for each in every} == {0o700}
+
+
+def test_without_it_the_platform_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(HOME_VARIABLE, raising=False)
+    assert "rwkv-chat" in str(Paths.find().data)
+
+
+def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderUnusable):
+        Paths.under(tmp_path / "file").make()
+
+
+def test_resources_are_found_beside_the_packages() -> None:
+    assert resource("prompts/templates/classic.toml").is_file()

@@ -1,0 +1,46 @@
+-- A library as the first schema wrote it. Never edited: every later version must open it.
+PRAGMA application_id = 1381452630;
+PRAGMA user_version = 1;
+BEGIN TRANSACTION;
+CREATE TABLE node_tokens (
+            node TEXT NOT NULL REFERENCES nodes (id) ON DELETE CASCADE,
+            coding TEXT NOT NULL,
+            tokens BLOB NOT NULL,
+            prefix TEXT,
+            tail TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (node, coding)
+        ) WITHOUT ROWID;
+INSERT INTO "node_tokens" VALUES('n2','world/classic',X'210000002D000000',NULL,'');
+CREATE TABLE nodes (
+            id TEXT PRIMARY KEY,
+            tree TEXT NOT NULL,
+            parent TEXT REFERENCES nodes (id),
+            role TEXT NOT NULL,
+            text TEXT NOT NULL DEFAULT '',
+            reasoning TEXT NOT NULL DEFAULT '',
+            status TEXT NOT NULL DEFAULT 'complete',
+            model TEXT NOT NULL DEFAULT '',
+            template TEXT NOT NULL DEFAULT '',
+            seed INTEGER,
+            params TEXT,
+            usage TEXT,
+            created REAL NOT NULL DEFAULT 0
+        );
+INSERT INTO "nodes" VALUES('n1','t1',NULL,'user','What is a state?','','complete','','',NULL,NULL,NULL,1.0);
+INSERT INTO "nodes" VALUES('n2','t1','n1','assistant','A memory of fixed size.','','complete','','',7,NULL,NULL,2.0);
+CREATE TABLE threads (
+            id TEXT PRIMARY KEY,
+            tree TEXT NOT NULL,
+            title TEXT NOT NULL DEFAULT '',
+            tip TEXT REFERENCES nodes (id),
+            model TEXT NOT NULL DEFAULT '',
+            template TEXT NOT NULL DEFAULT '',
+            created REAL NOT NULL DEFAULT 0,
+            updated REAL NOT NULL DEFAULT 0,
+            deleted REAL
+        );
+INSERT INTO "threads" VALUES('t1','t1','What is a state?','n2','','',1.0,2.0,NULL);
+CREATE INDEX nodes_by_parent ON nodes (parent);
+CREATE INDEX nodes_by_tree ON nodes (tree);
+CREATE INDEX threads_by_tree ON threads (tree);
+COMMIT;
