@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 DEFAULT_LANGUAGE = "en"
@@ -18,7 +18,7 @@ DEFAULT_LANGUAGE = "en"
 
 @functools.cache
 def _part(language: str, part: str) -> dict[str, Any]:
-    source = resources.files(__name__).joinpath(language, f"{part}.toml")
+    source = Path(__file__).parent / language / f"{part}.toml"  # not importlib.resources: it slows the start
     return tomllib.loads(source.read_text(encoding="utf-8"))
 
 

@@ -1,0 +1,118 @@
+"""The command line: a group that imports a command's module only when it is called, and the last resort for
+errors. Importing this loads click and the text catalogue, nothing heavier.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rwkv_chat import __version__
+from rwkv_chat.cli.commands import COMMANDS
+from rwkv_chat.cli.output import abandon_stdout, forgive_encodings, note, result
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAME = "rwkv-chat"
+HELP_NAMES = ["-h", "--help"]
+
+
+class Commands(click.Group):
+    """The rows of `COMMANDS`; their short helps come from the catalogue, so help imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [row.name for row in COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        row = next((each for each in COMMANDS if each.name == cmd_name), None)
+        return importlib.import_module(row.module).command if row else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(row.name, say(f"commands.{row.name}.short")) for row in COMMANDS])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader left (`| head`): no failure of ours
+            abandon_stdout()
+            return 0
+
+
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        result(say("cli.version", version=__version__))
+        context.exit()
+
+
+@click.group(
+    NAME,
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": HELP_NAMES, "max_content_width": 100},
+    help=say("cli.help"),
+    epilog=say("cli.epilog"),
+)
+@click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help=say("cli.option.model"))
+@click.option("--debug", is_flag=True, help=say("cli.option.debug"))
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help=say("cli.option.version"),
+)
+@click.pass_context
+def group(context: click.Context, model: Path | None, debug: bool) -> int:  # noqa: ARG001  main reads debug
+    """Without a command, open the terminal interface."""
+    if context.invoked_subcommand is not None:
+        return 0
+    from rwkv_chat.cli.open_tui import open_tui
+
+    return open_tui(model)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code. Never raises, never shows a traceback unless --debug is given."""
+    forgive_encodings()
+    try:
+        code = group.main(list(arguments), NAME, standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        return _misused(error)
+    except BrokenPipeError:
+        abandon_stdout()
+        return 0
+    except (click.Abort, KeyboardInterrupt):
+        return _interrupted()
+    except Exception as error:
+        return _explained(error, debug="--debug" in arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _misused(error: click.ClickException) -> int:
+    """How the command is used, and what was wrong with this line."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        note(error.ctx.get_usage())
+    note(say("cli.error", text=error.format_message()))
+    return error.exit_code
+
+
+def _interrupted() -> int:
+    from rwkv_chat.explain import INTERRUPTED
+
+    note("")
+    return INTERRUPTED
+
+
+def _explained(error: Exception, *, debug: bool) -> int:
+    from rwkv_chat.cli.last_resort import tell
+
+    return tell(error, debug=debug)

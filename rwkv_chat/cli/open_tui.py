@@ -1,0 +1,31 @@
+"""The one place where the command line opens the terminal interface."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_tui(model: Path | None) -> int:
+    """Open the full-screen program; its exit code.
+
+    Raises:
+        ModelNotFound: `model` names no file.
+        UsageError: there is no terminal to draw on.
+    """
+    if model is not None and not model.is_file():
+        from engine.errors import ModelNotFound
+
+        raise ModelNotFound(str(model))
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError(say("cli.needs_terminal"))
+    from rwkv_chat.tui.app import run
+
+    return run(model)

@@ -1,0 +1,59 @@
+"""Options that several commands share; those for sampling are made from `SamplingParams` and its texts."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from engine.types import SamplingParams
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from dataclasses import Field
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+FILE = click.Path(path_type=Path)
+
+
+def model_option(command: Command) -> Command:
+    """`--model FILE`, here or before the command; the one here wins (see `model_of`)."""
+    return click.option("--model", type=FILE, metavar="FILE", help=say("cli.option.model"))(command)
+
+
+def model_of(context: click.Context, model: Path | None) -> Path | None:
+    """The model named after the command, else the one named before it."""
+    return model or (context.find_root().params.get("model"))
+
+
+def sampling_options(command: Command) -> Command:
+    """One option per numeric field, named and ranged by its metadata; not given means None."""
+    for each in reversed(SAMPLING):
+        command = _option(each)(command)
+    return command
+
+
+SAMPLING = tuple(each for each in fields(SamplingParams) if each.metadata)
+
+
+def _option(each: Field[Any]) -> Callable[[Command], Command]:
+    low, high = each.metadata["min"], each.metadata["max"]
+    kind = click.FloatRange(low, high) if isinstance(each.default, float) else click.IntRange(low, high)
+    name = f"--{each.name.replace('_', '-')}"
+    return click.option(name, each.name, type=kind, metavar="NUMBER", help=say(f"sampling.{each.name}.help"))
+
+
+def sampling_of(options: Mapping[str, Any], base: SamplingParams) -> SamplingParams:
+    """`base` with the options that were given. Raises: InvalidParameter."""
+    return replace(base, **given(options))
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The sampling options that were given."""
+    names = [each.name for each in SAMPLING]
+    return {name: options[name] for name in names if options.get(name) is not None}

@@ -1,0 +1,39 @@
+"""Results go to stdout, everything else to stderr. What is shown on a terminal cannot steer it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+from rwkv_chat.plain_text import clean
+
+
+def result(text: str, *, end: str = "\n") -> None:
+    """Write to stdout at once: cleaned for a terminal, exact for a pipe or a file.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+    """
+    sys.stdout.write((clean(text) if sys.stdout.isatty() else text) + end)
+    sys.stdout.flush()
+
+
+def note(text: str, *, end: str = "\n") -> None:
+    """Write a remark to stderr; if nobody reads it, it is dropped."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(clean(text) + end)
+        sys.stderr.flush()
+
+
+def forgive_encodings() -> None:
+    """What the terminal's encoding cannot show becomes a question mark, never an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors="replace")
+
+
+def abandon_stdout() -> None:
+    """Point stdout at nothing, so that nothing more complains about a reader who left."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
