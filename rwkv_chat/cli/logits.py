@@ -60,6 +60,7 @@ def compute(file: Path, tokens: list[int], *, every: bool, device: str, dtype: s
         UsageError: an id is outside the vocabulary.
     """
     import torch
+
     from engine.weights.load import load, read_spec
 
     last = read_spec(file).vocab_size - 1
