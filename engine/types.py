@@ -186,8 +186,8 @@ class GenerateRequest:
         prompt: new token ids to feed after the chain; may be empty (regenerate, continue).
         history: every token id of the chain before `prompt`, oldest first; fed only if no saved state fits.
         start: prefix key of `history`; None lets the engine compute it.
-        continues: the chain ends in a cut reply that now goes on: its penalty counts and sampler
-            position are taken up again.
+        continues: how many tokens at the chain's end belong to a cut reply that now goes on (0: none): its
+            penalty counts, sampler position and unfinished character are taken up again.
         n: parallel alternatives, 0…n−1.
         top: how many alternatives to report for each token (0 for none).
         initial: id of an initial state ("" for zeros).
@@ -200,7 +200,7 @@ class GenerateRequest:
     stop: StopRule = StopRule()
     n: int = 1
     top: int = 0
-    continues: bool = False
+    continues: int = 0
     initial: str = ""
 
 

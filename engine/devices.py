@@ -1,0 +1,49 @@
+"""How many threads compute, and how many tokens are fed at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.types import ModelInfo
+
+LARGEST_CHUNK, SMALLEST_CHUNK = 256, 16
+CPU_CHUNK_BYTES = 32 << 30  # weight bytes a chunk may touch, token by token: half a second on a slow CPU
+
+
+def prefill_chunk(info: ModelInfo) -> int:
+    """Tokens fed at once, and so the longest wait of a cancel.
+
+    It depends on the model alone: the same tokens are always cut alike, so a rebuilt state is rounded alike.
+    """
+    chunk = LARGEST_CHUNK
+    while info.device == "cpu" and chunk > SMALLEST_CHUNK and chunk * info.nbytes > CPU_CHUNK_BYTES:
+        chunk //= 2
+    return chunk
+
+
+def compute_threads() -> int:
+    """Threads for the compute thread: physical cores − 1, so that an interface can draw; at least 1."""
+    return max(1, physical_cores() - 1)
+
+
+def physical_cores() -> int:
+    """Physical cores this process may use; logical ones where the system does not tell them apart."""
+    try:
+        allowed = os.sched_getaffinity(0)
+    except AttributeError:
+        logical = os.cpu_count() or 1
+        return max(1, logical // 2) if sys.platform == "win32" else logical
+    return len({_core(cpu) for cpu in allowed}) or 1
+
+
+def _core(cpu: int) -> str:
+    """A name that hardware threads of one core share."""
+    folder = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+    try:
+        return (folder / "thread_siblings_list").read_text()
+    except OSError:
+        return str(cpu)

@@ -1,0 +1,248 @@
+"""Prefill and decode as generators: no thread, no disk. Batch-first: n alternatives are n rows of one batch.
+
+A state is kept so that it has consumed all tokens of its chain but at least one, which is *pending*: whoever
+takes it up feeds the pending tokens and so has logits to draw from. Nothing is ever fed again to give up
+tokens: older states of the reply are still held (a state is a value), so the newest one that fits is taken.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from engine.reply import Ending, ReplyText
+from engine.sampling import Sampler, SamplerState, restrictions, top_tokens
+from engine.types import Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+    from engine.models.state import State
+    from engine.tokenizer import Tokenizer
+    from engine.types import FinishReason, GenerateRequest, TokenIds, TopToken
+
+RING = 8  # states held per reply while text is held back
+
+
+class Model(Protocol):
+    """What generation needs of a model (`engine.models`)."""
+
+    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]: ...
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a reply begins.
+
+    Attributes:
+        state: of batch 1.  feed: the chain's tokens that it has not consumed, at least one.
+        samplers: one for each alternative.
+        carry: bytes of a cut reply's last, incomplete character.
+        chunk: tokens fed at once: how long a cancel may wait.
+    """
+
+    state: State
+    feed: TokenIds
+    samplers: tuple[SamplerState, ...]
+    carry: bytes = b""
+    chunk: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """`done` of `total` tokens were fed; `state` has consumed exactly those. None after the last one."""
+
+    done: int
+    total: int
+    state: State | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowEnd:
+    """The end of one alternative.
+
+    Attributes:
+        tokens: the reply's tokens that are part of the chain now.  text: all released text.
+        state: of batch 1, has consumed the chain but `pending`; None if cancelled before the first draw.
+        sampler: the sampler after `tokens`.  carry: bytes of an incomplete last character.
+        decode_seconds: wall seconds from the last prompt token to here.
+    """
+
+    index: int
+    reason: FinishReason
+    tokens: TokenIds
+    text: str
+    state: State | None
+    pending: TokenIds
+    sampler: SamplerState
+    carry: bytes = b""
+    decode_seconds: float = 0.0
+
+
+def generate(
+    model: Model,
+    tokenizer: Tokenizer,
+    request: GenerateRequest,
+    start: Start,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Fed | Piece | RowEnd]:
+    """A reply: `Fed` from none to all but one to all; then pieces; a `RowEnd` for each row.
+
+    `should_stop` is asked before each chunk and each token.
+    """
+    *body, last = start.feed
+    state = start.state
+    for done, state in prefill(model, start.state, tuple(body), start.chunk):
+        yield Fed(done, len(start.feed), state)
+        if should_stop():
+            for index, sampler in enumerate(start.samplers):
+                yield RowEnd(index, "cancelled", (), "", None, (), sampler, start.carry)
+            return
+    yield from decode(model, tokenizer, request, replace(start, state=state, feed=(last,)), should_stop)
+
+
+def prefill(model: Model, state: State, tokens: TokenIds, chunk: int) -> Iterator[tuple[int, State]]:
+    """Feeds `tokens` after `state` (batch 1), `chunk` at a time: (tokens done, state), from none on."""
+    yield 0, state
+    for at in range(0, len(tokens), chunk):
+        part = tokens[at : at + chunk]
+        _, state = model.forward(_ids([part], state), state)
+        yield at + len(part), state
+
+
+def decode(
+    model: Model,
+    tokenizer: Tokenizer,
+    request: GenerateRequest,
+    start: Start,
+    should_stop: Callable[[], bool],
+) -> Iterator[Fed | Piece | RowEnd]:
+    """Feeds the one token of `start.feed` and draws until every row has ended."""
+    began = time.monotonic()
+    logits, batch = model.step(_ids(start.feed, start.state), start.state)
+    yield Fed(1, 1, None)
+    added = restrictions(request.params, tokenizer, logits.shape[-1])
+    rows = [
+        Row(index, tokenizer, request, Sampler(request.params, tokenizer, added, each), start)
+        for index, each in enumerate(start.samplers)
+    ]
+    if len(rows) > 1:
+        logits, batch = logits.expand(len(rows), -1), batch.select([0] * len(rows))
+    while True:
+        cancelled = should_stop()
+        for at, (row, its) in enumerate(zip(rows, logits.float().cpu(), strict=True)):
+            row.hold(batch, at)
+            if cancelled:
+                row.cancel()
+            else:
+                yield from row.advance(its)
+            if row.reason:
+                yield row.end(time.monotonic() - began)
+        alive = [at for at, row in enumerate(rows) if not row.reason]
+        if not alive:
+            return
+        if len(alive) < len(rows):
+            rows, batch = [rows[at] for at in alive], batch.select(alive)
+        logits, batch = model.step(_ids([row.newest for row in rows], batch), batch)
+
+
+def _ids(tokens: list[TokenIds] | list[int] | TokenIds, state: State) -> Tensor:
+    device = next(iter(state.tensors.values())).device
+    return torch.tensor(tokens, dtype=torch.int64, device=device)
+
+
+class Row:
+    """One alternative while it is being written.
+
+    Attributes:
+        reason: why it ended; None while it goes on.
+        newest: the token drawn last.
+    """
+
+    def __init__(
+        self, index: int, tokenizer: Tokenizer, request: GenerateRequest, sampler: Sampler, start: Start
+    ) -> None:
+        self.reason: FinishReason | None = None
+        self._index, self._tokenizer, self._request, self._sampler = index, tokenizer, request, sampler
+        self._reply = ReplyText(tokenizer, request.stop.texts, start.carry)
+        self._texts: list[str] = []
+        self._tops: list[tuple[TopToken, ...]] = []
+        self._told = 0  # tokens already in a piece
+        self._ending = Ending("", 0)
+        self._last = start.feed[-1]
+        self._held = [(0, start.state, 0)]  # (consumed of (last, *tokens), batch, row of the batch)
+
+    @property
+    def newest(self) -> int:
+        return self._reply.tokens[-1]
+
+    def hold(self, batch: State, row: int) -> None:
+        """Row `row` of `batch` has consumed every token so far.
+
+        Older states are let go once no ending can go back to them; beyond `RING`, the second oldest goes.
+        """
+        held = self._held
+        held.append((1 + len(self._reply.tokens), batch, row))
+        while len(held) > 1 and held[1][0] <= self._reply.whole:
+            del held[0]
+        if len(held) > RING:
+            del held[1]
+
+    def advance(self, logits: Tensor) -> Iterator[Piece]:
+        """Draws one token from logits [O] (fp32, CPU) and gives what it releases; may set `reason`."""
+        token = self._sampler.next(logits)
+        if token in self._request.stop.ids:
+            yield from self._finish("stop", self._reply.end_here(final=True))
+            return
+        self._sampler.note(token)
+        if self._request.top:
+            self._tops.append(top_tokens(logits, self._request.top, self._tokenizer))
+        text = self._reply.add(token)
+        if self._reply.stopped:
+            ending = self._reply.end_before_stop_text()
+            yield from self._finish("stop", replace(ending, text=text + ending.text))
+        elif len(self._reply.tokens) >= self._request.params.max_tokens:
+            ending = self._reply.end_here(final=False)
+            yield from self._finish("length", replace(ending, text=text + ending.text))
+        else:
+            yield from self._piece(text)
+
+    def cancel(self) -> None:
+        """Ends the row with exactly what it has released."""
+        self.reason, self._ending = "cancelled", self._reply.end_at_shown()
+
+    def _finish(self, reason: FinishReason, ending: Ending) -> Iterator[Piece]:
+        self.reason, self._ending = reason, ending
+        yield from self._piece(ending.text)
+
+    def _piece(self, text: str) -> Iterator[Piece]:
+        first, self._told = self._told, self._reply.whole
+        tokens = tuple(self._reply.tokens[first : self._told])
+        if text or tokens:
+            self._texts.append(text)
+            yield Piece(self._index, text, tokens, tuple(self._tops[first : self._told]))
+
+    def end(self, seconds: float) -> RowEnd:
+        """The row as it ended."""
+        ending = self._ending
+        tokens = (*self._reply.tokens[: ending.kept], *ending.extra)
+        most = ending.kept + bool(ending.extra)  # of (last, *tokens): what a state may have consumed
+        consumed, batch, row = next(each for each in reversed(self._held) if each[0] <= most)
+        return RowEnd(
+            self._index,
+            self.reason or "cancelled",
+            tokens,
+            "".join(self._texts),
+            batch.select([row]) if batch.batch > 1 else batch,
+            (self._last, *tokens)[consumed:],
+            self._sampler.state_after(tokens),
+            ending.carry,
+            seconds,
+        )

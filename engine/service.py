@@ -1,0 +1,139 @@
+"""The engine's front: load a model, ask for replies, get jobs. Starts threads (or a process) at first use.
+
+Importing or making an `Engine` loads no torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from typing import TYPE_CHECKING, Literal
+
+from engine.commands import Ask, Cancel, Forget, Keep, WorkerConfig
+from engine.errors import EngineClosed, ModelNotLoaded, WorkerDied
+from engine.job import Job
+from engine.types import Failed, GenerateRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from engine.types import Event, LoadRequest
+    from engine.worker import Worker
+    from engine.worker_process import ProcessWorker
+
+log = logging.getLogger("engine")
+
+
+class Engine:
+    """One model at a time, its states, and the jobs on it.
+
+    Every method may be called from any thread and returns at once, but `close`.
+    """
+
+    def __init__(
+        self,
+        states: Path,
+        *,
+        cache: Path | None = None,
+        budget_bytes: int | None = None,
+        worker: Literal["thread", "process"] = "thread",
+        threads: int | None = None,
+    ) -> None:
+        """
+        Args:
+            states: folder of saved states.  cache: folder where hashes of weights are remembered.
+            budget_bytes: of the saved states; None: the smaller of 20 GB and a tenth of the free disk.
+            worker: where it computes.
+            threads: of the computation; None: physical cores − 1, at least 1.
+        """
+        self._config = WorkerConfig(states, cache, budget_bytes, threads)
+        self._kind = worker
+        self._lock = threading.RLock()
+        self._worker: Worker | ProcessWorker | None = None
+        self._jobs: dict[int, Job] = {}
+        self._ids = itertools.count(1)
+        self._kept: tuple[str, ...] = ()
+        self._closed = False
+
+    def load(self, request: LoadRequest) -> Job:
+        """Loads a model, after the replies asked for: `Progress` …, then `Loaded`, `Failed` or `Cancelled`.
+
+        The model before it stays if this fails or is cancelled, unless two do not fit into memory.
+        """
+        return self._ask(request, 1)
+
+    def submit(self, request: GenerateRequest) -> Job:
+        """Asks for a reply: `Prefilled` …, `Piece` …, `Saved`, a `Finished` per alternative; or `Failed`."""
+        return self._ask(request, request.n)
+
+    def forget(self, prefixes: Iterable[str]) -> None:
+        """Deletes the states of these prefix keys, of every model: their conversation was deleted."""
+        with self._lock:
+            if not self._closed:
+                self._started().put(Forget(tuple(prefixes)))
+
+    def keep(self, prefixes: Iterable[str]) -> None:
+        """States of these prefix keys are given up last when the budget runs out; replaces the set before."""
+        with self._lock:
+            self._kept = tuple(prefixes)
+            if self._worker:
+                self._worker.put(Keep(self._kept))
+
+    def close(self) -> None:
+        """Cancels every job, saves what is to be saved, and returns when all has ended. Idempotent."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+            self._closed = True
+        if worker:
+            worker.close()
+        self._fail_all(EngineClosed())
+
+    # ------------------------------------------------------------------------------------------------
+
+    def _ask(self, request: LoadRequest | GenerateRequest, ends: int) -> Job:
+        with self._lock:
+            number = next(self._ids)
+            job = Job(number, max(1, ends), lambda: self._cancel(number))
+            if self._closed:
+                job.put(Failed(EngineClosed()))
+            elif self._worker is None and isinstance(request, GenerateRequest):
+                job.put(Failed(ModelNotLoaded()))
+            else:
+                self._jobs[number] = job
+                self._started().put(Ask(number, request))
+            return job
+
+    def _started(self) -> Worker | ProcessWorker:
+        if self._worker is None:
+            if self._kind == "process":
+                from engine.worker_process import ProcessWorker as Kind
+            else:
+                from engine.worker import Worker as Kind
+            self._worker = Kind(self._config, self._emit, self._died)
+            self._worker.put(Keep(self._kept))
+        return self._worker
+
+    def _cancel(self, job: int) -> None:
+        with self._lock:
+            if self._worker:
+                self._worker.put(Cancel(job))
+
+    def _emit(self, number: int, event: Event) -> None:
+        """Called by the worker's threads."""
+        job = self._jobs.get(number)
+        if job and job.put(event):
+            self._jobs.pop(number, None)
+
+    def _died(self, exit_code: int) -> None:
+        """Every job fails; the next load starts a new worker."""
+        log.error("the engine's worker ended with exit code %d", exit_code)
+        with self._lock:
+            self._worker = None
+        self._fail_all(WorkerDied(exit_code))
+
+    def _fail_all(self, error: EngineClosed | WorkerDied) -> None:
+        while self._jobs:
+            _, job = self._jobs.popitem()
+            job.put(Failed(error))

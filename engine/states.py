@@ -1,0 +1,136 @@
+"""Finding the state from which a chain of tokens goes on: on the device, on the disk, or an ancestor's."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import InvalidRequest, StateCorrupt, StateMismatch
+from engine.prefix import walk
+from engine.store.snapshot import Snapshot, layout_of
+from engine.types import StateKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.models.state import State
+    from engine.store.statestore import StateStore
+    from engine.types import GenerateRequest, ModelInfo, StateSource, TokenIds
+
+log = logging.getLogger("engine")
+
+REMEMBERED = 4  # snapshots kept on the device
+MOST_ALTERNATIVES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """All tokens that must have been fed before the first draw.
+
+    Attributes:
+        keys: prefix key after each token.  new_from: where the request's prompt begins.
+    """
+
+    tokens: TokenIds
+    keys: tuple[str, ...]
+    new_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Where feeding begins: after `snapshot` (None: an empty state)."""
+
+    snapshot: Snapshot | None
+    source: StateSource
+
+    @property
+    def length(self) -> int:
+        return self.snapshot.length if self.snapshot else 0
+
+
+def chain_of(request: GenerateRequest, vocab: int) -> Chain:
+    """The chain of a request.
+
+    Raises:
+        InvalidRequest: nothing to feed, an id outside the vocabulary, a start key that is not the history's,
+            an unknown initial state, n or continues out of range.
+    """
+    tokens = (*request.history, *request.prompt)
+    if not tokens:
+        raise InvalidRequest("nothing to feed")
+    if not all(0 <= token < vocab for token in tokens):
+        raise InvalidRequest("a token id outside the vocabulary")
+    if not 1 <= request.n <= MOST_ALTERNATIVES or not 0 <= request.continues <= len(tokens):
+        raise InvalidRequest("n or continues out of range")
+    if request.initial:
+        raise InvalidRequest("unknown initial state")
+    keys = tuple(walk(tokens))
+    if request.start and request.history and request.start != keys[len(request.history) - 1]:
+        raise InvalidRequest("start is not the key of history")
+    return Chain(tokens, keys, len(request.history))
+
+
+class States:
+    """The states of one loaded model: a few remembered on its device, the others in the store."""
+
+    def __init__(self, info: ModelInfo, zero: State, store: StateStore | None) -> None:
+        """`zero`: the model's state before the first token, of batch 1, on its device."""
+        self.zero = zero
+        self._info, self._store = info, store
+        self._remembered: OrderedDict[str, Snapshot] = OrderedDict()  # by prefix key
+
+    def key(self, prefix: str) -> StateKey:
+        return StateKey(self._info.id, self._info.tier, "", "", prefix)
+
+    def find(self, chain: Chain) -> Begin:
+        """The longest beginning of the chain whose state is remembered or saved."""
+        saved = self._store.prefixes() if self._store else frozenset()
+        for length in range(len(chain.tokens), 0, -1):
+            prefix = chain.keys[length - 1]
+            snapshot = self._remembered.get(prefix)
+            source: StateSource = "device" if snapshot else "disk"
+            if snapshot is None and prefix[:32] in saved:
+                snapshot = self._from_disk(prefix)
+            if snapshot and _fits(snapshot, chain, length):
+                return Begin(snapshot, source if length >= chain.new_from else "rebuilt")
+        return Begin(None, "rebuilt" if chain.new_from else "fresh")
+
+    def _from_disk(self, prefix: str) -> Snapshot | None:
+        """A saved state, moved to the device; None if it is damaged (it will be rebuilt)."""
+        if self._store is None:
+            return None
+        try:
+            snapshot = self._store.load(self.key(prefix), layout_of(self.zero), self.zero.arch)
+        except (StateCorrupt, StateMismatch) as error:
+            log.warning("a saved state cannot be used and will be rebuilt: %r", error)
+            return None
+        return moved(snapshot, self._info.device) if snapshot else None
+
+    def remember(self, snapshot: Snapshot, instead_of: Iterable[str] = ()) -> None:
+        """Keeps the snapshot on the device, in place of those of the prefix keys `instead_of`."""
+        self.forget(instead_of)
+        self._remembered[snapshot.key.prefix] = snapshot
+        self._remembered.move_to_end(snapshot.key.prefix)
+        while len(self._remembered) > REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def forget(self, prefixes: Iterable[str]) -> None:
+        """Lets go of the remembered states of these prefix keys."""
+        for prefix in prefixes:
+            self._remembered.pop(prefix, None)
+
+    def forget_all(self) -> None:
+        """Lets go of every remembered state."""
+        self._remembered.clear()
+
+
+def moved(snapshot: Snapshot, device: Any) -> Snapshot:
+    return replace(snapshot, state=snapshot.state.to(device))
+
+
+def _fits(snapshot: Snapshot, chain: Chain, length: int) -> bool:
+    """The key says so already; a state is never used on that alone."""
+    pending = chain.tokens[length - len(snapshot.pending) : length]
+    return snapshot.length == length and snapshot.pending == pending

@@ -1,0 +1,202 @@
+"""The engine's threads: one computes, one writes to the disk (`Saver`), one hashes files.
+
+Commands go in, (job id, event) pairs come out. Jobs are generators that take turns, a token or a chunk each.
+A load waits until replies asked for before it have ended; replies asked for after it wait for the load.
+Torch is imported by the compute thread at the first load, and by no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.commands import Ask, Cancel, Close, Forget, Keep
+from engine.devices import compute_threads
+from engine.errors import DiskFailed, EngineClosed, EngineError, ModelNotLoaded, OutOfMemory, Unexpected
+from engine.saver import Save, Saver
+from engine.store.statestore import StateStore
+from engine.types import Cancelled, Failed, LoadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from engine.commands import Command, WorkerConfig
+    from engine.compute import Compute
+    from engine.types import Event
+
+log = logging.getLogger("engine")
+
+
+@dataclass(slots=True)
+class Task:
+    """A job that runs."""
+
+    ask: Ask
+    steps: Iterator[Event | Save]
+
+    @property
+    def loads(self) -> bool:
+        return isinstance(self.ask.request, LoadRequest)
+
+
+class Worker:
+    """Runs the commands put to it; tells events through `emit`, from threads of its own."""
+
+    def __init__(
+        self, config: WorkerConfig, emit: Callable[[int, Event], None], died: Callable[[int], None]
+    ) -> None:
+        """`died` is called if the compute thread ends by itself (an exit code; always 1 here)."""
+        self._config, self._emit, self._died = config, emit, died
+        self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._cancelled: set[int] = set()
+        self._closing = threading.Event()
+        self._waiting: deque[Ask] = deque()
+        self._tasks: deque[Task] = deque()
+        self._compute: Compute | None = None
+        self._entered = contextlib.ExitStack()
+        self._thread = threading.Thread(target=self._run, name="engine-compute", daemon=True)
+        self._thread.start()
+
+    # ----------------------------------------------------------------------------- called by other threads
+
+    def put(self, command: Command) -> None:
+        if isinstance(command, Cancel):
+            self._cancelled.add(command.job)
+        elif isinstance(command, Close):
+            self._closing.set()
+        self._inbox.put(command)
+
+    def close(self) -> None:
+        """Cancels everything, saves, and returns when all threads have ended."""
+        self.put(Close())
+        self._thread.join()
+
+    # ----------------------------------------------------------------------------- the compute thread
+
+    def _run(self) -> None:
+        try:
+            self._store = self._open_store()
+            self._saver = Saver(self._store, self._emit)
+            self._transfer = ThreadPoolExecutor(1, "engine-transfer")
+            with self._entered:
+                self._serve()
+            self._saver.close()
+            self._transfer.shutdown()
+        except BaseException:
+            log.exception("the compute thread ended")
+            self._died(1)
+            raise
+
+    def _open_store(self) -> StateStore | None:
+        try:
+            return StateStore(self._config.states, self._config.budget_bytes)
+        except DiskFailed as error:
+            log.warning("states cannot be kept: %r", error)
+            return None
+
+    def _serve(self) -> None:
+        while not (self._closing.is_set() and not self._tasks and self._inbox.empty()):
+            self._read_inbox(wait=not self._tasks)
+            self._admit()
+            for _ in range(len(self._tasks)):
+                self._step(self._tasks.popleft())
+        for ask in self._waiting:
+            self._fail(ask, EngineClosed())
+
+    def _read_inbox(self, *, wait: bool) -> None:
+        while wait or not self._inbox.empty():
+            wait = False
+            command = self._inbox.get()
+            if isinstance(command, Ask):
+                self._waiting.append(command)
+            elif isinstance(command, Forget):
+                self._forget(command.prefixes)
+            elif isinstance(command, Keep) and self._store:
+                self._store.keep(command.prefixes)
+
+    def _forget(self, prefixes: tuple[str, ...]) -> None:
+        if self._compute:
+            self._compute.forget(prefixes)
+        self._saver.forget(prefixes)
+
+    def _admit(self) -> None:
+        """Starts what may start: jobs in order, a load only alone."""
+        while self._waiting and not self._closing.is_set():
+            loads = isinstance(self._waiting[0].request, LoadRequest)
+            if self._tasks and (loads or self._tasks[0].loads):
+                return
+            ask = self._waiting.popleft()
+            self._tasks.append(Task(ask, self._begin(ask)))
+
+    def _begin(self, ask: Ask) -> Iterator[Event | Save]:
+        """The job as a generator; its errors come out of it."""
+
+        def should_stop() -> bool:
+            return self._closing.is_set() or ask.job in self._cancelled
+
+        if isinstance(ask.request, LoadRequest):
+            if should_stop():
+                yield Cancelled()
+                return
+            self._compute = self._compute or self._make_compute()
+            yield from self._compute.load(ask.request, should_stop)
+        elif self._compute is None:
+            raise ModelNotLoaded
+        else:
+            yield from self._compute.reply(ask.request, should_stop)
+
+    def _make_compute(self) -> Compute:
+        """Torch's thread count and inference mode belong to a thread: this one."""
+        import torch
+
+        from engine.compute import Compute
+
+        torch.set_num_threads(self._config.threads or compute_threads())
+        self._entered.enter_context(torch.inference_mode())
+        return Compute(self._store, self._config.cache, self._transfer)
+
+    def _step(self, task: Task) -> None:
+        """One event of a task, which then takes its place at the end of the line."""
+        job = task.ask.job
+        try:
+            event = next(task.steps, None)
+        except Exception as error:
+            self._fail(task.ask, error)
+            return
+        if event is None:
+            self._cancelled.discard(job)
+            return
+        self._tasks.append(task)
+        if isinstance(event, Save):
+            self._saver.save(job, event)
+        else:
+            self._emit(job, event)
+
+    def _fail(self, ask: Ask, error: Exception) -> None:
+        """Ends a job with an error, after all that it still has to tell."""
+        mapped = at_border(error)
+        if isinstance(mapped, OutOfMemory) and self._compute:
+            self._compute.free_memory()
+        self._cancelled.discard(ask.job)
+        self._saver.emit(ask.job, Failed(mapped))
+
+
+def at_border(error: Exception) -> EngineError:
+    """The engine's error for any exception; what nobody foresaw goes to the log with its traceback."""
+    if isinstance(error, EngineError):
+        return error
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):
+        mapped: EngineError = OutOfMemory(0, 0)
+    elif isinstance(error, OSError):
+        mapped = DiskFailed(str(error.filename or ""), error.strerror or str(error))
+    else:
+        log.error("unexpected", exc_info=error)
+        mapped = Unexpected(type(error).__name__, str(error))
+    mapped.__cause__ = error
+    return mapped
