@@ -1,0 +1,132 @@
+"""`rwkv-chat ask`: one question, one answer on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rwkv_chat.cli.interrupts import on_interrupt
+from rwkv_chat.cli.opening import opened
+from rwkv_chat.cli.options import model_of, model_option, sampling_of, sampling_options
+from rwkv_chat.cli.output import note, result
+from rwkv_chat.session import Answered, ReplyGrew, TurnFailed, WaitingForModel
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rwkv_chat.session import ModelCard, Session, Turn, TurnEvent
+
+
+@click.command("ask", help=say("cli.ask.help"))
+@click.argument("question", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help=say("cli.ask.json"))
+@click.option("--stream/--no-stream", default=True, help=say("cli.ask.stream"))
+@click.option("--save", is_flag=True, help=say("cli.ask.save"))
+@model_option
+@sampling_options
+@click.pass_context
+def command(
+    context: click.Context, question: tuple[str, ...], as_json: bool, stream: bool, save: bool, **options: Any
+) -> int:
+    """The exit code: 0, or 130 where the answer was interrupted."""
+    text = whole_question(" ".join(question))
+    model = model_of(context, options["model"])
+    return asyncio.run(_ask(text, model, options, save=save, as_json=as_json, stream=stream and not as_json))
+
+
+def whole_question(question: str) -> str:
+    """What was piped in, then the question. Raises: UsageError if both are empty."""
+    piped = "" if sys.stdin.isatty() else sys.stdin.buffer.read().decode("utf-8", "replace").strip()
+    text = "\n".join(each for each in (piped, question.strip()) if each)
+    if not text:
+        raise click.UsageError(say("cli.ask.empty"))
+    return text
+
+
+async def _ask(
+    text: str, model: Path | None, options: dict[str, Any], *, save: bool, as_json: bool, stream: bool
+) -> int:
+    async with opened(model, keep=save) as session:
+        turn = session.chats.send(None, text, sampling_of(options, session.sampling))
+        printer = Printer(session.models.current, stream=stream)
+        with on_interrupt(turn.stop) as interrupt:
+            await printer.follow(turn)
+        _finish(printer, session, turn, as_json=as_json, save=save)
+        return interrupt.code
+
+
+class Printer:
+    """Prints a reply as it grows, or keeps it.
+
+    Attributes:
+        text, reasoning: the reply so far.  end: the event that ended it.
+    """
+
+    def __init__(self, card: ModelCard, *, stream: bool) -> None:
+        self.card, self.stream = card, stream
+        self.text = self.reasoning = ""
+        self.end: Answered | None = None
+
+    async def follow(self, turn: Turn) -> None:
+        """Print until the turn ends; a reader who left stops it. Raises: whatever failed the turn."""
+        try:
+            async for event in turn:
+                self.show(event)
+        except BrokenPipeError:
+            turn.stop()
+            await turn.result()
+            raise
+
+    def show(self, event: TurnEvent) -> None:
+        match event:
+            case ReplyGrew(part="answer"):
+                self.text += event.text
+                if self.stream:
+                    result(event.text, end="")
+            case ReplyGrew():
+                self.reasoning += event.text
+            case WaitingForModel() if not self.card.builtin:
+                note(say("cli.loading", name=self.card.name))
+            case Answered():
+                self._end_line()
+                self.end = event
+            case TurnFailed():
+                if self.text:
+                    self._end_line()
+                raise event.error
+
+    def _end_line(self) -> None:
+        if self.stream and not self.text.endswith("\n"):
+            result("")
+
+
+def _finish(printer: Printer, session: Session, turn: Turn, *, as_json: bool, save: bool) -> None:
+    if as_json:
+        result(json.dumps(_record(printer, session) | ({"conversation": turn.thread} if save else {})))
+    elif not printer.stream:
+        result(printer.text)
+    end = printer.end
+    if end is not None and end.reason == "length" and end.usage is not None:
+        note(say("cli.ask.cut", tokens=end.usage.reply_tokens))
+
+
+def _record(printer: Printer, session: Session) -> dict[str, Any]:
+    """The one object of --json."""
+    end = printer.end
+    usage = end.usage if end is not None else None
+    return {
+        "answer": printer.text,
+        "reasoning": printer.reasoning,
+        "reason": end.reason if end is not None else "cancelled",
+        "model": session.models.current.name,
+        "seed": usage.seed if usage is not None else None,
+        "prompt_tokens": usage.prompt_tokens if usage is not None else 0,
+        "answer_tokens": usage.reply_tokens if usage is not None else 0,
+        "prefill_seconds": round(usage.prefill_seconds, 6) if usage is not None else 0.0,
+        "decode_seconds": round(usage.decode_seconds, 6) if usage is not None else 0.0,
+    }

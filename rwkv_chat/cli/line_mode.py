@@ -1,0 +1,230 @@
+"""Line mode: one line, one message. For pipes, screen readers and small terminals.
+
+Replies go to stdout; prompts and remarks go to stderr. Reading a line blocks the main thread (so that the
+terminal's own line editing and Ctrl-C work), and the event loop runs only between lines: nothing of ours
+needs it while a person types.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from engine.types import Prefilled
+from rwkv_chat.cli.ask import Printer
+from rwkv_chat.cli.interrupts import on_interrupt
+from rwkv_chat.cli.opening import opened
+from rwkv_chat.cli.options import sampling_of
+from rwkv_chat.cli.output import note, result
+from rwkv_chat.cli.slash import SLASH_COMMANDS, UnknownCommand, parse
+from rwkv_chat.explain import INTERRUPTED, sentence
+from rwkv_chat.plain_text import title
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+    from pathlib import Path
+
+    from rwkv_chat.session import Session, Turn, TurnEvent
+    from rwkv_chat.transcript import Thread
+
+
+def run(model: Path | None, options: Mapping[str, Any]) -> int:
+    """Talk until the input ends; the exit code: 0, or 130 after Ctrl-C at the prompt."""
+    with asyncio.Runner() as runner:
+        opening = opened(model, keep=True)
+        session = runner.run(opening.__aenter__())
+        try:
+            runner.run(asyncio.sleep(0))  # the model begins to load
+            return LineMode(session, runner, options).talk()
+        except KeyboardInterrupt:
+            note("")
+            return INTERRUPTED
+        finally:
+            runner.run(opening.__aexit__(None, None, None))
+
+
+class LineMode:
+    """One conversation at a time, and the table of commands.
+
+    Attributes:
+        thread: the open conversation; None until the first message makes one.
+    """
+
+    def __init__(self, session: Session, runner: asyncio.Runner, options: Mapping[str, Any]) -> None:
+        self.session, self._runner, self._options = session, runner, options
+        self.thread: str | None = None
+        self._deleted: str | None = None
+        self._asked = sys.stdin.isatty()
+
+    def talk(self) -> int:
+        """Read and answer lines until the input or the person ends it."""
+        if self._asked:
+            with suppress(ImportError):
+                import readline  # noqa: F401  line editing and history in input()
+            note(say("cli.chat.welcome", name=self.session.models.current.name))
+        while (line := self._line()) is not None:
+            if not line.strip():
+                continue
+            try:
+                if self._obey(line):
+                    break
+            except BrokenPipeError:
+                raise
+            except Exception as error:  # whatever one line causes, the next one can be typed
+                if not _expected(error):
+                    raise
+                note(sentence(error))
+        return 0
+
+    # ---------------------------------------------------------------- lines
+
+    def _line(self) -> str | None:
+        """The next line without its end; None at the end of input."""
+        if not self._asked:
+            line = sys.stdin.buffer.readline().decode("utf-8", "replace")
+            return line.rstrip("\r\n") if line else None
+        try:
+            if sys.stdout.isatty():
+                return input(say("cli.chat.you"))
+            note(say("cli.chat.you"), end="")
+            return input()
+        except EOFError:
+            note("")
+            return None
+
+    def _obey(self, line: str) -> bool:
+        """Carry out one line; whether it was the last one."""
+        try:
+            row, rest = parse(line)
+        except UnknownCommand as unknown:
+            note(say("cli.chat.no_such_command", word=unknown))
+            return False
+        if row is None:
+            self._say(rest)
+            return False
+        getattr(self, f"do_{row.name}")(*((rest,) if row.takes_text else ()))
+        return row.name == "quit"
+
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(work)
+
+    # ---------------------------------------------------------------- replies
+
+    def _say(self, text: str) -> None:
+        params = sampling_of(self._options, self.session.sampling)
+        self._wait(self._turn(lambda: self.session.chats.send(self.thread, text, params)))
+
+    async def _turn(self, begin: Any) -> None:
+        """Print one reply; Ctrl-C stops it and keeps what was said."""
+        turn: Turn = begin()
+        self.thread = turn.thread
+        if self._asked:
+            note(say("cli.chat.model", name=title(self.session.models.current.name)), end="")
+        printer = LinePrinter(self.session.models.current, stream=True)
+        with on_interrupt(turn.stop) as interrupt:
+            await printer.follow(turn)
+        if interrupt.number:
+            note(say("cli.chat.stopped"))
+        elif printer.end is not None and printer.end.reason == "length" and printer.end.usage is not None:
+            note(say("cli.chat.cut", tokens=printer.end.usage.reply_tokens))
+
+    # ---------------------------------------------------------------- commands
+
+    def do_help(self) -> None:
+        for row in SLASH_COMMANDS:
+            usage, what = say(f"cli.slash.{row.name}.usage"), say(f"cli.slash.{row.name}.help")
+            note(say("cli.slash.row", usage=usage, help=what))
+
+    def do_new(self) -> None:
+        self.thread = None
+        note(say("cli.chat.begun"))
+
+    def do_list(self) -> None:
+        threads = self._wait(self.session.chats.threads())
+        for number, each in enumerate(threads, 1):
+            result(say("cli.chat.row", number=number, title=_name(each)))
+        if not threads:
+            note(say("cli.chat.no_conversations"))
+
+    def do_open(self, number: str) -> None:
+        threads = self._wait(self.session.chats.threads())
+        if not (number.isascii() and number.isdigit() and 1 <= int(number) <= len(threads)):
+            note(say("cli.chat.no_such_number", number=number))
+            return
+        self.thread = threads[int(number) - 1].id
+        note(say("cli.chat.opened", title=_name(threads[int(number) - 1])))
+        self._show_conversation(self.thread)
+        self._answer_pending(self.thread)
+
+    def _show_conversation(self, thread: str) -> None:
+        for node in self._wait(self.session.chats.open(thread)).nodes:
+            who = say("cli.chat.said_by_you" if node.message.role == "user" else "cli.chat.said_by_model")
+            result(say("cli.chat.message", who=who, text=node.message.text))
+
+    def _answer_pending(self, thread: str) -> None:
+        """A message that was kept without a reply (a crash, a stop) gets its reply now."""
+        if (turn := self._wait(self.session.chats.answer_pending(thread))) is not None:
+            note(say("cli.chat.pending"))
+            self._wait(self._turn(lambda: turn))
+
+    def do_regen(self) -> None:
+        if (thread := self._open_one()) is not None:
+            base = self.session.sampling
+            params = sampling_of(self._options, base) if self._options else None
+            self._wait(self._turn(lambda: self.session.chats.regenerate(thread, params)))
+
+    def do_rename(self, text: str) -> None:
+        if (thread := self._open_one()) is not None:
+            renamed = self._wait(self.session.chats.rename(thread, text))
+            note(say("cli.chat.renamed", title=_name(renamed)))
+
+    def do_delete(self) -> None:
+        if (thread := self._open_one()) is not None:
+            deleted = self._wait(self.session.chats.delete(thread))
+            self._deleted, self.thread = thread, None
+            note(say("cli.chat.deleted", title=_name(deleted)))
+
+    def do_undo(self) -> None:
+        if self._deleted is None:
+            note(say("cli.chat.nothing_deleted"))
+            return
+        restored = self._wait(self.session.chats.restore(self._deleted))
+        self.thread, self._deleted = self._deleted, None
+        note(say("cli.chat.restored", title=_name(restored)))
+
+    def do_quit(self) -> None:
+        """`_obey` ends the loop."""
+
+    def _open_one(self) -> str | None:
+        if self.thread is None:
+            note(say("cli.chat.no_conversation"))
+        return self.thread
+
+
+class LinePrinter(Printer):
+    """Also says when a conversation is being read again."""
+
+    _told = False
+
+    def show(self, event: TurnEvent) -> None:
+        if isinstance(event, Prefilled) and event.rebuilt and not self._told:
+            self._told = True
+            note(say("cli.chat.rebuilding", total=event.total))
+        super().show(event)
+
+
+def _name(thread: Thread) -> str:
+    return title(thread.title) or say("cli.chat.untitled")
+
+
+def _expected(error: Exception) -> bool:
+    """Errors of the four families are told; anything else is a bug and ends the program."""
+    from engine.errors import EngineError
+    from rwkv_chat.library.errors import LibraryError
+    from rwkv_chat.session.errors import SessionError
+    from rwkv_chat.templates import TemplateInvalid
+
+    return isinstance(error, EngineError | LibraryError | SessionError | TemplateInvalid)
