@@ -65,7 +65,7 @@ def relative_difference(x: Tensor, reference: Tensor) -> float:
     """max |x − reference| / max |reference|; 0 for two empty tensors."""
     if x.numel() == 0:
         return 0.0
-    x, reference = x.double().cpu(), reference.double().cpu()
+    x, reference = x.detach().double().cpu(), reference.detach().double().cpu()
     return float((x - reference).abs().max() / reference.abs().max().clamp_min(1e-30))
 
 

@@ -48,14 +48,15 @@ def _is_count(x: Any) -> bool:
 
 def _check_entry(path: Path, name: str, entry: Any) -> tuple[tuple[int, ...], int]:
     """Shape and end offset of one tensor."""
-    if not isinstance(entry, dict) or entry.get("dtype") not in _BYTES:
-        raise _corrupt(path, name, f"one of {', '.join(_BYTES)}", repr(entry)[:60])
+    dtype = entry.get("dtype") if isinstance(entry, dict) else None
+    if not isinstance(dtype, str) or dtype not in _BYTES:
+        raise _corrupt(path, name, f"one of {', '.join(_BYTES)}", repr(dtype)[:60])
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
     if not isinstance(shape, list) or not all(map(_is_count, shape)):
         raise _corrupt(path, name, "a shape", repr(shape)[:60])
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_count, offsets)):
         raise _corrupt(path, name, "two offsets", repr(offsets)[:60])
-    needed = math.prod(shape) * _BYTES[entry["dtype"]]
+    needed = math.prod(shape) * _BYTES[dtype]
     if offsets[1] - offsets[0] != needed:
         raise _corrupt(path, name, f"{needed} bytes", f"{offsets[1] - offsets[0]} bytes")
     return tuple(shape), offsets[1]

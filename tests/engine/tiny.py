@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from engine.models.rwkv7_names import UNUSED, block_shapes, stored_shape
+from engine.models.rwkv7_names import UNUSED, block_shapes, expected_shapes, stored_shape
 from engine.types import ModelSpec
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ def tensors(of: ModelSpec, seed: int = 0, *, with_unused: bool = True) -> dict[s
         for name, shape in _shapes(of).items()
     }
     return made if with_unused else {name: x for name, x in made.items() if name not in UNUSED}
+
+
+def plain_tensors(of: ModelSpec, seed: int = 0) -> dict[str, Tensor]:
+    """The same, as the model class takes them: vectors as [C], nothing unused, ln0 not folded."""
+    made = tensors(of, seed)
+    return {name: made[name].reshape(shape) for name, shape in expected_shapes(of).items()}
 
 
 def save(path: Path, made: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Path:
