@@ -106,6 +106,7 @@ class StateStore:
                 raise StoreFull(len(data), self.budget)
             self._make_room(len(data))
             self._write(path, data)
+            self._make_room(0)  # another process may have written meanwhile
             return len(data)
 
     def _write(self, path: Path, data: bytes) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from engine.job import Job
     from engine.types import Event
 
-WORDS = ("the", " cat", " sat", "\n\n", "User", ":", "\n\nUser", "你", " and", "ing", "so\n\nUs", "er:")
+WORDS = ("the", " cat", " sat", "\n\n", "User", "\n\nUser", "你", " and", "ing", "so\n\nUs", "er:")
 NO_STOP = StopRule(ids=())
 
 
