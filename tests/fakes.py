@@ -181,6 +181,7 @@ class FakeEngine:
     loads: list[LoadRequest] = field(default_factory=list)
     jobs: list[FakeJob] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
+    kept: tuple[str, ...] = ()
     closed: bool = False
 
     def load(self, request: LoadRequest) -> FakeJob:
@@ -195,6 +196,9 @@ class FakeEngine:
 
     def forget(self, prefixes: Iterable[str]) -> None:
         self.forgotten.extend(prefixes)
+
+    def keep(self, prefixes: Iterable[str]) -> None:
+        self.kept = tuple(prefixes)
 
     def close(self) -> None:
         self.closed = True

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineClosed, EngineError, Unexpected
+from engine.errors import EngineClosed, EngineError, ModelNotLoaded, Unexpected, WorkerDied
 from engine.types import Failed, Finished, GenerateRequest, Piece, Prefilled, SamplingParams
 from rwkv_chat.library import nodes, threads
 from rwkv_chat.library.errors import LibraryError
@@ -72,6 +72,8 @@ class Answering:
             self._turn.emit(Committed(thread, node))
             await self._answer(thread, node)
         except (EngineError, LibraryError, SessionError, TemplateInvalid) as error:
+            if isinstance(error, WorkerDied | ModelNotLoaded):
+                self._models.lost()
             self._turn.emit(TurnFailed(error))
         except Exception as error:
             log.exception("a turn failed")
@@ -182,6 +184,7 @@ class Answering:
         thread, node = saved or (thread, None)
         if node is not None and (thread.model, thread.template) != (node.model, node.template):
             thread = await self._library.run(threads.describe, thread.id, node.model, node.template)
+        self._engine.keep(await self._library.run(threads.tip_keys))  # where conversations go on from
         self._turn.emit(Answered(thread, node, end.usage, end.reason))
 
 

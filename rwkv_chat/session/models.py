@@ -113,6 +113,10 @@ class Models:
                 if task is self._task:
                     raise EngineClosed from None  # else another model was chosen meanwhile: wait for that one
 
+    def lost(self) -> None:
+        """The engine has no model any more (its process died): whoever needs one loads it again."""
+        self._abandon()
+
     async def close(self) -> None:
         """Stop loading."""
         if (task := self._abandon()) is not None:
