@@ -14,6 +14,7 @@ from rwkv_chat.cli.options import SAMPLING
 from tests.fakes import ByteTokenizer, FakeReply
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.chat.conftest import Cli
@@ -84,7 +85,7 @@ def test_every_sampling_parameter_is_an_option_and_reaches_the_engine(cli: Cli, 
     assert {name: getattr(params, name) for name in wanted} == wanted
 
 
-def _other_value(limits: dict[str, float]) -> float:
+def _other_value(limits: Mapping[str, float]) -> float:
     return limits["min"] + limits["step"]
 
 
