@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from rwkv_chat.doctor import GROUPS, devices, disk, memory, model, versions
 
 from rwkv_chat import doctor
+from rwkv_chat.doctor import GROUPS, devices, disk, memory, model, versions
 from rwkv_chat.library.database import connect
 from rwkv_chat.paths import Paths
 from rwkv_chat.texts import lookup
@@ -19,7 +19,6 @@ from tests.engine.tiny import checkpoint, spec
 
 if TYPE_CHECKING:
     from rwkv_chat.doctor.finding import Finding
-
     from tests.chat.conftest import Cli, Said
 
 ROOT = Path(__file__).parents[2]
