@@ -48,6 +48,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA fullfsync = ON")  # macOS: past the drive's own cache; nothing elsewhere
         db.execute("PRAGMA foreign_keys = ON")
         migrate(db)
     except sqlite3.Error as error:

@@ -62,6 +62,7 @@ class Answering:
     ) -> None:
         self._library, self._models, self._engine, self._turn = library, models, engine, turn
         self._params, self._again = params, again
+        self._used: Speaker | None = None
         self._speed = Speedometer()
         self._totals = {"answer": 0, "reasoning": 0}
 
@@ -73,7 +74,7 @@ class Answering:
             await self._answer(thread, node)
         except (EngineError, LibraryError, SessionError, TemplateInvalid) as error:
             if isinstance(error, WorkerDied | ModelNotLoaded):
-                self._models.lost()
+                self._models.lost(self._used)
             self._turn.emit(TurnFailed(error))
         except Exception as error:
             log.exception("a turn failed")
@@ -116,7 +117,7 @@ class Answering:
         return coded
 
     async def _generate(self, thread: Thread, node: Node, speaker: Speaker, coded: Chain) -> None:
-        params = self._seeded()
+        params, self._used = self._seeded(), speaker
         job = self._engine.submit(self._request(speaker, coded, params))
         self._turn.runs(job)
         blank = Reply(

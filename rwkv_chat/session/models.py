@@ -113,9 +113,10 @@ class Models:
                 if task is self._task:
                     raise EngineClosed from None  # else another model was chosen meanwhile: wait for that one
 
-    def lost(self) -> None:
-        """The engine has no model any more (its process died): whoever needs one loads it again."""
-        self._abandon()
+    def lost(self, speaker: Speaker | None) -> None:
+        """The engine lost this speaker's model (its process died): whoever needs one loads it again."""
+        if speaker is not None and speaker is self.speaker:
+            self._abandon()
 
     async def close(self) -> None:
         """Stop loading."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.errors import ModelNotFound, OutOfMemory
+from engine.errors import ModelNotFound, OutOfMemory, WorkerDied
 from engine.prefix import extend
 from engine.types import Prefilled, SamplingParams
 from rwkv_chat.library import nodes, threads
@@ -410,6 +410,17 @@ async def test_a_failure_in_the_middle_keeps_what_was_shown(opened: list, tmp_pa
     assert (node.message.text, node.status) == ("Half a", "failed")
     await answered(session.chats.send(turn.thread, "go on"))
     assert engine.requests[1].history[-7:] == ByteTokenizer().encode(" Half a")
+
+
+async def test_a_dead_worker_is_replaced_at_the_next_message(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([FakeReply(" Half", error=WorkerDied(-9)), " Whole."])
+    session = await begin(opened, tmp_path, engine)
+    turn = session.chats.send(None, "Hi")
+    assert isinstance(await failed(turn), WorkerDied)
+    assert session.models.info is None
+    await answered(session.chats.regenerate(turn.thread))
+    assert len(engine.loads) == 2
+    assert said(await session.chats.open(turn.thread)) == ["Hi", "Whole."]
 
 
 async def test_a_failed_regenerate_leaves_the_old_reply(opened: list, tmp_path: Path) -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+import psutil
 import pytest
 
+from engine.errors import WorkerDied
 from engine.types import Prefilled, SamplingParams, StopRule
 from rwkv_chat import templates
 from rwkv_chat.library import threads
 from rwkv_chat.paths import Paths
-from rwkv_chat.session import ReplyGrew, Session
+from rwkv_chat.session import ReplyGrew, Session, TurnFailed
 from tests.chat.real import GREEDY, answered, ask, model_folder, open_real, reply_tokens, snapshots, told
 
 if TYPE_CHECKING:
@@ -313,3 +316,26 @@ async def test_a_stopped_reply_goes_on_from_exactly_what_was_kept(
     assert after.usage.history_tokens == 0
     path = await told(session, turn.thread)
     assert await _control(tmp_path, model, session, "stop", path.tokens, path.nodes[-1].tokens or ())
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+async def test_a_killed_worker_loses_nothing_that_was_shown(tmp_path: Path, model: Path) -> None:
+    """The process that computes dies: the partial reply stays, and the next turn goes on from it."""
+    session = await open_real(tmp_path / "home", model, "process")
+    turn = session.chats.send(None, "one", replace(SAMPLED, max_tokens=100_000, bans=(0,)))
+    shown = ""
+    async for event in turn:
+        if isinstance(event, ReplyGrew):
+            shown += event.text
+            for child in psutil.Process().children(recursive=True):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+    end = await turn.result()
+    assert isinstance(end, TurnFailed)
+    assert isinstance(end.error, WorkerDied)
+    assert shown
+    assert (await session.chats.open(turn.thread)).nodes[-1].message.text == shown
+    await ask(session, turn.thread, "two")
+    path = await told(session, turn.thread)
+    assert await _control(tmp_path, model, session, "died", path.tokens, path.nodes[-1].tokens or ())
+    await session.close()
