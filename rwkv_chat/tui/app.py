@@ -11,6 +11,7 @@ import contextlib
 import logging
 import signal
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
@@ -21,6 +22,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.commands import Actions, Conversations
 from rwkv_chat.tui.desk import Desk
 from rwkv_chat.tui.keys import textual_bindings
+from rwkv_chat.tui.log import log_to
 from rwkv_chat.tui.screens.chat import ChatScreen
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
@@ -29,7 +31,6 @@ from rwkv_chat.tui.themes import DARK, THEMES, defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from textual.binding import BindingType
     from textual.screen import Screen
@@ -40,13 +41,14 @@ log = logging.getLogger(__name__)
 
 MODES: dict[str, Callable[[Desk], Screen[None]]] = {"chat": ChatScreen, "models": ModelsScreen}
 SIGNALS = ("SIGTERM", "SIGHUP")
+SWAPPED = {"prompt.send": "ctrl+j", "prompt.newline": "enter,shift+enter"}  # Enter makes a new line
 PUSH_TITLE, POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"
 
 
 class RwkvChatApp(App[int], inherit_bindings=False):
     """RWKV Chat in the terminal."""
 
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")  # absolute: a subclass may live elsewhere
     TITLE = say("app.title")
     DEFAULT_MODE = "chat"
     BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("app"), ("ctrl+c", "help_quit")]
@@ -63,7 +65,8 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             self.register_theme(theme)
         values = session.settings
         self.theme = values.theme if values.theme in self.available_themes else DARK.name
-        self.set_keymap(dict(values.keymap))
+        swapped = {} if values.enter_sends else SWAPPED
+        self.set_keymap({**swapped, **values.keymap})
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return defaults(self.current_theme)
@@ -149,6 +152,7 @@ def run(model: Path | None = None) -> int:
 
 async def _run(model: Path | None) -> int:
     session = await open_session(model=model)
+    log_to(session.paths.log_file)
     app = RwkvChatApp(session)
     try:
         code = await app.run_async()
