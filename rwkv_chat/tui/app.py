@@ -151,12 +151,15 @@ def run(model: Path | None = None) -> int:
 
 
 async def _run(model: Path | None) -> int:
-    session = await open_session(model=model)
-    log_to(session.paths.log_file)
-    app = RwkvChatApp(session)
+    return await stay(RwkvChatApp(await open_session(model=model)))
+
+
+async def stay(app: RwkvChatApp) -> int:
+    """Run the app to its end and close its session, whatever ended it; the exit code."""
+    log_to(app.session.paths.log_file)
     try:
         code = await app.run_async()
         await app.desk.close()
     finally:
-        await session.close()
+        await app.session.close()
     return code if code is not None else app.return_code or 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.tui.app import RwkvChatApp
@@ -17,17 +19,17 @@ if TYPE_CHECKING:
 
     from rwkv_chat.session.cards import ModelCard
 
-TURNS = 500
+PATIENCE = 30  # seconds: other work may hold the machine
 WIDE, NARROW = (120, 40), (80, 24)
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str = "") -> None:
     """Let the app run until `condition` holds."""
-    for _ in range(TURNS):
-        if condition():
-            return
-        await pilot.pause(0.01)
-    raise AssertionError(f"never came true: {what or condition}")
+    deadline = monotonic() + PATIENCE
+    while not condition():
+        assert monotonic() < deadline, f"never came true: {what or condition}"
+        await asyncio.sleep(0.01)
+    await pilot.pause()
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -17,18 +18,22 @@ ROOT = Path(__file__).parents[2]
 
 def run_in_pty(
     args: list[str], *, size: tuple[int, int] = (120, 40), seconds: float = 60, env: dict[str, str]
-) -> bytes:
-    """The output of `python ARGS` in a terminal of columns × rows; a TimeoutError after `seconds`."""
+) -> tuple[bytes, int]:
+    """Output and exit code of `python ARGS` in a terminal of columns × rows; TimeoutError after `seconds`."""
     pid, fd = pty.fork()
     if pid == 0:  # the child
         os.chdir(ROOT)
-        os.execve(sys.executable, [sys.executable, *args], os.environ | env)
+        os.execve(sys.executable, [sys.executable, *args], os.environ | env)  # noqa: S606
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
     try:
-        return _drain(fd, time.monotonic() + seconds)
+        drawn = _drain(fd, time.monotonic() + seconds)
+    except TimeoutError:
+        os.kill(pid, signal.SIGKILL)
+        raise
     finally:
         os.close(fd)
-        os.waitpid(pid, 0)
+        status = os.waitpid(pid, 0)[1]
+    return drawn, os.waitstatus_to_exitcode(status)
 
 
 def _drain(fd: int, deadline: float) -> bytes:

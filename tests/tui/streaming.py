@@ -1,5 +1,5 @@
-"""Run by test_drawing_budget.py inside a pseudo-terminal: the real app over a fake engine that streams one long
-reply at 150 tokens a second. Writes what it measured as JSON.
+"""Run by test_drawing_budget.py inside a pseudo-terminal: the real app over a fake engine that streams one
+long reply at 150 tokens a second. Writes what it measured as JSON.
 
     python -m tests.tui.streaming HOME KIND SECONDS OUT
 """

@@ -1,4 +1,4 @@
-"""The chat screen over a fake engine: sending, stopping, regenerating, and everything done to conversations."""
+"""The chat screen over a fake engine: sending, stopping, regenerating, and what is done to conversations."""
 
 from __future__ import annotations
 

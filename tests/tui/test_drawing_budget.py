@@ -1,7 +1,7 @@
 """The drawing budget: at 150 tokens/s the interface uses at most 15 % of one core, in a real terminal.
 
-Measured is the CPU time of the whole process (event loop, drawing, the library's writes) over wall time, from the
-first piece of the reply to its end. The fake engine costs next to nothing.
+Measured is the CPU time of the whole process (event loop, drawing, the library's writes) over wall time, from
+the first piece of the reply to its end. The fake engine costs next to nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def test_at_150_tokens_per_second_drawing_stays_within_its_budget(kind: str, tmp
     out = tmp_path / "measured.json"
     env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "OMP_NUM_THREADS": "1"}
     args = ["-m", "tests.tui.streaming", str(tmp_path / "home"), kind, str(SECONDS), str(out)]
-    drawn = run_in_pty(args, env=env, seconds=SECONDS * 5 + 20)
+    drawn, _ = run_in_pty(args, env=env, seconds=SECONDS * 5 + 20)
     assert out.exists(), drawn[-3000:].decode(errors="replace")
     measured = json.loads(out.read_text())
     share = measured["cpu"] / measured["wall"]

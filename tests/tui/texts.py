@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 BLOCK = """## Part {n}
 
-A recurrent model reads **one token** at a time and keeps *everything it needs* in a state of fixed size, so the
+A recurrent model reads **one token** at a time and keeps *everything it needs* in a state of one size: the
 {n}th word costs exactly what the first one did. See `state_{n}` and the [notes](https://example.org/{n}).
 
 - the first thing about part {n} is that it is short
@@ -26,7 +26,7 @@ def part_{n}(state: dict[str, int]) -> int:
 | part | {n} |
 
 """
-ITEM = "- item {n}: a point with **some** weight and `code_{n}`, long enough to wrap in a narrow column of text\n"
+ITEM = "- item {n}: a point with **some** weight and `code_{n}`, long enough to wrap in a narrow column\n"
 LINE = "    total_{n} = compute(value_{n}, scale={n}) + previous  # step {n} of many\n"
 
 
