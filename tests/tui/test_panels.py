@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual.command import CommandPalette
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
 
 from engine.errors import ModelNotFound, WeightsCorrupt
 from engine.types import SamplingParams
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 def texts(screen: Screen[Any]) -> str:
     return "\n".join(str(each.render()) for each in screen.query(Static))
+
+
+def first_hit(screen: Screen[Any]) -> str:
+    hits = screen.query_one("CommandList", OptionList)
+    return str(hits.get_option_at_index(0).prompt) if hits.option_count else ""
 
 
 async def test_there_is_a_row_for_every_numeric_parameter(tmp_path: Path) -> None:
@@ -131,18 +136,13 @@ async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> No
         await pilot.press("ctrl+n", "ctrl+p")
         await until(pilot, lambda: isinstance(app.screen, CommandPalette))
         await pilot.press(*"ravens")
-        await until(
-            pilot, lambda: "ravens" in str(app.screen.query_one("CommandList").get_option_at_index(0).prompt)
-        )  # pyright: ignore
+        await until(pilot, lambda: "ravens" in first_hit(app.screen))
         await pilot.press("enter")
         await until(pilot, lambda: len(screen.nodes) == 2)
         await pilot.press("ctrl+p")
         await until(pilot, lambda: isinstance(app.screen, CommandPalette))
         await pilot.press(*"new chat")
-        await until(
-            pilot,
-            lambda: "New chat" in str(app.screen.query_one("CommandList").get_option_at_index(0).prompt),
-        )  # pyright: ignore
+        await until(pilot, lambda: "New chat" in first_hit(app.screen))
         await pilot.press("enter")
         await until(pilot, lambda: screen.thread is None)
 

@@ -214,6 +214,8 @@ class ChatScreen(ThreadScreen):
             self.prompt.text = live.question  # it was not committed: give it back
             self.thread_id = None
         text = " ".join(part for part in (words.what, words.advice, retry) if part)
+        self._show_empty(empty=False)
+        self.transcript.drop("unanswered")
         self.transcript.add(Entry("error", "error", text, words.title))
 
     # ---------------------------------------------------------------- the rest

@@ -85,9 +85,9 @@ class Transcript(ScrollView):
         """The reply as it was stored."""
         self._changed(self.sheet.finish(entry))
 
-    def drop(self) -> None:
-        """The reply came to nothing."""
-        self._changed(self.sheet.drop())
+    def drop(self, entry_id: str) -> None:
+        """Take an entry away again."""
+        self._changed(self.sheet.drop(entry_id))
 
     def toggle_thoughts(self, entry_id: str | None = None) -> None:
         """Open or fold one message's thoughts, or the last that has any."""
