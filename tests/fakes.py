@@ -164,7 +164,8 @@ class FakeGenerate(FakeJob):
             seed=request.params.seed or 0,
             source=self.reply.source,
         )
-        prefix = extend((*request.history, *request.prompt, *tokens))
+        before = extend(request.history) if request.start is None else request.start
+        prefix = extend((*request.prompt, *tokens), before)
         return Finished(0, reason, tokens, said, usage, prefix)
 
 

@@ -151,11 +151,11 @@ class Answering:
         return params if params.seed is not None else replace(params, seed=secrets.randbelow(SEEDS))
 
     def _request(self, speaker: Speaker, coded: Chain, params: SamplingParams) -> GenerateRequest:
-        before = coded if self._again else coded.before_tip()
+        known = len(coded.tokens) - (0 if self._again else coded.tip)
         return GenerateRequest(
-            prompt=() if self._again else coded.coded[-1].tokens,
-            history=before.tokens,
-            start=before.prefix,
+            prompt=coded.tokens[known:],
+            history=coded.tokens[:known],
+            start=coded.prefix if self._again else coded.before_tip,
             params=params,
             stop=speaker.template.stop,
         )

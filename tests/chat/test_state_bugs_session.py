@@ -72,19 +72,20 @@ async def resumed(home: Path, model: Path, thread: str, text: str, params: Sampl
     return tokens
 
 
-@pytest.mark.parametrize("worker", ["thread", "process"])
-@pytest.mark.parametrize("params", [GREEDY, SAMPLED], ids=["greedy", "penalties"])
+@pytest.mark.parametrize(
+    ("worker", "params"),
+    [("thread", GREEDY), ("thread", SAMPLED), ("process", SAMPLED)],
+    ids=["thread-greedy", "thread-penalties", "process-penalties"],
+)
 async def test_uninterrupted_resumed_and_rebuilt_are_one(
     tmp_path: Path, model: Path, worker: Literal["thread", "process"], params: SamplingParams
 ) -> None:
     """Bugs 7, 8 and 10, and the promise itself, token for token."""
-    home, parallel = tmp_path / "home", tmp_path / "parallel"
+    home = tmp_path / "home"
     session = await open_real(home, model, worker)
     thread = (await ask(session, None, "one", params)).thread.id
     await ask(session, thread, "two", params)
     await session.close()
-    for copy in (parallel,):
-        shutil.copytree(home, copy)
     again = await rebuilt(home, model, thread, "three", params)
     at_once = await resumed(home, model, thread, "three", params)
     uninterrupted = await open_real(tmp_path / "straight", model, worker)
