@@ -22,7 +22,6 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.commands import Actions, Conversations
 from rwkv_chat.tui.desk import Desk
 from rwkv_chat.tui.keys import textual_bindings
-from rwkv_chat.tui.log import log_to
 from rwkv_chat.tui.screens.chat import ChatScreen
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
@@ -156,7 +155,6 @@ async def _run(model: Path | None) -> int:
 
 async def stay(app: RwkvChatApp) -> int:
     """Run the app to its end and close its session, whatever ended it; the exit code."""
-    log_to(app.session.paths.log_file)
     try:
         code = await app.run_async()
         await app.desk.close()

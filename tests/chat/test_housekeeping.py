@@ -71,6 +71,7 @@ def test_the_log_is_private_and_holds_no_chat_text(tmp_path: Path) -> None:
         except KeyError:
             log.exception("a turn failed")
         log.info("loaded")
+        logging.getLogger("asyncio").error("an exception of theirs\n%r", SECRET)
     finally:
         stop_logging(handler)
     text = file.read_text()
@@ -78,6 +79,7 @@ def test_the_log_is_private_and_holds_no_chat_text(tmp_path: Path) -> None:
     assert "KeyError from ValueError" in text
     assert "test_housekeeping.py" in text
     assert "loaded" in text
+    assert "an exception of theirs" in text
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
