@@ -209,7 +209,7 @@ def test_ids_without_meaning_are_never_sampled() -> None:
 
     class Sparse(Letters):
         sampleable = 10
-        holes = (4,)
+        holes: tuple[int, ...] = (4,)
 
     logits = torch.zeros(16)
     logits[[4, 10, 15]] = 100.0
