@@ -118,8 +118,8 @@ def _time_mix(
     v = _mixed_value(v, x_v, v_first, w)
     r_h, log_w_h, k_h, v_h, iclr_h = (z.view(B, T, H, N) for z in (r, log_w, k, v, iclr))
     y, wkv = wkv7(r_h, log_w_h, k_h, v_h, -kappa, kappa * iclr_h, wkv)
-    heads = (z.view(B * T, H, N) for z in (r, k, v))
-    out = _output(y.reshape(B * T, C).to(x.dtype), *heads, gate, w)
+    r, k, v_heads = (z.view(B * T, H, N) for z in (r, k, v))
+    out = _output(y.reshape(B * T, C).to(x.dtype), r, k, v_heads, gate, w)
     return out.view(B, T, C), wkv, v if v_first is None else v_first
 
 

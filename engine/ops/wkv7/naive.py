@@ -34,8 +34,8 @@ def wkv7_naive(
     r, log_w, k, v, a, b = (x.to(state.dtype) for x in (r, log_w, k, v, a, b))
     decay = log_w.exp()
     ys = []
-    for token in zip(*(x.unbind(1) for x in (r, decay, k, v, a, b)), strict=True):
-        y, state = wkv7_step(*token, state)
+    for r_t, d_t, k_t, v_t, a_t, b_t in zip(*(x.unbind(1) for x in (r, decay, k, v, a, b)), strict=True):
+        y, state = wkv7_step(r_t, d_t, k_t, v_t, a_t, b_t, state)
         ys.append(y)
     if not ys:
         return torch.zeros_like(v), state.clone()
