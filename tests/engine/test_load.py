@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from engine.errors import DeviceUnavailable, EngineError, ModelNotFound, UnsupportedFormat, WeightsCorrupt
+from engine.errors import (
+    DeviceUnavailable,
+    EngineError,
+    InvalidRequest,
+    ModelNotFound,
+    UnsupportedFormat,
+    WeightsCorrupt,
+)
 from engine.types import Progress
 from engine.weights import load as loading
 from engine.weights.export import export_safetensors
@@ -223,6 +230,12 @@ def test_no_file(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(ModelNotFound):
             read_spec(path)
+
+
+def test_no_such_dtype(path):
+    tiny.checkpoint(path)
+    with pytest.raises(InvalidRequest):
+        run(path, dtype="fp8")
 
 
 def test_no_such_device(path):
