@@ -59,3 +59,15 @@ BINDINGS: tuple[KeyBinding, ...] = (
 def scope(name: Scope) -> tuple[KeyBinding, ...]:
     """The rows of one scope, in table order."""
     return tuple(each for each in BINDINGS if each.scope == name)
+
+
+_NAMES = {"pageup": "PageUp", "pagedown": "PageDown"}
+
+
+def shown_keys(keys: str) -> str:
+    """Key names as people read them: "shift+enter,ctrl+j" -> "Shift+Enter or Ctrl+J"."""
+    return " or ".join(_shown(key.strip()) for key in keys.split(","))
+
+
+def _shown(key: str) -> str:
+    return "+".join(_NAMES.get(part, part.capitalize()) for part in key.split("+"))
