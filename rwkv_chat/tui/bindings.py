@@ -34,8 +34,8 @@ class KeyBinding:
 
 
 BINDINGS: tuple[KeyBinding, ...] = (
-    KeyBinding("prompt.send", "enter", "send", "prompt", priority=True),
-    KeyBinding("prompt.newline", "shift+enter,ctrl+j", "newline", "prompt", priority=True),
+    KeyBinding("prompt.send", "enter", "send", "prompt"),
+    KeyBinding("prompt.newline", "shift+enter,ctrl+j", "newline", "prompt"),
     KeyBinding("chat.stop", "escape", "stop", "chat", shown=True),
     KeyBinding("chat.new", "ctrl+n", "new_chat", "chat", shown=True, priority=True),
     KeyBinding("chat.rename", "f2", "rename_chat", "chat", priority=True),

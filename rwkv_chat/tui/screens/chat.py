@@ -137,17 +137,18 @@ class ChatScreen(ThreadScreen):
         self.send(event.text)
 
     def send(self, text: str) -> None:
-        """Send a message; it stays in the prompt while a reply is being written."""
+        """Send a message; it goes back into the prompt while a reply is being written."""
         if self.live is not None:
+            self.prompt.give_back(text)
             self.notify(say("app.busy"), markup=False)
             return
         try:
             turn = self.chats.send(self.thread_id, text)
         except SessionError as error:
+            self.prompt.give_back(text)
             self.notify(sentence(error), severity="warning", markup=False)
             return
         self.thread_id = self.desk.turns.follow(turn, text).thread
-        self.prompt.clear()
         self.prompt.focus()
         self._show_empty(empty=False)
 
@@ -210,8 +211,8 @@ class ChatScreen(ThreadScreen):
         if self.thread is not None:
             await self.open_thread(self.thread)
             retry = say("app.error.retry")
-        elif live.question and not self.prompt.text:
-            self.prompt.text = live.question  # it was not committed: give it back
+        elif live.question:
+            self.prompt.give_back(live.question)  # it was not committed
             self.thread_id = None
         text = " ".join(part for part in (words.what, words.advice, retry) if part)
         self._show_empty(empty=False)
