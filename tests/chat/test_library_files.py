@@ -6,6 +6,8 @@ import asyncio
 import os
 import sqlite3
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -191,3 +193,18 @@ def test_backups_are_daily_and_few(file: Path, tmp_path: Path) -> None:
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     with closing(connect(copy)) as db:
         assert texts(db, thread) == ["one"]
+
+
+def test_a_new_library_may_be_opened_by_many_at_once(file: Path) -> None:
+    """Each of them waits for the others' first steps."""
+    start = threading.Barrier(6)
+
+    def open_and_say(number: int) -> None:
+        start.wait()
+        with closing(connect(file)) as db:
+            say(db, str(number))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(open_and_say, range(6)))
+    with closing(connect(file)) as db:
+        assert health.examine(db).messages == 6

@@ -214,6 +214,28 @@ async def test_6_a_lost_or_damaged_state_is_rebuilt_and_said(
     await session.close()
 
 
+async def test_6_only_what_is_missing_is_read_again(tmp_path: Path, model: Path) -> None:
+    """The state after the last reply is lost; the one before it is not: the reply alone is fed again."""
+    home = tmp_path / "home"
+    session = await open_real(home, model)
+    thread = (await ask(session, None, "one")).thread.id
+    before = set(snapshots(home))
+    await ask(session, thread, "two")
+    path = await told(session, thread)
+    lost = path.nodes[-1].prefix or "none"
+    await session.close()
+    [file] = [each for each in set(snapshots(home)) - before if each.name.startswith(lost[:32])]
+    file.unlink()
+    session = await open_real(home, model)
+    end = await ask(session, thread, "three")
+    assert end.usage is not None
+    assert end.usage.source == "rebuilt"
+    assert 0 < end.usage.history_tokens <= len(path.nodes[-1].tokens or ())
+    after = await told(session, thread)
+    assert await _control(tmp_path, model, session, "near", after.tokens, after.nodes[-1].tokens or ())
+    await session.close()
+
+
 def _damage(file: Path, how: str) -> None:
     content = bytearray(file.read_bytes())
     if how == "deleted":
