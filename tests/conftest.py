@@ -18,7 +18,6 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 # Before anything of ours is imported: no test may read a developer's chats, or the network.
@@ -95,7 +94,7 @@ def sample(request: pytest.FixtureRequest) -> Sample:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh data folder for one test, named by RWKV_CHAT_HOME (subprocesses inherit it)."""
     folder = tmp_path / "home"
     monkeypatch.setenv("RWKV_CHAT_HOME", str(folder))

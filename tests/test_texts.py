@@ -96,7 +96,8 @@ def _strings(tree: ast.AST) -> Iterator[str]:
             yield re.escape(node.value)
         elif isinstance(node, ast.JoinedStr):
             parts = [
-                re.escape(each.value) if isinstance(each, ast.Constant) else "[^ ]+" for each in node.values
+                re.escape(str(each.value)) if isinstance(each, ast.Constant) else "[^ ]+"
+                for each in node.values
             ]
             yield "".join(parts)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rwkv_chat.library.database import connect
+from tests.chat.command_line import cli, engine
 
 if TYPE_CHECKING:
     import sqlite3
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rwkv_chat.session import Session
+
+__all__ = ["cli", "engine"]  # fixtures of the command line's tests
 
 
 @pytest.fixture

@@ -16,17 +16,23 @@ from rwkv_chat.cli.commands import COMMANDS
 from rwkv_chat.texts import lookup
 
 if TYPE_CHECKING:
-    from tests.chat.conftest import Cli
+    from tests.chat.command_line import Cli
 
 ROOT = Path(__file__).parents[2]
 
 
-def shell(line: str, **options: object) -> subprocess.CompletedProcess[str]:
+def shell(line: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A real command line in bash, `rwkv-chat` standing for this source tree."""
     script = f'rwkv-chat() {{ "{sys.executable}" -m rwkv_chat "$@"; }}; set -o pipefail; {line}'
     return subprocess.run(
-        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, **options
-    )  # pyright: ignore[reportCallIssue, reportArgumentType]
+        ["bash", "-c", script],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_help_lists_every_command_with_its_text(cli: Cli) -> None:
@@ -93,7 +99,7 @@ def test_a_full_disk_is_one_sentence() -> None:
 
 
 def test_a_narrow_encoding_is_no_error() -> None:
-    done = shell("rwkv-chat tokens 你好", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    done = shell("rwkv-chat tokens 你好", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "10464" in done.stdout
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.chat.conftest import Cli
+    from tests.chat.command_line import Cli
     from tests.fakes import FakeEngine
 
 

@@ -23,7 +23,7 @@ from tests.chat.real import model_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.chat.conftest import Cli
+    from tests.chat.command_line import Cli
 
 ROOT = Path(__file__).parents[2]
 ENDLESS = ("--temperature", "0", "--max-tokens", "1000000")  # the tiny model goes round in circles

@@ -17,7 +17,7 @@ from tests.engine.tiny import checkpoint
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.chat.conftest import Cli
+    from tests.chat.command_line import Cli
 
 # ------------------------------------------------------------------------------------------------ tokens
 

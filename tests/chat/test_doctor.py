@@ -19,7 +19,7 @@ from tests.engine.tiny import checkpoint, spec
 
 if TYPE_CHECKING:
     from rwkv_chat.doctor.finding import Finding
-    from tests.chat.conftest import Cli, Said
+    from tests.chat.command_line import Cli, Said
 
 ROOT = Path(__file__).parents[2]
 WORLD = 65536
