@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -344,6 +345,15 @@ def test_a_states_folder_that_cannot_be_made_costs_no_reply(model: LoadRequest, 
     with engine_on(tmp_path, model) as engine:
         found = ask(engine, request())
     assert (found.finished.reason, found.finished.key) == ("length", None)
+
+
+def test_a_states_folder_taken_away_costs_only_time(model: LoadRequest, tmp_path: Path) -> None:
+    with engine_on(tmp_path, model) as engine:
+        first = ask(engine, request()).finished
+        shutil.rmtree(tmp_path / "states")
+        engine.forget([first.prefix])
+        assert ask(engine, request((9,), PROMPT + first.tokens)).finished.key is not None
+        assert ask(engine, request((0, 9))).finished.key is not None
 
 
 def test_a_disk_that_fills_up_costs_no_reply(
