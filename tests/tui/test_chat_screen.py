@@ -276,3 +276,27 @@ async def test_a_settings_file_that_cannot_be_written_does_not_disturb(
         await pilot.press("f4")
         await asyncio.sleep(0)
         assert not screen.has_class("-sampling-hidden")
+
+
+async def test_a_reply_that_ends_while_its_conversation_is_opened_is_shown_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine([" one" * 60, " Two."], delay=0.003)
+    async with opened(tmp_path, engine) as (_, pilot, screen):
+        await pilot.press("a", "enter")
+        await until(pilot, lambda: screen.live is not None and screen.live.text)
+        thread = screen.thread
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: screen.thread is None)
+        read = screen.chats.open
+
+        async def slow(thread_id: str) -> object:
+            stale = await read(thread_id)
+            while screen.live is not None:
+                await asyncio.sleep(0.01)
+            return stale
+
+        monkeypatch.setattr(screen.chats, "open", slow)
+        await screen.open_thread(thread)
+        assert shown(screen).count("one") == 60
+        assert screen.nodes[-1].status == "complete"

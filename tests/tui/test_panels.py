@@ -13,6 +13,7 @@ from engine.errors import ModelNotFound, WeightsCorrupt
 from engine.types import SamplingParams
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS
+from rwkv_chat.tui.desk import ModelState
 from rwkv_chat.tui.keys import shown_keys
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
@@ -207,3 +208,15 @@ async def test_themes_change_and_are_remembered(tmp_path: Path) -> None:
             await until(pilot, lambda name=name: app.session.settings.theme == name)
     async with opened(tmp_path, theme="no-such-theme") as (app, _, _):
         assert app.theme == "rwkv-dark"
+
+
+async def test_a_model_that_loads_does_not_disturb_what_is_typed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        await pilot.press("f4", "3")
+        box = screen.query_one("#param-temperature", NumberInput)
+        assert box.value == "3"
+        for share in (0.1, 0.5, 0.9):
+            app.desk._tell(ModelState(share=share))
+            await pilot.pause()
+        assert box.value == "3"
+        assert "90%" in texts(screen)

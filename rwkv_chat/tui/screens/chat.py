@@ -49,6 +49,7 @@ class ChatScreen(ThreadScreen):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self.meter = Meter(desk)
+        self._card = desk.session.models.current  # the model that the screen speaks of
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="columns"):
@@ -86,8 +87,9 @@ class ChatScreen(ThreadScreen):
 
     def model_changed(self) -> None:
         """The model got further, or another was chosen."""
-        self._show_empty(empty=self.has_class("-empty"))
-        self.query_one(SamplingPanel).show(self.desk.params)
+        if self._card is not self.desk.session.models.current:
+            self._show_empty(empty=self.has_class("-empty"))
+            self.query_one(SamplingPanel).show(self.desk.params)
         self._show_status()
         if self.live is not None:
             self.transcript.hint(self.meter.hint(self.live))
@@ -114,7 +116,7 @@ class ChatScreen(ThreadScreen):
     def _show_empty(self, *, empty: bool) -> None:
         """A conversation without messages says who speaks and offers what to ask."""
         self.set_class(empty, "-empty")
-        card = self.desk.session.models.current
+        self._card = card = self.desk.session.models.current
         self.prompt.offering = empty and bool(card.suggestions)
         if empty:
             text = say("app.greeting.guide") if card.builtin else say("app.greeting.model")
@@ -171,10 +173,11 @@ class ChatScreen(ThreadScreen):
 
     async def turn_event(self, live: LiveReply, event: TurnEvent) -> None:
         """One event of a reply, here or in a conversation that is not shown."""
-        shown = live.thread == self.thread_id
+        current = live.thread == self.thread_id
+        shown = current and self.shown_id == self.thread_id
         match event:
             case Committed():
-                if shown:
+                if current:
                     await self.open_thread(event.thread)
                 await self.refresh_list()
             case ReplyGrew() if shown:
@@ -184,7 +187,7 @@ class ChatScreen(ThreadScreen):
             case Answered():
                 await self._answered(event, shown=shown)
             case TurnFailed():
-                await self._failed(live, event, shown=shown)
+                await self._failed(live, event, shown=current)
         self.meter.take(event)
         if shown and self.meter.due(event):
             self._show_status()

@@ -13,7 +13,7 @@ from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.chat_list import ChatList, ChatRow
 
 if TYPE_CHECKING:
-    from rwkv_chat.transcript import Node, Thread
+    from rwkv_chat.transcript import Conversation, Node, Thread
     from rwkv_chat.tui.desk import Desk
     from rwkv_chat.tui.turns import LiveReply
 
@@ -23,6 +23,7 @@ class ThreadScreen(Screen[None]):
 
     Attributes:
         thread_id: the open conversation's id; it is known before a new one is on the disk.
+        shown_id: the id once its messages are drawn; None while they are being read.
         thread, nodes: the open conversation as it was last read.
         threads: all of them, newest first.
     """
@@ -32,6 +33,7 @@ class ThreadScreen(Screen[None]):
         self.desk = desk
         self.chats = desk.session.chats
         self.thread_id: str | None = None
+        self.shown_id: str | None = None
         self.thread: Thread | None = None
         self.threads: tuple[Thread, ...] = ()
         self.nodes: tuple[Node, ...] = ()
@@ -59,15 +61,26 @@ class ThreadScreen(Screen[None]):
     @telling
     async def open_thread(self, thread: Thread | None) -> None:
         """Show a conversation, or an empty new one."""
-        nodes: tuple[Node, ...] = ()
-        if thread is not None:
-            conversation = await self.chats.open(thread.id)
-            thread, nodes = conversation.thread, conversation.nodes
-        self.thread, self.nodes = thread, nodes
         self.thread_id = thread.id if thread is not None else None
+        self.shown_id, self.nodes = None, ()
+        if thread is not None:
+            conversation = await self._read(thread.id)
+            if self.thread_id != thread.id or conversation is None:
+                return  # another one was opened meanwhile
+            thread, self.nodes = conversation.thread, conversation.nodes
+        self.thread, self.shown_id = thread, self.thread_id
         self.app.title = name_of(thread) if thread is not None else say("app.title")
         self.show_conversation()
         self.show_list()
+
+    async def _read(self, thread_id: str) -> Conversation | None:
+        """A conversation, read again if a reply began or ended while it was read."""
+        while self.thread_id == thread_id:
+            live = self.live
+            conversation = await self.chats.open(thread_id)
+            if self.live is live:
+                return conversation
+        return None
 
     def on_chat_list_picked(self, event: ChatList.Picked) -> None:
         self.remove_class("-list-over")
