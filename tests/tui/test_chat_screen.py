@@ -116,18 +116,21 @@ async def test_an_error_is_one_sentence_with_a_way_on_and_the_message_stays(tmp_
 
 
 async def test_a_reply_goes_on_while_another_conversation_is_shown(tmp_path: Path) -> None:
-    engine = FakeEngine([" one" * 300, " Two."], delay=0.003)
+    engine = FakeEngine([" one" * 300, " Two."], delay=0.1)
     async with opened(tmp_path, engine) as (_, pilot, screen):
         await pilot.press("a", "enter")
         await until(pilot, lambda: screen.live is not None and screen.live.text)
+        reply = engine.jobs[-1]
         await pilot.press("ctrl+n")
         await until(pilot, lambda: screen.thread is None)
         assert "one" not in shown(screen)
+        engine.delay = 0
         await say_to(pilot, screen, "b")
         assert "Two." in shown(screen)
         await pilot.press("ctrl+pagedown")
         await until(pilot, lambda: screen.nodes and screen.nodes[0].message.text == "a")
         assert shown(screen).count("one") > 1
+        reply.delay = 0
         await until(pilot, lambda: screen.live is None)
         assert shown(screen).count("one") == 300
 
@@ -281,7 +284,7 @@ async def test_a_settings_file_that_cannot_be_written_does_not_disturb(
 async def test_a_reply_that_ends_while_its_conversation_is_opened_is_shown_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = FakeEngine([" one" * 60, " Two."], delay=0.003)
+    engine = FakeEngine([" one" * 60, " Two."], delay=0.1)
     async with opened(tmp_path, engine) as (_, pilot, screen):
         await pilot.press("a", "enter")
         await until(pilot, lambda: screen.live is not None and screen.live.text)
@@ -292,8 +295,8 @@ async def test_a_reply_that_ends_while_its_conversation_is_opened_is_shown_whole
 
         async def slow(thread_id: str) -> object:
             stale = await read(thread_id)
-            while screen.live is not None:
-                await asyncio.sleep(0.01)
+            engine.jobs[-1].delay = 0
+            await until(pilot, lambda: screen.live is None)
             return stale
 
         monkeypatch.setattr(screen.chats, "open", slow)
