@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _HOME = tempfile.TemporaryDirectory(prefix="rwkv-chat-tests-", ignore_cleanup_errors=True)
 os.environ["RWKV_CHAT_HOME"] = _HOME.name
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Tiny tensors: a second thread costs more than it computes, and on a busy machine a hundred times more.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 for _name in ("NO_COLOR", "FORCE_COLOR", "TEXTUAL_DEBUG", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 
