@@ -198,6 +198,19 @@ def test_cancel_during_prefill_ends_every_alternative(shared: Engine) -> None:
     assert max(event.done for event in events if isinstance(event, Prefilled)) < len(long)
 
 
+def test_a_prefill_cut_short_is_taken_up_where_it_stopped(shared: Engine) -> None:
+    long = tuple(1 + n % 249 for n in range(8_000))
+    job = shared.submit(request(long))
+    for event in job:
+        if isinstance(event, Prefilled) and event.done >= 512:
+            job.cancel()
+    found = ask(shared, request(long))
+    fed = found.of(Prefilled)[-1].total
+    assert fed <= len(long) - 511
+    assert found.finished.usage.prompt_tokens == fed - 1
+    assert found.finished.tokens == ask(shared, request((), long)).finished.tokens
+
+
 def test_cancel_of_a_waiting_job(shared: Engine) -> None:
     first = shared.submit(request(params=ENDLESS))
     second = shared.submit(request())
