@@ -511,6 +511,22 @@ def test_close_while_loading_does_not_hang(model: LoadRequest, tmp_path: Path, k
     assert isinstance(list(waiting)[-1], Failed | Finished)
 
 
+def test_a_program_that_ends_without_closing_ends_in_order(model: LoadRequest, tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from engine.service import Engine
+from engine.types import *
+engine = Engine(Path({str(tmp_path / "states")!r}), threads=1)
+ref = TokenizerRef("json", {model.tokenizer.path!r})
+engine.load(LoadRequest({model.path!r}, ref, "cpu", "fp32")).result()
+job = engine.submit(GenerateRequest((1, 2), params=SamplingParams(max_tokens=1000000), stop=StopRule(())))
+next(event for event in job if isinstance(event, Piece))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "states").iterdir())) == 2
+
+
 def test_a_dying_process_fails_every_job_and_the_next_load_starts_another(
     model: LoadRequest, tmp_path: Path
 ) -> None:
