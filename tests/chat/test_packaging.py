@@ -10,6 +10,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from sysconfig import get_path
 
 import pytest
 
@@ -130,9 +131,9 @@ def test_an_editable_install_uses_the_sources(sources: Path, tmp_path: Path) -> 
     site = tmp_path / "site"
     with zipfile.ZipFile(tmp_path / name) as archive:
         archive.extractall(site)
-    found = json.loads(
-        python("-c", f"import site; site.addsitedir({str(site)!r})\n{INSIDE}", cwd=tmp_path, env={})
-    )
+    # -S: not the site folder of these tests, which may hold an editable install of its own; only its packages.
+    begin = f"import site, sys; site.addsitedir({str(site)!r}); sys.path.append({get_path('purelib')!r})"
+    found = json.loads(python("-S", "-c", f"{begin}\n{INSIDE}", cwd=tmp_path, env={}))
     assert found["homes"] == [str(sources / each / "__init__.py") for each in ("rwkv_chat", "engine")]
     assert Path(found["prompts"]) == sources / "prompts"
     assert found["model"] == [str(sources / "assets/demo/demo.safetensors"), True]
