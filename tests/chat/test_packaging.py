@@ -131,7 +131,7 @@ def test_an_editable_install_uses_the_sources(sources: Path, tmp_path: Path) -> 
     site = tmp_path / "site"
     with zipfile.ZipFile(tmp_path / name) as archive:
         archive.extractall(site)
-    # -S: not the site folder of these tests, which may hold an editable install of its own; only its packages.
+    # -S: the packages of these tests, but not the editable install that may stand beside them.
     begin = f"import site, sys; site.addsitedir({str(site)!r}); sys.path.append({get_path('purelib')!r})"
     found = json.loads(python("-S", "-c", f"{begin}\n{INSIDE}", cwd=tmp_path, env={}))
     assert found["homes"] == [str(sources / each / "__init__.py") for each in ("rwkv_chat", "engine")]
