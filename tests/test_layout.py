@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -56,20 +55,3 @@ def test_ci_runs_what_a_person_runs() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert "make test" in script.read_text("utf-8")
-
-
-def test_the_makefile_takes_the_same_pythons_as_the_package() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    named = [each.rpartition(" ")[2] for each in project["classifiers"] if "Python :: 3." in each]
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    assert project["requires-python"] == f">={named[0]}"
-    for each in named:
-        assert f"python{each}" in makefile
-    low, high = (each.replace(".", ", ") for each in (named[0], named[-1]))
-    assert f"({low}) <= sys.version_info[:2] <= ({high})" in makefile
-
-
-def test_make_explains_itself_and_needs_a_python() -> None:
-    shown = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("chat", "test", "test-long", "lint", "demo-model", "clean"):
-        assert f"make {target}" in shown

@@ -98,6 +98,13 @@ def test_a_full_disk_is_one_sentence() -> None:
     assert "No space left" in done.stderr
 
 
+def test_closed_streams_are_no_error() -> None:
+    assert shell("rwkv-chat tokens hi <&- >&-").returncode == 0
+    done = shell("rwkv-chat ask <&- 2>&-")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+    assert shell("rwkv-chat tokens - <&-").stdout == ""
+
+
 def test_a_narrow_encoding_is_no_error() -> None:
     done = shell("rwkv-chat tokens 你好", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")

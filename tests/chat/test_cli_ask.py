@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.errors import ModelNotFound, OutOfMemory
+from rwkv_chat.cli.interrupts import on_interrupt
 from rwkv_chat.cli.options import SAMPLING
 from tests.fakes import ByteTokenizer, FakeReply
 
@@ -144,6 +146,16 @@ def test_ctrl_c_keeps_what_was_said_and_exits_130(cli: Cli, engine: FakeEngine) 
     assert len(said.out) < 200
     assert "Traceback" not in said.err
     assert signal.getsignal(signal.SIGINT) is before
+
+
+async def test_the_second_signal_insists() -> None:
+    asked = []
+    with on_interrupt(lambda: asked.append(True)) as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.01)
+        assert (interrupt.code, asked) == (130, [True])
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_reader_who_leaves_stops_the_answer_in_silence(cli: Cli, engine: FakeEngine) -> None:
