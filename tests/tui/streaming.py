@@ -15,9 +15,9 @@ from pathlib import Path
 from rwkv_chat.session.events import Answered, ReplyGrew
 from rwkv_chat.tui.app import RwkvChatApp
 from tests.fakes import FakeEngine, FakeReply, fake_session
-from tests.tui.texts import TEXTS
+from tests.tui.texts import CHARACTERS_PER_TOKEN, TEXTS, TOKENS_PER_SECOND
 
-TOKENS_PER_SECOND, CHARACTERS_PER_TOKEN, EVENTS_PER_SECOND = 150, 4, 20
+EVENTS_PER_SECOND = 20
 
 
 class MeasuredApp(RwkvChatApp):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TOKENS_PER_SECOND, CHARACTERS_PER_TOKEN = 150, 4
+
 BLOCK = """## Part {n}
 
 A recurrent model reads **one token** at a time and keeps *everything it needs* in a state of one size: the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual.containers import Horizontal, Vertical
+from textual.containers import Center, Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Footer, Static
 
@@ -59,7 +59,8 @@ class ChatScreen(ThreadScreen):
                 with Vertical(id="empty"):
                     yield Static(id="greeting")
                     yield Suggestions(id="suggestions")
-                yield PromptBox(placeholder=say("app.prompt.placeholder"), id="prompt")
+                with Center():
+                    yield PromptBox(placeholder=say("app.prompt.placeholder"), id="prompt")
             yield SamplingPanel(self.desk.params, id="sampling")
         yield StatusLine(id="status")
         yield Footer(show_command_palette=False, compact=True)

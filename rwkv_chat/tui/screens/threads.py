@@ -56,6 +56,7 @@ class ThreadScreen(Screen[None]):
     def show_list(self) -> None:
         busy = self.desk.turns.busy
         rows = tuple(ChatRow(each.id, name_of(each), each.id in busy) for each in self.threads)
+        self.set_class(not rows, "-no-chats")
         self.query_one(ChatList).show(rows, self.thread_id)
 
     @telling
