@@ -1,5 +1,4 @@
-"""The recurrent-state bugs seen in other programs, each as a test; and what they all come down to: a resumed
-conversation, or one rebuilt from its tokens, goes on exactly as the one that was never interrupted."""
+"""The twelve recurrent-state bugs seen in other programs, each as a test."""
 
 from __future__ import annotations
 
@@ -19,9 +18,9 @@ from engine.service import Engine
 from engine.store.snapshot import layout_of, read, to_bytes
 from engine.store.statestore import StateStore
 from engine.tokenizer import load_tokenizer
-from engine.types import Finished, GenerateRequest, LoadRequest, Piece, Prefilled, SamplingParams, StopRule
+from engine.types import Finished, GenerateRequest, LoadRequest, Piece, SamplingParams
 from engine.weights import load as weights
-from tests.engine.small import NO_STOP, VOCABULARY, WORDS, ask, engine_on, load, write_model
+from tests.engine.small import VOCABULARY, WORDS, ask, engine_on, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from engine.models.rwkv7 import Rwkv7
     from engine.types import TokenIds
 
-USER = StopRule(ids=(0,), texts=("\n\nUser:",))
-GREEDY = SamplingParams(temperature=0, max_tokens=20)
+from tests.engine.talking import GREEDY, USER, asking, fed, saved_tensors, spell, turn
+
 PENALISED = SamplingParams(
     top_p=0.9, presence_penalty=0.6, frequency_penalty=0.4, penalty_decay=0.9, max_tokens=40, seed=11
 )
@@ -47,26 +46,6 @@ WORDY = SamplingParams(
 )
 
 
-def spell(text: str) -> TokenIds:
-    return tuple(byte + 1 for byte in text.encode())
-
-
-def turn(n: int) -> TokenIds:
-    """What the n-th user message feeds."""
-    return ((0,) if n == 0 else spell("\n\n")) + spell(f"User: number\n\nAssistant {n}:")
-
-
-def asking(
-    prompt: TokenIds, history: TokenIds = (), params: SamplingParams = GREEDY, **more
-) -> GenerateRequest:
-    return GenerateRequest(prompt, history=history, params=params, **{"stop": NO_STOP, **more})
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LoadRequest:
-    return write_model(tmp_path_factory.mktemp("model"))
-
-
 @pytest.fixture
 def engine(model: LoadRequest, tmp_path: Path) -> Iterator[Engine]:
     with engine_on(tmp_path, model) as engine:
@@ -77,16 +56,6 @@ def on_fresh_engine(model: LoadRequest, folder: Path, request: GenerateRequest) 
     """The truth: an engine that has never seen anything feeds all tokens."""
     with engine_on(folder / "fresh", model) as engine:
         return ask(engine, request).finished
-
-
-def saved_tensors(folder: Path, prefix: str) -> dict[str, torch.Tensor]:
-    (path,) = (folder / "states").glob(f"{prefix[:32]}-*.safetensors")
-    return from_bytes(path.read_bytes())  # not mapped: tests overwrite the file
-
-
-def fed(events: list) -> int:
-    """Tokens fed before the first draw."""
-    return max(event.total for event in events if isinstance(event, Prefilled))
 
 
 # ------------------------------------------------------------------------------------------------ the bugs
@@ -347,97 +316,3 @@ def forced(engine: Engine, prompt: TokenIds, script: TokenIds) -> list[str]:
         assert found.tokens == (token,)
         pieces.append(found.text)
     return [text for text in pieces if text != "\ufffd"]  # shown where a reply ends inside a character
-
-
-# ------------------------------------------------------------------------------------------------ equality
-
-
-def conversation(
-    model: LoadRequest, folder: Path, how: str, worker: Literal["thread", "process"]
-) -> list[TokenIds]:
-    """Five greedy turns: uninterrupted; closed and resumed after each; or rebuilt from tokens in each."""
-    budget = 0 if how == "rebuilt" else None
-    history: TokenIds = ()
-    replies: list[TokenIds] = []
-    engine: Engine | None = None
-    for n in range(5):
-        if engine is None:
-            engine = Engine(folder / "states", worker=worker, threads=1, budget_bytes=budget)
-            load(engine, model)
-        end = ask(engine, asking(turn(n), history)).finished
-        expected = {"uninterrupted": "device", "resumed": "disk", "rebuilt": "rebuilt"}[how]
-        assert end.usage.source == (expected if n else "fresh")
-        replies.append(end.tokens)
-        history += turn(n) + end.tokens
-        if how != "uninterrupted":
-            engine.close()
-            engine = None
-    if engine:
-        engine.close()
-    return replies
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(model: LoadRequest, tmp_path_factory: pytest.TempPathFactory) -> list[TokenIds]:
-    return conversation(model, tmp_path_factory.mktemp("uninterrupted"), "uninterrupted", "thread")
-
-
-@pytest.mark.parametrize("how", ["resumed", "rebuilt"])
-def test_a_conversation_goes_on_token_for_token(
-    model: LoadRequest, tmp_path: Path, how: str, uninterrupted: list[TokenIds]
-) -> None:
-    assert conversation(model, tmp_path, how, "thread") == uninterrupted
-
-
-def test_a_process_says_what_a_thread_says(
-    model: LoadRequest, tmp_path: Path, uninterrupted: list[TokenIds]
-) -> None:
-    assert conversation(model, tmp_path, "uninterrupted", "process") == uninterrupted
-
-
-@pytest.mark.parametrize("damage", ["missing", "flipped", "cut", "empty"])
-def test_a_lost_or_damaged_state_is_rebuilt_and_said_so(
-    model: LoadRequest, tmp_path: Path, uninterrupted: list[TokenIds], damage: str
-) -> None:
-    history: TokenIds = ()
-    for n in range(3):
-        history += turn(n) + uninterrupted[n]
-    with engine_on(tmp_path, model) as engine:
-        first = ask(engine, asking(turn(2), history[: -len(turn(2) + uninterrupted[2])])).finished
-        assert first.tokens == uninterrupted[2]
-    before = saved_tensors(tmp_path, extend(history))
-    for path in (tmp_path / "states").iterdir():
-        data = path.read_bytes()
-        if damage == "missing":
-            path.unlink()
-        elif damage == "flipped":
-            path.write_bytes(data[:-50] + bytes((data[-50] ^ 4,)) + data[-49:])
-        else:
-            path.write_bytes(data[:-1] if damage == "cut" else b"")
-    with engine_on(tmp_path, model) as engine:
-        found = ask(engine, asking(turn(3), history))
-        again = ask(engine, asking((), history, replace(GREEDY, max_tokens=1))).finished
-    assert found.finished.tokens == uninterrupted[3]
-    assert found.finished.usage.source == "rebuilt"
-    assert found.finished.usage.history_tokens == len(history)
-    assert any(event.rebuilt for event in found.events if isinstance(event, Prefilled))
-    assert again.usage.source == "rebuilt"
-    for name, x in saved_tensors(tmp_path, extend(history)).items():
-        assert relative_difference(x, before[name]) < 1e-5
-
-
-def test_the_nearest_saved_ancestor_is_used(
-    model: LoadRequest, tmp_path: Path, uninterrupted: list[TokenIds]
-) -> None:
-    history: TokenIds = ()
-    ends: list[str] = []
-    with engine_on(tmp_path, model) as engine:
-        for n in range(4):
-            history += turn(n) + ask(engine, asking(turn(n), history)).finished.tokens
-            ends.append(extend(history))
-        engine.forget([*ends[2:], extend(history[: -len(uninterrupted[3])])])
-    with engine_on(tmp_path, model) as engine:
-        found = ask(engine, asking(turn(4), history)).finished
-    assert found.tokens == uninterrupted[4]
-    assert found.usage.source == "rebuilt"
-    assert 0 < found.usage.history_tokens < len(history) / 2 + len(turn(3)) + 25

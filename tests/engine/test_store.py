@@ -336,7 +336,7 @@ from tests.engine.test_store import load, snapshot
 
 rng = random.Random(int(sys.argv[2]))
 store = StateStore(Path(sys.argv[1]), 8000)
-for _ in range(150):
+for _ in range(60):
     one = snapshot(rng.randrange(12))
     store.save(one) if rng.random() < 0.5 else load(store, one)
     if rng.random() < 0.1:
