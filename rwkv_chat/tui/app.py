@@ -12,7 +12,7 @@ import logging
 import signal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 
@@ -90,6 +90,11 @@ class RwkvChatApp(App[int], inherit_bindings=False):
 
     async def on_unmount(self) -> None:
         self._write(POP_TITLE)
+
+    def exit(self, result: int | None = None, return_code: int = 0, message: Any = None) -> None:
+        """Leave: from here on, replies are kept but no longer drawn."""
+        self.desk.leave()
+        super().exit(result, return_code, message)
 
     async def action_quit(self) -> None:
         self.exit(0)

@@ -53,6 +53,7 @@ def test_the_first_frame_comes_before_torch(tmp_path: Path) -> None:
 ENDED = """
 import asyncio, os, signal, sys
 from pathlib import Path
+from rwkv_chat.logs import start_logging
 from rwkv_chat.tui.app import RwkvChatApp, stay
 from tests.fakes import FakeEngine, fake_session
 class Ended(RwkvChatApp):
@@ -69,6 +70,7 @@ class Ended(RwkvChatApp):
 async def main():
     session = await fake_session(Path(sys.argv[1]), FakeEngine([" word" * 5000], delay=0.01))
     await session.change_settings(first_run_done=True)
+    start_logging(session.paths.log_file)
     sys.exit(await stay(Ended(session)))
 asyncio.run(main())
 """

@@ -82,10 +82,6 @@ class ChatScreen(ThreadScreen):
         await self.refresh_list()
         await self.open_thread(self.threads[0] if self.threads else None)
 
-    def on_unmount(self) -> None:
-        self.desk.turns.listener = None
-        self.desk.watchers.remove(self.model_changed)
-
     def model_changed(self) -> None:
         """The model got further, or another was chosen."""
         if self._card is not self.desk.session.models.current:
