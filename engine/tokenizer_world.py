@@ -33,14 +33,10 @@ class WorldTokenizer:
     sampleable = ENTRIES + 1
     holes: TokenIds = ()
 
-    def __init__(self, entries: Sequence[bytes], *, plain: bool = False) -> None:
-        """`entries[id]` are the bytes of id; `plain` leaves the Rust encoder aside."""
+    def __init__(self, entries: Sequence[bytes], fast: Callable[[str], list[int]] | None = None) -> None:
+        """`entries[id]` are the bytes of id; `fast` encodes well-formed text like `encode_plain` does."""
         self._entries = entries
-        self._plain = plain
-
-    @functools.cached_property
-    def _fast(self) -> Callable[[str], list[int]] | None:
-        return None if self._plain else _rust_encode()
+        self._fast = fast
 
     @functools.cached_property
     def _matcher(self) -> Matcher:
@@ -157,13 +153,17 @@ def read_vocabulary(path: Path) -> list[bytes]:
 @functools.cache
 def world_tokenizer() -> WorldTokenizer:
     """The World tokenizer, read once in a process (0.1 s; the Rust encoder takes 0.25 s at its first use)."""
-    return WorldTokenizer(read_vocabulary(vocabulary_path()))
+    return WorldTokenizer(read_vocabulary(vocabulary_path()), _rust_encode())
 
 
 def _rust_encode() -> Callable[[str], list[int]] | None:
-    """The Rust encoder; None where it is not installed or does not run."""
-    try:
-        from pyrwkv_tokenizer import RWKVTokenizer
-    except ImportError:
+    if importlib.util.find_spec("pyrwkv_tokenizer") is None:
         return None
-    return RWKVTokenizer().encode
+
+    @functools.cache
+    def encoder() -> Callable[[str], list[int]]:
+        from pyrwkv_tokenizer import RWKVTokenizer
+
+        return RWKVTokenizer().encode
+
+    return lambda text: encoder()(text)

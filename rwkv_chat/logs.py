@@ -5,7 +5,6 @@ An exception's message may quote what was typed, so only its type and the lines 
 
 from __future__ import annotations
 
-import copy
 import logging
 import traceback
 from logging.handlers import RotatingFileHandler
@@ -18,23 +17,11 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000
 KEEP = 3
-OURS = ("rwkv_chat", "engine")
+ROOTS = ("rwkv_chat", "engine")
 
 
 class QuietFormatter(logging.Formatter):
-    """Formats a traceback without the exceptions' messages, and of other libraries' messages the first line,
-    unfilled.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        mine = copy.copy(record)
-        mine.exc_text = None  # another handler's wording of the traceback
-        return super().format(mine)
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the base class's name
-        if record.name.partition(".")[0] not in OURS:
-            record.message = str(record.msg).partition("\n")[0]
-        return super().formatMessage(record)
+    """Formats a traceback without the exceptions' messages."""
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  the base class's name
         kind, error, trace = ei
@@ -56,20 +43,19 @@ class PrivateRotatingFile(RotatingFileHandler):
 
 
 def start_logging(file: Path, level: int = logging.INFO) -> logging.Handler:
-    """Send the program's log, and other libraries' warnings, to `file`; nothing reaches the terminal.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Send the program's log to `file`, and nothing to the terminal. Raises: OSError."""
     handler = PrivateRotatingFile(file, maxBytes=MAX_BYTES, backupCount=KEEP, encoding="utf-8")
     handler.setFormatter(QuietFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
-    for name in OURS:
-        logging.getLogger(name).setLevel(level)
+    for name in ROOTS:
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = False
     return handler
 
 
 def stop_logging(handler: logging.Handler) -> None:
     """Take the handler out again and close its file."""
-    logging.getLogger().removeHandler(handler)
+    for name in ROOTS:
+        logging.getLogger(name).removeHandler(handler)
     handler.close()

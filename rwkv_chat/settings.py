@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 import time
 import tomllib
 from dataclasses import dataclass, field, fields, replace
@@ -133,7 +132,6 @@ class SettingsFile:
     def __init__(self, path: Path, overrides: Mapping[str, Any] | None = None) -> None:
         self.path = path
         self._overrides = dict(overrides or {})
-        self._lock = threading.Lock()
         self.values, self.warning = self._read()
 
     def change(self, **changes: Any) -> Settings:
@@ -146,10 +144,9 @@ class SettingsFile:
         for name, value in changes.items():
             if name not in {each.name for each in fields(Settings)} or not _allowed(name, value):
                 raise ValueError(f"{name} = {value!r}")
-        with self._lock:
-            self.values = replace(self.values, **changes)
-            self._write(changes)
-            return self.values
+        self.values = replace(self.values, **changes)
+        self._write(changes)
+        return self.values
 
     def _read(self) -> tuple[Settings, SettingsWarning | None]:
         try:

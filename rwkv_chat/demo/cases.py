@@ -130,10 +130,12 @@ def _small_talk(n: int, rng: Random) -> Iterator[Case]:
     for _ in range(n):
         turn = small_talk(rng)
         yield Case("small talk: seen ways", "small", _preceded(turn.user, rng), _fits(_answers(turn.reply)))
+    every = [answer for row in data("talk")["small"] for answer in row["answers"]]
     for row in data("talk")["small"]:
         for sentence in row["held"]:
             said = _preceded(dress(sentence, rng, greet=0.0), rng)
-            yield Case("small talk: unseen sentences", row["held"][0], said, _fits(row["answers"]))
+            yield Case("small talk: unseen, the right kind", row["held"][0], said, _fits(row["answers"]))
+            yield Case("small talk: unseen, whole sentences", row["held"][0], said, _is_whole(every))
 
 
 def _answers(reply: str) -> list[str]:
@@ -142,6 +144,13 @@ def _answers(reply: str) -> list[str]:
 
 def _fits(answers: list[str]) -> Callable[[str], bool]:
     return lambda reply: reply in answers
+
+
+def _is_whole(small: list[str]) -> Callable[[str], bool]:
+    """Whether a reply is made of whole sentences: one of those it was taught, none garbled."""
+    taught = {*small, *data("talk")["outside"]["answers"]}
+    taught |= {answer for topic in topics().values() for answer in topic.answers}
+    return lambda reply: reply in taught
 
 
 def _exercises(n: int, rng: Random) -> Iterator[Case]:

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors.torch import load_file
 
+from engine.models.rwkv7_names import expected_shapes
 from engine.tokenizer import load_tokenizer
 from engine.tune.init import initial_tensors, suggested_ranks
 from engine.tune.loop import TrainConfig, Trainer
@@ -28,6 +30,8 @@ from rwkv_chat.demo.corpus.dialogues import dialogue
 from rwkv_chat.demo.render import row, rows
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from engine.tokenizer import Tokenizer
     from engine.tune.data import Row
 
@@ -35,6 +39,7 @@ SEED = 7
 VALIDATION_SEED = 7007
 WINDOW = 256
 TOKENIZER = "tokenizer.json"
+WEIGHTS = "demo.safetensors"
 
 SPEC = ModelSpec(
     arch="rwkv7", n_layer=6, n_embd=192, head_size=64, n_ffn=768, vocab_size=vocabulary.SIZE,
@@ -60,22 +65,35 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=CONFIG.learning_rate)
     parser.add_argument("--width", type=int, default=SPEC.n_embd)
     parser.add_argument("--layers", type=int, default=SPEC.n_layer)
+    parser.add_argument("--start", type=Path, default=None)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves the choice to torch")
     return parser.parse_args()
 
 
-def _tokenizer(run: Path, seed: int) -> Tokenizer:
-    """The run's tokenizer, made first if the run is new."""
-    path = run / TOKENIZER
+def _tokenizer(arguments: argparse.Namespace) -> Tokenizer:
+    """The run's tokenizer; a new run makes its own, or takes the one it starts with."""
+    path = arguments.run / TOKENIZER
     if not path.exists():
-        run.mkdir(parents=True, exist_ok=True)
-        vocabulary.save(path, seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if arguments.start:
+            shutil.copyfile(arguments.start / TOKENIZER, path)
+        else:
+            vocabulary.save(path, arguments.seed)
     return load_tokenizer(TokenizerRef("json", str(path)))
+
+
+def _tensors(arguments: argparse.Namespace, spec: ModelSpec) -> dict[str, Tensor]:
+    """The weights to begin with, fp32, vectors as [C]."""
+    if not arguments.start:
+        return initial_tensors(spec, arguments.seed)
+    stored = load_file(arguments.start / WEIGHTS)
+    shapes = expected_shapes(spec)
+    return {name: stored[name].float().reshape(shape) for name, shape in shapes.items()}
 
 
 def _export(arguments: argparse.Namespace, training: Trainer) -> None:
     """Weights, tokenizer and the list of facts, all of this run."""
-    export_safetensors(arguments.out / "demo.safetensors", training.parameters)
+    export_safetensors(arguments.out / WEIGHTS, training.parameters)
     shutil.copyfile(arguments.run / TOKENIZER, arguments.out / TOKENIZER)
     card.write(arguments.out / "model.toml")
 
@@ -86,12 +104,12 @@ def _spec(width: int, layers: int) -> ModelSpec:
 
 def trainer(arguments: argparse.Namespace) -> Trainer:
     """A trainer for the command's arguments, at the run's last checkpoint if it has one."""
-    tokenizer = _tokenizer(arguments.run, arguments.seed)
+    tokenizer = _tokenizer(arguments)
     config = replace(CONFIG, steps=arguments.steps, batch_size=arguments.batch, learning_rate=arguments.rate)
     spec = _spec(arguments.width, arguments.layers)
     return Trainer(
         spec,
-        initial_tensors(spec, arguments.seed),
+        _tensors(arguments, spec),
         config,
         rows(arguments.seed, tokenizer, window=WINDOW, size=config.batch_size),
         validation=_validation(tokenizer),

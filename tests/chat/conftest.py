@@ -1,42 +1,58 @@
-"""Fixtures of the app's tests."""
+"""Running one command line inside the test's own process."""
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from click.testing import CliRunner
 
-from rwkv_chat.library.database import connect
-from tests.chat.command_line import cli, engine
+from rwkv_chat.cli import opening
+from rwkv_chat.cli.main import run
+from tests.fakes import FakeEngine, fake_session
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from rwkv_chat.paths import Paths
     from rwkv_chat.session import Session
 
-__all__ = ["cli", "engine"]  # fixtures of the command line's tests
+
+@dataclass(frozen=True)
+class Said:
+    """What one command line left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Cli(Protocol):
+    def __call__(self, *arguments: str, stdin: str | bytes = "") -> Said: ...
 
 
 @pytest.fixture
-async def opened() -> AsyncIterator[list[Session]]:
-    """Sessions put in here are closed at the end."""
-    sessions: list[Session] = []
-    yield sessions
-    for each in sessions:
-        await each.close()
+def cli(home: Path) -> Cli:
+    """`cli("ask", "Hello", stdin="…")`: stdin is a pipe, as are stdout and stderr."""
+
+    def call(*arguments: str, stdin: str | bytes = "") -> Said:
+        with CliRunner().isolation(input=stdin) as (out, err, _):
+            code = run(arguments)
+            sys.stdout.flush()
+            return Said(code, out.getvalue().decode(), err.getvalue().decode())
+
+    return call
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Where a library may be made."""
-    return tmp_path / "library.sqlite"
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """The engine of every session that a command opens; script it before the call."""
+    fake = FakeEngine()
 
+    async def open_fake(paths: Paths, *, model: Path | None = None) -> Session:
+        return await fake_session(paths.data.parent, fake)
 
-@pytest.fixture
-def db(file: Path) -> Iterator[sqlite3.Connection]:
-    """A new library's connection."""
-    with closing(connect(file)) as opened:
-        yield opened
+    monkeypatch.setattr(opening, "open_session", open_fake)
+    return fake

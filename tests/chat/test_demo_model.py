@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.models import ARCHITECTURES
 from engine.tokenizer import load_tokenizer
 from engine.types import TokenizerRef
-from rwkv_chat.demo import render, vocabulary
+from rwkv_chat.cli.commands import COMMANDS
+from rwkv_chat.demo import card, evaluate, render, vocabulary
+from rwkv_chat.demo.cases import cases, sample
+from rwkv_chat.demo.converse import converse
 from rwkv_chat.demo.corpus.dialogues import dialogue
+from rwkv_chat.demo.corpus.topics import shown_keys, topics
+from rwkv_chat.paths import resource
+from rwkv_chat.session.cards import builtin
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from engine.models.rwkv7 import Rwkv7
     from engine.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     """A small one, made from few dialogues."""
-    path: Path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     path.write_text(vocabulary.build(1, dialogues=200, size=600).to_str())
     return load_tokenizer(TokenizerRef("json", str(path)))
 
@@ -65,3 +72,115 @@ def test_rows_go_on_at_any_position(tokenizer: Tokenizer) -> None:
     source = render.rows(3, tokenizer, window=16, size=4)
     first = [row for _, row in zip(range(40), source(0), strict=False)]
     assert [row for _, row in zip(range(20), source(20), strict=False)] == first[20:]
+
+
+# ----------------------------------------------------------------------------------------- taught facts
+
+
+def _taught() -> list[card.Taught]:
+    return list(card.read(resource("assets/demo/model.toml")))
+
+
+def test_it_lists_what_it_was_taught() -> None:
+    found = _taught()
+    assert len(found) == len({each.id for each in found}) >= 40
+    assert {each.kind for each in found} == {"key", "command", "parameter", "fact"}
+
+
+def test_every_key_it_was_taught_is_still_that_key() -> None:
+    shown = shown_keys()
+    keys = [each for each in _taught() if each.kind == "key"]
+    wrong = [each for each in keys if shown.get(each.id.partition(".")[2]) != each.value[0]]
+    assert not wrong, "keys changed: train the built-in model again (make demo-model)"
+
+
+def test_every_command_it_was_taught_is_still_there() -> None:
+    known = {f"rwkv-chat {each.name}" for each in COMMANDS}
+    commands = [each for each in _taught() if each.kind == "command"]
+    assert commands
+    assert not [each for each in commands if not each.value[0].startswith(tuple(known))]
+
+
+def test_usual_values_and_ranges_it_was_taught_are_still_true() -> None:
+    now = topics()
+    stated = [each for each in _taught() if each.id.startswith(("default.", "range."))]
+    assert stated
+    assert not [each for each in stated if each.id not in now or now[each.id].value != each.value]
+
+
+def _text(name: str) -> str:
+    return (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
+
+
+# a taught fact, and what makes it true
+TRUE_BECAUSE = {
+    "fact.home_variable": lambda: "RWKV_CHAT_HOME" in _text("rwkv_chat/paths.py"),
+    "fact.licence": lambda: "Apache License" in _text("LICENSE"),
+    "fact.python": lambda: 'requires-python = ">=3.11"' in _text("pyproject.toml"),
+    "fact.versions": lambda: tuple(ARCHITECTURES) == ("rwkv7",),
+    "fact.launch": lambda: 'rwkv-chat = "rwkv_chat' in _text("pyproject.toml"),
+    "fact.self": lambda: builtin().builtin,
+}
+
+
+@pytest.mark.parametrize("fact", sorted(TRUE_BECAUSE))
+def test_a_fact_it_was_taught_is_still_true(fact: str) -> None:
+    assert fact not in {each.id for each in _taught()} or TRUE_BECAUSE[fact]()
+
+
+def test_writing_the_list_keeps_what_stands_above_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.toml"
+    path.write_text('name = "x"\n')
+    card.write(path)
+    card.write(path)
+    assert path.read_text().startswith('name = "x"\n')
+    assert card.read(path) == card.taught()
+
+
+# ----------------------------------------------------------------------------------------- what it answers
+
+# shares of a small seeded sample, somewhat below what assets/demo/README.md reports
+THRESHOLDS = {
+    "how-to: unseen combinations and frames": 0.6,
+    "how-to: unseen sentences": 0.3,
+    "memory: unseen values": 0.7,
+    "memory: unseen asking": 0.5,
+    "don't know: outside (new values)": 0.6,
+}
+
+
+@pytest.fixture(scope="module")
+def guide() -> tuple[Rwkv7, Tokenizer]:
+    return evaluate.open_model(resource("assets/demo"))
+
+
+def test_it_fits_into_sixteen_megabytes() -> None:
+    folder = resource("assets/demo")
+    assert sum((folder / name).stat().st_size for name in ("demo.safetensors", "tokenizer.json")) < 16e6
+
+
+def test_it_answers_the_suggestions_well(guide: tuple[Rwkv7, Tokenizer]) -> None:
+    suggestions = builtin().suggestions
+    assert len(suggestions) == 3
+    first, second, third = (replies[0] for replies in converse([[x] for x in suggestions], *guide))
+    assert topics()["fact.abilities"].accepts(first)
+    assert topics()["key.app.models"].accepts(second)
+    assert "Biscuit" in third
+
+
+def test_it_remembers_a_suggestion_when_asked_later(guide: tuple[Rwkv7, Tokenizer]) -> None:
+    said = [[builtin().suggestions[2], "hello", "What is my cat called?"]]
+    assert "Biscuit" in next(iter(converse(said, *guide)))[-1]
+
+
+def test_it_passes_a_small_sample_of_the_evaluation(guide: tuple[Rwkv7, Tokenizer]) -> None:
+    chosen = sample([each for each in cases(1) if each.distance < 6], 12, 1)
+    found = evaluate.scores(evaluate.outcomes(chosen, *guide))
+    short = {group: found[group] for group, least in THRESHOLDS.items() if found[group].share < least}
+    assert not short
+
+
+def test_many_conversations_at_once_say_what_each_says_alone(guide: tuple[Rwkv7, Tokenizer]) -> None:
+    said = [["hello"], ["my name is Ada", "what is my name"], ["how do i quit?"]]
+    together = list(converse(said, *guide))
+    assert together == [next(iter(converse([each], *guide))) for each in said]

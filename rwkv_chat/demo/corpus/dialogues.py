@@ -63,15 +63,15 @@ def _practice(rng: Random) -> Dialogue:
 
 
 def told(fact: Fact, rng: Random, *, change: bool = False) -> Turn:
-    return Turn(memory.tell(fact, rng, change=change), memory.acknowledge(fact, rng), weight=2.0)
+    return Turn(memory.tell(fact, rng, change=change, free=True), memory.acknowledge(fact, rng), weight=2.0)
 
 
 def asked(fact: Fact, rng: Random) -> Turn:
-    return Turn(memory.ask(fact, rng), memory.answer(fact, rng), weight=RECALL_WEIGHT)
+    return Turn(memory.ask(fact, rng, free=True), memory.answer(fact, rng), weight=RECALL_WEIGHT)
 
 
 def not_told(fact: Fact, rng: Random) -> Turn:
-    return Turn(memory.ask(fact, rng), memory.unknown(fact), weight=1.5)
+    return Turn(memory.ask(fact, rng, free=True), memory.unknown(fact), weight=1.5)
 
 
 def _kind(rng: Random) -> str:
@@ -118,7 +118,7 @@ def _askings(facts: list[Fact], rng: Random) -> list[Turn]:
     turns = [asked(each, rng) for each in facts]
     if rng.random() < 0.4:
         turns.append(asked(rng.choice(facts), rng))
-    if rng.random() < 0.45:
+    if rng.random() < 0.6:
         turns.append(not_told(_missing(facts, rng), rng))
     rng.shuffle(turns)
     return turns
@@ -159,7 +159,7 @@ def _never_told(rng: Random) -> Dialogue:
     return (*turns, _guide_turn(rng))
 
 
-_KINDS = ((_guide, 46), (_remembering, 42), (_practice, 6), (_never_told, 6))
+_KINDS = ((_guide, 46), (_remembering, 42), (_practice, 4), (_never_told, 8))
 
 
 def dialogue(seed: int, index: int) -> Dialogue:

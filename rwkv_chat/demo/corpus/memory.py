@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rwkv_chat.demo.corpus.grammar import data, pick_one
-from rwkv_chat.demo.corpus.questions import capitalised, dress
+from rwkv_chat.demo.corpus.questions import capitalised, common, dress
 from rwkv_chat.demo.corpus.words import listed, value
 
 if TYPE_CHECKING:
     from random import Random
 
 CORE = ("name", "pet", "colour", "town")  # what the evaluation asks
+FORMLESS = 0.15  # share of tellings in no set form
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,13 @@ def changed(fact: Fact, rng: Random, *, held: bool = False) -> Fact:
 # ------------------------------------------------------------------------------------------------ telling
 
 
-def tell(fact: Fact, rng: Random, *, held: bool = False, change: bool = False) -> str:
-    """A sentence that tells the fact; with `held`, in a way that training never uses."""
+def tell(fact: Fact, rng: Random, *, held: bool = False, change: bool = False, free: bool = False) -> str:
+    """A sentence that tells the fact; with `held`, in a way that training never uses; with `free`, now and
+    then in no set form."""
     row, shared = data("memory")[fact.kind], data("memory")["shared"]
     text = pick_one(row["held_tells"] if held else row["tells"], rng)
+    if free and fact.kind in CORE and rng.random() < FORMLESS:
+        text = _formless(fact.kind, "tell", rng, "{x}")
     if change:
         text = rng.choice(shared["change_before"]) + text
     else:
@@ -76,6 +80,19 @@ def tell_two(first: Fact, second: Fact, rng: Random) -> str:
     one, two = (pick_one(data("memory")[each.kind]["tells"], rng) for each in (first, second))
     dressed = _dressed(one + rng.choice(shared["multi_join"]) + two.replace("{", "{second "), rng)
     return second.fill(first.fill(dressed).replace("{second ", "{"))
+
+
+def _formless(kind: str, name: str, rng: Random, value_slot: str = "") -> str:
+    """A cue of the kind and the value in no set order, between common words: the words that matter, in a
+    sentence never heard before."""
+    parts = [pick_one(data("clutter")["cues"][kind][name], rng)]
+    if value_slot:
+        parts.insert(rng.randrange(2), value_slot)
+    words: list[str] = []
+    for part in (*parts, ""):
+        words += [rng.choice(common()) for _ in range(rng.choice((0, 1, 1, 2, 3, 4)))]
+        words.append(part)
+    return " ".join(words).strip()
 
 
 def _dressed(text: str, rng: Random) -> str:
@@ -101,12 +118,14 @@ def acknowledge_two(first: Fact, second: Fact, rng: Random) -> str:
 # ------------------------------------------------------------------------------------------------ asking
 
 
-def ask(fact: Fact, rng: Random, *, held: bool = False) -> str:
+def ask(fact: Fact, rng: Random, *, held: bool = False, free: bool = False) -> str:
     """A question after the fact (its value is not used); with `held`, one that training never uses."""
     row, shared = data("memory")[fact.kind], data("memory")["shared"]
     if held:
         return fact.fill(dress(pick_one(row["held_asks"], rng), rng, greet=0.0))
-    if rng.random() < 0.3:
+    if free and fact.kind in CORE and rng.random() < FORMLESS / 2:
+        text = _formless(fact.kind, "ask", rng)
+    elif rng.random() < 0.3:
         text = pick_one(shared["remember_frames"], rng).replace("{w}", pick_one(row["whats"], rng))
     else:
         text = pick_one(row["asks"], rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "combination", "frame"]
 
 _HELD_ONE_IN = 12
+CLUTTERED = 0.3  # share of training questions
 
 
 def _is_held(sentence: str) -> bool:
@@ -106,5 +108,57 @@ def _with_typo(text: str, rng: Random) -> str:
 
 
 def question(topic: Topic, rng: Random, split: Split = "train") -> str:
-    """A dressed question on a topic."""
-    return dress(bare(topic, rng, split), rng)
+    """A dressed question on a topic; in training often with clutter around it."""
+    sentence = bare(topic, rng, split)
+    if split == "train" and rng.random() < CLUTTERED:
+        sentence = clutter(topic, sentence, rng)
+    return dress(sentence, rng)
+
+
+# ------------------------------------------------------------------------------------------------ clutter
+
+
+def clutter(topic: Topic, sentence: str, rng: Random) -> str:
+    """The sentence with something beside it that does not matter, or the topic's words in no set form: so
+    that the model listens to the words that count, in whatever sentence they stand."""
+    return rng.choice((_in_context, _in_context, _twice, _scattered, _formless))(topic, sentence, rng)
+
+
+def _in_context(_topic: Topic, sentence: str, rng: Random) -> str:
+    """A clause before or after."""
+    parts = [pick_one(data("clutter")["contexts"], rng), sentence]
+    if rng.random() < 0.35:
+        parts.reverse()
+    return rng.choice(data("clutter")["joins"]).join(parts)
+
+
+def _twice(topic: Topic, sentence: str, rng: Random) -> str:
+    """The same in two ways."""
+    return rng.choice(data("clutter")["joins"]).join((sentence, bare(topic, rng)))
+
+
+def _scattered(_topic: Topic, sentence: str, rng: Random) -> str:
+    """A few common words put in anywhere."""
+    words = sentence.split(" ")
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        words.insert(rng.randrange(len(words) + 1), rng.choice(common()))
+    return " ".join(words)
+
+
+def _formless(topic: Topic, _sentence: str, rng: Random) -> str:
+    """Only the words that count, between common ones."""
+    options = [each for each in topic.questions if each.frames in {"goal", "noun", "about"}] or list(
+        topic.questions
+    )
+    filler = pick_one(rng.choice(options).fillers, rng)
+    return " ".join((*_some_common(rng), filler, *_some_common(rng)))
+
+
+def _some_common(rng: Random) -> list[str]:
+    return [rng.choice(common()) for _ in range(rng.choice((0, 1, 2, 3, 4, 5)))]
+
+
+@functools.cache
+def common() -> tuple[str, ...]:
+    """Common words that tell nothing about a topic."""
+    return tuple(data("clutter")["common"].split())

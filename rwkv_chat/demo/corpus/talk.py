@@ -42,6 +42,9 @@ def _slots(text: str, rng: Random, *, held: bool = False) -> str:
         while slot in text:
             word = made_up(kind, rng, held=held)
             text = text.replace(slot, word if slot == "{w}" else capitalised(word), 1)
+    for slot, name in (("{o}", "things"), ("{a}", "describing")):
+        while slot in text:
+            text = text.replace(slot, rng.choice(listed("world", name)), 1)
     while "{n}" in text:
         text = text.replace("{n}", str(rng.randrange(2, 2000)), 1)
     return text

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from engine.types import SamplingParams
 from rwkv_chat.cli.commands import COMMANDS
@@ -16,8 +16,12 @@ from rwkv_chat.demo.corpus.grammar import data
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS
 
+if TYPE_CHECKING:
+    from dataclasses import Field
+
 Kind = Literal["key", "command", "parameter", "fact"]
 
+_PHRASINGS = ("goals", "nouns", "about", "says", "asks")
 _NAMES = {"pageup": "PageUp", "pagedown": "PageDown", "escape": "Escape", "enter": "Enter"}
 
 
@@ -103,94 +107,93 @@ def _fill(text: str, values: dict[str, str]) -> str:
 # ------------------------------------------------------------------------------------------------ making
 
 
-def _questions(row: dict[str, Any]) -> tuple[Question, ...]:
+def _questions(topic: str, row: dict[str, Any]) -> tuple[Question, ...]:
+    """The row's phrasings, with the further ones that `data/more.toml` has for the topic."""
+    more = data("more").get(topic, {})
+    found = {name: (*row.get(name, ()), *more.get(name, ())) for name in _PHRASINGS}
     kinds = (("goal", "g", "goals"), ("noun", "n", "nouns"), ("about", "n", "about"))
-    out = [Question(frames, slot, tuple(row[name])) for frames, slot, name in kinds if row.get(name)]
-    whole = (*row.get("says", ()), *row.get("asks", ()))
-    if whole:
-        out.append(Question("", "", whole))
-    return tuple(out)
+    out = [Question(frames, slot, found[name]) for frames, slot, name in kinds if found[name]]
+    whole = found["says"] + found["asks"]
+    return (*out, Question("", "", whole)) if whole else tuple(out)
 
 
 def _key_topics() -> list[Topic]:
-    out = []
     rows, keys = data("keys"), {each.id: each.keys for each in BINDINGS}
-    for table, names in rows.items():
-        for name, row in names.items():
-            binding = f"{table}.{name}"
-            key = shown_key(keys[binding])
-            answers = tuple(_fill(each, {"key": key}) for each in row["answers"])
-            out.append(Topic(f"key.{binding}", "key", _questions(row), answers, (key,), weight=3.0))
-            asked = (Question("key_does", "k", key_spellings(keys[binding])),)
-            does = tuple(row["does"])
-            told = tuple(f"{key} {each}." for each in does)
-            out.append(Topic(f"does.{binding}", "key", asked, told, (key,), does, weight=1.0))
-    return out
+    bindings = ((f"{table}.{name}", row) for table, names in rows.items() for name, row in names.items())
+    return [topic for id_, row in bindings for topic in _of_key(id_, keys[id_], row)]
+
+
+def _of_key(binding: str, keys: str, row: dict[str, Any]) -> tuple[Topic, Topic]:
+    """How to do it, and what the key does."""
+    shown, id_ = shown_key(keys), f"key.{binding}"
+    answers = tuple(_fill(each, {"key": shown}) for each in row["answers"])
+    asked = (Question("key_does", "k", key_spellings(keys)),)
+    told = tuple(f"{shown} {each}." for each in row["does"])
+    return (
+        Topic(id_, "key", _questions(id_, row), answers, (shown,), weight=3.0),
+        Topic(f"does.{binding}", "key", asked, told, (shown,), tuple(row["does"])),
+    )
 
 
 def _command_topics() -> list[Topic]:
-    out = []
     known = {each.name for each in COMMANDS}
-    for name, row in data("commands").items():
-        if name not in known:
-            raise ValueError(f"no such command: {name}")
-        value = (row["value"],)
-        out.append(
-            Topic(f"command.{name}", "command", _questions(row), tuple(row["answers"]), value, weight=3.0)
-        )
-        asked = (Question("command_does", "c", (f"[rwkv-chat {name}|rwkv-chat {name}|rwkv chat {name}]",)),)
-        does = tuple(row["does"])
-        told = tuple(f"rwkv-chat {name} {each}." for each in does)
-        out.append(Topic(f"does.{name}", "command", asked, told, (f"rwkv-chat {name}",), does, weight=0.8))
-    return out
+    if unknown := set(data("commands")) - known:
+        raise ValueError(f"no such command: {unknown}")
+    return [topic for name, row in data("commands").items() for topic in _of_command(name, row)]
 
 
-def _number(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _of_command(name: str, row: dict[str, Any]) -> tuple[Topic, Topic]:
+    """How to do it, and what the command does."""
+    id_, line = f"command.{name}", f"rwkv-chat {name}"
+    asked = (Question("command_does", "c", (f"[{line}|{line}|rwkv chat {name}]",)),)
+    told = tuple(f"{line} {each}." for each in row["does"])
+    return (
+        Topic(id_, "command", _questions(id_, row), tuple(row["answers"]), (row["value"],), weight=3.0),
+        Topic(f"does.{name}", "command", asked, told, (line,), tuple(row["does"]), weight=0.8),
+    )
 
 
 def _parameter_topics() -> list[Topic]:
-    out = []
     declared = {each.name: each for each in fields(SamplingParams)}
-    for name, row in data("parameters").items():
-        names = tuple(row["names"])
-        asked = (Question("parameter", "v", names), Question("", "", tuple(row["says"])))
-        out.append(
-            Topic(f"parameter.{name}", "parameter", asked, tuple(row["answers"]), (row["value"],), weight=1.6)
-        )
-        field = declared[name]
-        default: Any = field.default
-        if default is not None:
-            out += _value_topics(name, names, default, field.metadata["min"], field.metadata["max"])
-    return out
+    return [topic for name, row in data("parameters").items() for topic in _of_parameter(row, declared[name])]
 
 
-def _value_topics(name: str, names: tuple[str, ...], default: float, low: float, high: float) -> list[Topic]:
-    label = say(f"sampling.{name}.label")
-    usual = f"The usual value of {label} is {_number(default)}"
-    span = f"{label} goes from {_number(low)} to {_number(high)}"
-    return [
-        Topic(
-            f"default.{name}",
-            "parameter",
-            (Question("default", "v", names),),
-            (f"{usual}.",),
-            (usual,),
-            weight=0.4,
-        ),
-        Topic(
-            f"range.{name}", "parameter", (Question("range", "v", names),), (f"{span}.",), (span,), weight=0.4
-        ),
-    ]
+def _of_parameter(row: dict[str, Any], field: Field[Any]) -> list[Topic]:
+    """What it means, and where it has them its usual value and its range."""
+    id_, names = f"parameter.{field.name}", tuple(row["names"])
+    asked = (Question("parameter", "v", names), *_questions(id_, row))
+    meaning = Topic(id_, "parameter", asked, tuple(row["answers"]), (row["value"],), weight=1.6)
+    return [meaning] if field.default is None else [meaning, *_values(field, names)]
+
+
+def _values(field: Field[Any], names: tuple[str, ...]) -> tuple[Topic, Topic]:
+    label = say(f"sampling.{field.name}.label")
+    low, high = (_number(field.metadata[end]) for end in ("min", "max"))
+    usual, span = (
+        f"The usual value of {label} is {_number(field.default)}",
+        f"{label} goes from {low} to {high}",
+    )
+    return (
+        _statement(f"default.{field.name}", Question("default", "v", names), usual),
+        _statement(f"range.{field.name}", Question("range", "v", names), span),
+    )
+
+
+def _statement(id_: str, asked: Question, said: str) -> Topic:
+    return Topic(id_, "parameter", (asked,), (f"{said}.",), (said,), weight=0.4)
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _fact_topics() -> list[Topic]:
-    keys = shown_keys()
-    out = []
-    for name, row in data("facts").items():
-        answers = tuple(_fill(each, keys) for each in row["answers"])
-        out.append(Topic(f"fact.{name}", "fact", _questions(row), answers, tuple(row["value"]), weight=3.0))
-    return out
+    return [_of_fact(f"fact.{name}", row) for name, row in data("facts").items()]
+
+
+def _of_fact(id_: str, row: dict[str, Any]) -> Topic:
+    answers = tuple(_fill(each, shown_keys()) for each in row["answers"])
+    return Topic(id_, "fact", _questions(id_, row), answers, tuple(row["value"]), weight=3.0)
 
 
 @functools.cache

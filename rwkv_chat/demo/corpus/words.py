@@ -46,9 +46,18 @@ def made_up(kind: str, rng: Random, *, held: bool) -> str:
 
 def _one(kind: str, rng: Random, *, held: bool) -> str:
     """A made-up or a real word."""
-    if rng.random() < (0.5 if held else 0.22):
+    if rng.random() < (0.5 if held else 0.3):
         return rng.choice(listed("held" if held else "trained", kind))
+    if not held and rng.random() < 0.12:
+        return rng.choice(_any_words())
     return made_up(kind, rng, held=held)
+
+
+@functools.cache
+def _any_words() -> tuple[str, ...]:
+    """Words of the world that may be anybody's name too, so that none is too odd to be copied."""
+    held = {each for kind in data("values")["held"] for each in listed("held", kind)}
+    return tuple(each for each in listed("world", "things") if each not in held and not is_held(each))
 
 
 def _capital(word: str, rng: Random) -> str:
