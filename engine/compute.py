@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine.errors import ModelNotFound, ModelNotLoaded, OutOfMemory
+from engine.errors import InvalidRequest, ModelNotFound, ModelNotLoaded, OutOfMemory
 from engine.replying import Voice
 from engine.states import States
 from engine.store.fingerprint import Stopped, fingerprint
@@ -48,6 +48,8 @@ class Compute:
         path = Path(request.path)
         if not path.is_file():
             raise ModelNotFound(request.path)
+        if request.dtype not in ("auto", *weights.TIERS):
+            raise InvalidRequest(f"unknown dtype {request.dtype}")
         tokenizer = load_tokenizer(request.tokenizer)
         hashing = self._transfer.submit(fingerprint, path, self._cache, should_stop)
         model = yield from self._read(request, should_stop)

@@ -48,8 +48,11 @@ class Saver:
         self._tasks.put(lambda: self._emit(job, event))
 
     def forget(self, prefixes: Iterable[str]) -> None:
-        """Deletes the saved states of these prefix keys."""
+        """Deletes the saved states of these prefix keys, after what is still to be saved; waits for it."""
+        done = threading.Event()
         self._tasks.put(lambda: self._forget(prefixes))
+        self._tasks.put(done.set)
+        done.wait()
 
     def close(self) -> None:
         """Returns when everything given is done."""

@@ -5,6 +5,7 @@ Importing or making an `Engine` loads no torch.
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import logging
 import threading
@@ -86,6 +87,7 @@ class Engine:
         with self._lock:
             worker, self._worker = self._worker, None
             self._closed = True
+        atexit.unregister(self.close)
         if worker:
             worker.close()
         self._fail_all(EngineClosed())
@@ -113,6 +115,7 @@ class Engine:
                 from engine.worker import Worker as Kind
             self._worker = Kind(self._config, self._emit, self._died)
             self._worker.put(Keep(self._kept))
+            atexit.register(self.close)  # a program that ends without closing still ends in order
         return self._worker
 
     def _cancel(self, job: int) -> None:

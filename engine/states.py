@@ -92,21 +92,26 @@ class States:
             snapshot = self._remembered.get(prefix)
             source: StateSource = "device" if snapshot else "disk"
             if snapshot is None and prefix[:32] in saved:
-                snapshot = self._from_disk(prefix)
-            if snapshot and _fits(snapshot, chain, length):
+                snapshot = self._from_disk(prefix, chain, length)
+            if snapshot:
                 return Begin(snapshot, source if length >= chain.new_from else "rebuilt")
         return Begin(None, "rebuilt" if chain.new_from else "fresh")
 
-    def _from_disk(self, prefix: str) -> Snapshot | None:
-        """A saved state, moved to the device; None if it is damaged (it will be rebuilt)."""
+    def _from_disk(self, prefix: str, chain: Chain, length: int) -> Snapshot | None:
+        """A saved state, moved to the device; None if it is not there or damaged (it will be rebuilt)."""
         if self._store is None:
             return None
+        key = self.key(prefix)
         try:
-            snapshot = self._store.load(self.key(prefix), layout_of(self.zero), self.zero.arch)
+            snapshot = self._store.load(key, layout_of(self.zero), self.zero.arch)
+            if snapshot is None:
+                return None
+            _check_fit(snapshot, chain, length)
         except (StateCorrupt, StateMismatch) as error:
             log.warning("a saved state cannot be used and will be rebuilt: %r", error)
+            self._store.discard(key)
             return None
-        return moved(snapshot, self._info.device) if snapshot else None
+        return moved(snapshot, self._info.device)
 
     def remember(self, snapshot: Snapshot, instead_of: Iterable[str] = ()) -> None:
         """Keeps the snapshot on the device, in place of those of the prefix keys `instead_of`."""
@@ -130,7 +135,12 @@ def moved(snapshot: Snapshot, device: Any) -> Snapshot:
     return replace(snapshot, state=snapshot.state.to(device))
 
 
-def _fits(snapshot: Snapshot, chain: Chain, length: int) -> bool:
-    """The key says so already; a state is never used on that alone."""
+def _check_fit(snapshot: Snapshot, chain: Chain, length: int) -> None:
+    """The key says already what was fed; a state is never used on that alone.
+
+    Raises:
+        StateMismatch: the snapshot's length or pending tokens are not the chain's.
+    """
     pending = chain.tokens[length - len(snapshot.pending) : length]
-    return snapshot.length == length and snapshot.pending == pending
+    if snapshot.length != length or snapshot.pending != pending:
+        raise StateMismatch(f"length {length}", f"length {snapshot.length}")

@@ -33,10 +33,14 @@ class WorldTokenizer:
     sampleable = ENTRIES + 1
     holes: TokenIds = ()
 
-    def __init__(self, entries: Sequence[bytes], fast: Callable[[str], list[int]] | None = None) -> None:
-        """`entries[id]` are the bytes of id; `fast` encodes well-formed text like `encode_plain` does."""
+    def __init__(self, entries: Sequence[bytes], *, plain: bool = False) -> None:
+        """`entries[id]` are the bytes of id; `plain` leaves the Rust encoder aside."""
         self._entries = entries
-        self._fast = fast
+        self._plain = plain
+
+    @functools.cached_property
+    def _fast(self) -> Callable[[str], list[int]] | None:
+        return None if self._plain else _rust_encode()
 
     @functools.cached_property
     def _matcher(self) -> Matcher:
@@ -153,17 +157,13 @@ def read_vocabulary(path: Path) -> list[bytes]:
 @functools.cache
 def world_tokenizer() -> WorldTokenizer:
     """The World tokenizer, read once in a process (0.1 s; the Rust encoder takes 0.25 s at its first use)."""
-    return WorldTokenizer(read_vocabulary(vocabulary_path()), _rust_encode())
+    return WorldTokenizer(read_vocabulary(vocabulary_path()))
 
 
 def _rust_encode() -> Callable[[str], list[int]] | None:
-    if importlib.util.find_spec("pyrwkv_tokenizer") is None:
-        return None
-
-    @functools.cache
-    def encoder() -> Callable[[str], list[int]]:
+    """The Rust encoder; None where it is not installed or does not run."""
+    try:
         from pyrwkv_tokenizer import RWKVTokenizer
-
-        return RWKVTokenizer().encode
-
-    return lambda text: encoder()(text)
+    except ImportError:
+        return None
+    return RWKVTokenizer().encode

@@ -102,7 +102,7 @@ class Worker:
 
     def _serve(self) -> None:
         while not (self._closing.is_set() and not self._tasks and self._inbox.empty()):
-            self._read_inbox(wait=not self._tasks)
+            self._read_inbox(wait=not self._tasks and not self._waiting)
             self._admit()
             for _ in range(len(self._tasks)):
                 self._step(self._tasks.popleft())

@@ -5,6 +5,7 @@ An exception's message may quote what was typed, so only its type and the lines 
 
 from __future__ import annotations
 
+import copy
 import logging
 import traceback
 from logging.handlers import RotatingFileHandler
@@ -17,11 +18,23 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000
 KEEP = 3
-ROOTS = ("rwkv_chat", "engine")
+OURS = ("rwkv_chat", "engine")
 
 
 class QuietFormatter(logging.Formatter):
-    """Formats a traceback without the exceptions' messages."""
+    """Formats a traceback without the exceptions' messages, and of other libraries' messages the first line,
+    unfilled.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        mine = copy.copy(record)
+        mine.exc_text = None  # another handler's wording of the traceback
+        return super().format(mine)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the base class's name
+        if record.name.partition(".")[0] not in OURS:
+            record.message = str(record.msg).partition("\n")[0]
+        return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  the base class's name
         kind, error, trace = ei
@@ -43,19 +56,20 @@ class PrivateRotatingFile(RotatingFileHandler):
 
 
 def start_logging(file: Path, level: int = logging.INFO) -> logging.Handler:
-    """Send the program's log to `file`, and nothing to the terminal. Raises: OSError."""
+    """Send the program's log, and other libraries' warnings, to `file`; nothing reaches the terminal.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     handler = PrivateRotatingFile(file, maxBytes=MAX_BYTES, backupCount=KEEP, encoding="utf-8")
     handler.setFormatter(QuietFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for name in ROOTS:
-        logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = False
+    logging.getLogger().addHandler(handler)
+    for name in OURS:
+        logging.getLogger(name).setLevel(level)
     return handler
 
 
 def stop_logging(handler: logging.Handler) -> None:
     """Take the handler out again and close its file."""
-    for name in ROOTS:
-        logging.getLogger(name).removeHandler(handler)
+    logging.getLogger().removeHandler(handler)
     handler.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 import tomllib
 from dataclasses import dataclass, field, fields, replace
@@ -132,6 +133,7 @@ class SettingsFile:
     def __init__(self, path: Path, overrides: Mapping[str, Any] | None = None) -> None:
         self.path = path
         self._overrides = dict(overrides or {})
+        self._lock = threading.Lock()
         self.values, self.warning = self._read()
 
     def change(self, **changes: Any) -> Settings:
@@ -144,9 +146,10 @@ class SettingsFile:
         for name, value in changes.items():
             if name not in {each.name for each in fields(Settings)} or not _allowed(name, value):
                 raise ValueError(f"{name} = {value!r}")
-        self.values = replace(self.values, **changes)
-        self._write(changes)
-        return self.values
+        with self._lock:
+            self.values = replace(self.values, **changes)
+            self._write(changes)
+            return self.values
 
     def _read(self) -> tuple[Settings, SettingsWarning | None]:
         try:

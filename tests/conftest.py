@@ -18,13 +18,14 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 # Before anything of ours is imported: no test may read a developer's chats, or the network.
 _HOME = tempfile.TemporaryDirectory(prefix="rwkv-chat-tests-", ignore_cleanup_errors=True)
 os.environ["RWKV_CHAT_HOME"] = _HOME.name
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Tiny tensors: a second thread costs more than it computes, and on a busy machine a hundred times more.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 for _name in ("NO_COLOR", "FORCE_COLOR", "TEXTUAL_DEBUG", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 
@@ -95,7 +96,7 @@ def sample(request: pytest.FixtureRequest) -> Sample:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh data folder for one test, named by RWKV_CHAT_HOME (subprocesses inherit it)."""
     folder = tmp_path / "home"
     monkeypatch.setenv("RWKV_CHAT_HOME", str(folder))

@@ -164,7 +164,8 @@ class FakeGenerate(FakeJob):
             seed=request.params.seed or 0,
             source=self.reply.source,
         )
-        prefix = extend((*request.history, *request.prompt, *tokens))
+        before = extend(request.history) if request.start is None else request.start
+        prefix = extend((*request.prompt, *tokens), before)
         return Finished(0, reason, tokens, said, usage, prefix)
 
 
@@ -181,6 +182,7 @@ class FakeEngine:
     loads: list[LoadRequest] = field(default_factory=list)
     jobs: list[FakeJob] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
+    kept: tuple[str, ...] = ()
     closed: bool = False
 
     def load(self, request: LoadRequest) -> FakeJob:
@@ -195,6 +197,9 @@ class FakeEngine:
 
     def forget(self, prefixes: Iterable[str]) -> None:
         self.forgotten.extend(prefixes)
+
+    def keep(self, prefixes: Iterable[str]) -> None:
+        self.kept = tuple(prefixes)
 
     def close(self) -> None:
         self.closed = True

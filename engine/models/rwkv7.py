@@ -76,42 +76,51 @@ def _previous(x: Tensor, last: Tensor) -> Tensor:
 
 def _low_rank(x: Tensor, w: dict[str, Tensor], letter: str) -> Tensor:
     """letter0 + (x·letter1)·letter2: the form of iclr and of the value residual's gate."""
-    return w[f"att.{letter}0"] + (x @ w[f"att.{letter}1"]) @ w[f"att.{letter}2"]
+    return torch.addmm(w[f"att.{letter}0"], x @ w[f"att.{letter}1"], w[f"att.{letter}2"])
 
 
-def _decay_logit(x: Tensor, w: dict[str, Tensor]) -> Tensor:
-    return w["att.w0"] + torch.tanh(x @ w["att.w1"]) @ w["att.w2"]
+def _log_w(x: Tensor, w: dict[str, Tensor], dtype: torch.dtype) -> Tensor:
+    """The decay's logarithm, from its logit on in the state's dtype."""
+    decay_logit = torch.addmm(w["att.w0"], torch.tanh(x @ w["att.w1"]), w["att.w2"])
+    return LOG_W_SCALE * torch.sigmoid(decay_logit.to(dtype))
+
+
+def _mixed_value(v: Tensor, x: Tensor, v_first: Tensor | None, w: dict[str, Tensor]) -> Tensor:
+    """v drawn towards the first layer's value by a gate; the first layer keeps its own."""
+    return v if v_first is None else torch.lerp(v, v_first, torch.sigmoid(_low_rank(x, w, "v")))
+
+
+def _output(y: Tensor, r: Tensor, k: Tensor, v: Tensor, gate: Tensor, w: dict[str, Tensor]) -> Tensor:
+    """Group norm, the bonus of the current token, the gate.  y [M,C], r, k, v [M,H,N], gate [M,C]."""
+    y = F.group_norm(y, r.shape[1], w["att.ln_x.weight"], w["att.ln_x.bias"], GROUP_NORM_EPS)
+    bonus = (r * k * w["att.r_k"]).sum(-1, keepdim=True)
+    y = torch.addcmul(y.view(v.shape), bonus, v).view(gate.shape)
+    return F.linear(y * gate, w["att.output.weight"])
 
 
 def _time_mix(
     x: Tensor, last: Tensor, wkv: Tensor, v_first: Tensor | None, w: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """x [B,T,C] (LN1 output), last [B,C], wkv [B,H,V,K] → output [B,T,C], new wkv, v_first [B,T,C]."""
+    """x [B,T,C] (LN1 output), last [B,C], wkv [B,H,V,K] → output [B,T,C], new wkv, v_first [B·T,C]."""
     B, T, C = x.shape
     H, N = w["att.r_k"].shape
-    # one operation for the six mixtures x + (previous − x)·μ
-    x_r, x_w, x_k, x_v, x_a, x_g = torch.addcmul(x, _previous(x, last) - x, w["att.mix"]).unbind(0)
+    # one operation for the six mixtures x + (previous − x)·μ; then all tokens as rows of one matrix
+    mixed = torch.addcmul(x, _previous(x, last) - x, w["att.mix"])
+    x_r, x_w, x_k, x_v, x_a, x_g = mixed.view(6, B * T, C).unbind(0)
     r = F.linear(x_r, w["att.receptance.weight"])
     k = F.linear(x_k, w["att.key.weight"])
     v = F.linear(x_v, w["att.value.weight"])
-    log_w = LOG_W_SCALE * torch.sigmoid(_decay_logit(x_w, w).to(wkv.dtype))
+    log_w = _log_w(x_w, w, wkv.dtype)
     iclr = torch.sigmoid(_low_rank(x_a, w, "a"))
     gate = torch.sigmoid(x_g @ w["att.g1"]) @ w["att.g2"]
     kappa = F.normalize((k * w["att.k_k"]).view(B, T, H, N), dim=-1)
-    k = k * (1 + (iclr - 1) * w["att.k_a"])
-    if v_first is None:
-        v_first = v
-    else:
-        v = v + (v_first - v) * torch.sigmoid(_low_rank(x_v, w, "v"))
-    heads = [z.view(B, T, H, N) for z in (r, log_w, k, v, iclr)]
-    r_h, log_w_h, k_h, v_h, iclr_h = heads
+    k = torch.lerp(k, k * iclr, w["att.k_a"])
+    v = _mixed_value(v, x_v, v_first, w)
+    r_h, log_w_h, k_h, v_h, iclr_h = (z.view(B, T, H, N) for z in (r, log_w, k, v, iclr))
     y, wkv = wkv7(r_h, log_w_h, k_h, v_h, -kappa, kappa * iclr_h, wkv)
-    y = F.group_norm(
-        y.to(x.dtype).reshape(B * T, C), H, w["att.ln_x.weight"], w["att.ln_x.bias"], GROUP_NORM_EPS
-    )
-    bonus = (r_h * k_h * w["att.r_k"]).sum(-1, keepdim=True) * v_h
-    y = (y.view(B, T, C) + bonus.reshape(B, T, C)) * gate
-    return F.linear(y, w["att.output.weight"]), wkv, v_first
+    r, k, v_heads = (z.view(B * T, H, N) for z in (r, k, v))
+    out = _output(y.reshape(B * T, C).to(x.dtype), r, k, v_heads, gate, w)
+    return out.view(B, T, C), wkv, v if v_first is None else v_first
 
 
 def _channel_mix(x: Tensor, last: Tensor, w: dict[str, Tensor]) -> Tensor:

@@ -64,7 +64,10 @@ class StateStore:
 
     def prefixes(self) -> frozenset[str]:
         """The first 32 hex digits of the prefix key of every snapshot here, of whatever model."""
-        return frozenset(path.name[:32] for path, _, _ in _files(self.folder))
+        try:
+            return frozenset(path.name[:32] for path, _, _ in _files(self.folder))
+        except OSError:
+            return frozenset()  # the folder was taken away: nothing is saved here
 
     def load(self, key: StateKey, layout: Layout, arch: str) -> Snapshot | None:
         """The snapshot of `key`, None if there is none. One that cannot be used is deleted.
@@ -82,11 +85,15 @@ class StateStore:
         except OSError as error:
             raise StateCorrupt(str(path), error.strerror or "cannot be read") from error
         except (StateCorrupt, StateMismatch):
-            with contextlib.suppress(OSError):
-                path.unlink()
+            self.discard(key)
             raise
         self._touch(path)
         return snapshot
+
+    def discard(self, key: StateKey) -> None:
+        """Deletes a snapshot that cannot be used, so that it is written again."""
+        with contextlib.suppress(OSError):
+            self.path(key).unlink()
 
     def save(self, snapshot: Snapshot) -> int:
         """Writes the snapshot durably (file and folder synced); one already there stays. Returns its bytes.
@@ -104,8 +111,10 @@ class StateStore:
             data = to_bytes(snapshot)
             if len(data) > self.budget:
                 raise StoreFull(len(data), self.budget)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it may have been taken away
             self._make_room(len(data))
             self._write(path, data)
+            self._make_room(0)  # another process may have written meanwhile
             return len(data)
 
     def _write(self, path: Path, data: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.errors import DeviceUnavailable, OutOfMemory, WeightsCorrupt
+from engine.errors import DeviceUnavailable, InvalidRequest, OutOfMemory, WeightsCorrupt
 from engine.models.rwkv7 import Rwkv7, fold
 from engine.models.rwkv7_names import expected_shapes
 from engine.types import Progress
@@ -60,8 +60,10 @@ def choose_device(name: str) -> torch.device:
 
 def choose_dtype(name: str, device: torch.device, stored_bytes: int) -> torch.dtype:
     """A tier's dtype; "auto" is bf16, but fp32 for a small model on the CPU."""
-    if name != "auto":
+    if name in TIERS:
         return TIERS[name]
+    if name != "auto":
+        raise InvalidRequest(f"dtype {name}")
     return torch.float32 if device.type == "cpu" and stored_bytes < SMALL_MODEL else torch.bfloat16
 
 
@@ -128,7 +130,7 @@ def load(
         dtype: a key of `TIERS`, or "auto".
 
     Raises:
-        ModelNotFound, UnsupportedFormat, WeightsCorrupt, DeviceUnavailable, OutOfMemory.
+        ModelNotFound, UnsupportedFormat, WeightsCorrupt, DeviceUnavailable, InvalidRequest, OutOfMemory.
     """
     where = choose_device(device)
     archive = open_archive(Path(path))

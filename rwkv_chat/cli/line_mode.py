@@ -154,10 +154,11 @@ class LineMode:
         if not (number.isascii() and number.isdigit() and 1 <= int(number) <= len(threads)):
             note(say("cli.chat.no_such_number", number=number))
             return
-        self.thread = threads[int(number) - 1].id
-        note(say("cli.chat.opened", title=_name(threads[int(number) - 1])))
-        self._show_conversation(self.thread)
-        self._answer_pending(self.thread)
+        chosen = threads[int(number) - 1]
+        self.thread = chosen.id
+        note(say("cli.chat.opened", title=_name(chosen)))
+        self._show_conversation(chosen.id)
+        self._answer_pending(chosen.id)
 
     def _show_conversation(self, thread: str) -> None:
         for node in self._wait(self.session.chats.open(thread)).nodes:

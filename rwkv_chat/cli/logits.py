@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -13,10 +14,11 @@ from rwkv_chat.cli.output import note
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Generator
 
     import numpy as np
 
+NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 Result = TypeVar("Result")
 
 
@@ -24,7 +26,7 @@ Result = TypeVar("Result")
 @click.argument("file", type=FILE)
 @click.option("--ids", required=True, metavar="1,2,3", help=say("cli.logits.ids"))
 @click.option("--every", is_flag=True, help=say("cli.logits.every"))
-@click.option("--out", required=True, type=FILE, metavar="FILE", help=say("cli.logits.out"))
+@click.option("--out", required=True, type=NEW_FILE, metavar="FILE", help=say("cli.logits.out"))
 @click.option("--device", default="cpu", show_default=True, help=say("cli.logits.device"))
 @click.option(
     "--dtype",
@@ -73,8 +75,8 @@ def compute(file: Path, tokens: list[int], *, every: bool, device: str, dtype: s
     return logits[0].float().cpu().numpy()
 
 
-def finished(loading):
-    """Run a generator of events to its end; what it returns."""
+def finished(loading: Generator[object, None, Result | None]) -> Result:
+    """Run a load that nobody stops to its end; the model."""
     while True:
         try:
             next(loading)

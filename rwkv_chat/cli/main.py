@@ -13,7 +13,7 @@ import click
 
 from rwkv_chat import __version__
 from rwkv_chat.cli.commands import COMMANDS
-from rwkv_chat.cli.output import abandon_stdout, forgive_encodings, note, result
+from rwkv_chat.cli.output import abandon_stdout, note, prepare_streams, result
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def group(context: click.Context, model: Path | None, debug: bool) -> int:  # no
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code. Never raises, never shows a traceback unless --debug is given."""
-    forgive_encodings()
+    prepare_streams()
     try:
         code = group.main(list(arguments), NAME, standalone_mode=False)
         sys.stdout.flush()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rwkv_chat.cli.options import found
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -20,10 +21,7 @@ def open_tui(model: Path | None) -> int:
         ModelNotFound: `model` names no file.
         UsageError: there is no terminal to draw on.
     """
-    if model is not None and not model.is_file():
-        from engine.errors import ModelNotFound
-
-        raise ModelNotFound(str(model))
+    found(model)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError(say("cli.needs_terminal"))
     from rwkv_chat.tui.app import run

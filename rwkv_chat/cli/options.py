@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from engine.errors import ModelNotFound
 from engine.types import SamplingParams
 from rwkv_chat.texts import say
 
@@ -27,8 +28,15 @@ def model_option(command: Command) -> Command:
 
 
 def model_of(context: click.Context, model: Path | None) -> Path | None:
-    """The model named after the command, else the one named before it."""
-    return model or (context.find_root().params.get("model"))
+    """The model named after the command, else the one named before it. Raises: ModelNotFound."""
+    return found(model or context.find_root().params.get("model"))
+
+
+def found(model: Path | None) -> Path | None:
+    """`model`, if it names a file. Raises: ModelNotFound."""
+    if model is not None and not model.is_file():
+        raise ModelNotFound(str(model))
+    return model
 
 
 def sampling_options(command: Command) -> Command:

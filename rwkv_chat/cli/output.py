@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from rwkv_chat.plain_text import clean
 
@@ -26,8 +27,13 @@ def note(text: str, *, end: str = "\n") -> None:
         sys.stderr.flush()
 
 
-def forgive_encodings() -> None:
-    """What the terminal's encoding cannot show becomes a question mark, never an error."""
+def prepare_streams() -> None:
+    """What the terminal's encoding cannot show becomes a question mark, never an error; a stream that was
+    closed before the start reads and writes nothing.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  as long as we live
     for stream in (sys.stdout, sys.stderr):
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors="replace")

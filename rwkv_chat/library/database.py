@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -46,8 +47,9 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         _refuse_newer(path, db.execute("PRAGMA user_version").fetchone()[0])
         db.row_factory = sqlite3.Row
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_wal(db)
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA fullfsync = ON")  # macOS: past the drive's own cache; nothing elsewhere
         db.execute("PRAGMA foreign_keys = ON")
         migrate(db)
     except sqlite3.Error as error:
@@ -57,6 +59,19 @@ def connect(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """SQLite doesn't wait for a lock here, and another program may be making the library too: try again."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def _look_before_opening(path: Path) -> None:

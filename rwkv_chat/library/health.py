@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rwkv_chat.library.errors import typed
 from rwkv_chat.library.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,20 @@ class Health:
     deleted: int
     messages: int
     nbytes: int
+
+
+def look(path: Path) -> Health:
+    """`examine` through a connection of its own that cannot write.
+
+    Raises:
+        LibraryError: the file cannot be opened or read at all.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            db.execute("PRAGMA schema_version").fetchone()
+            return examine(db)
+    except sqlite3.Error as error:
+        raise typed(error, str(path)) from error
 
 
 def examine(db: sqlite3.Connection) -> Health:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from rwkv_chat.library import rows, threads
@@ -162,7 +162,8 @@ def save_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> tuple[Threa
             threads.move_tip(db, thread, reply.id)
         elif _grows(existing, reply):
             _update_reply(db, reply)
-    return threads.get(db, thread), get(db, reply.id)
+    kept = get(db, reply.id)
+    return threads.get(db, thread), replace(kept, tokens=reply.tokens, prefix=reply.prefix)
 
 
 def _grows(existing: sqlite3.Row, reply: Reply) -> bool:

@@ -81,3 +81,12 @@ def describe(db: sqlite3.Connection, thread: str, model: str, template: str) -> 
     """Remember which model the thread speaks with, and how. Raises: ThreadMissing."""
     db.execute("UPDATE threads SET model = ?, template = ? WHERE id = ?", (model, template, thread))
     return get(db, thread)
+
+
+def tip_keys(db: sqlite3.Connection) -> tuple[str, ...]:
+    """Prefix keys of the tips of threads that are not deleted, in every coding, newest thread first."""
+    found = db.execute(
+        "SELECT node_tokens.prefix FROM threads JOIN node_tokens ON node_tokens.node = threads.tip "
+        "WHERE threads.deleted IS NULL AND node_tokens.prefix IS NOT NULL ORDER BY threads.updated DESC"
+    )
+    return tuple(key for row in found if (key := rows.reference(row, "prefix")) is not None)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineClosed, EngineError, Unexpected
+from engine.errors import EngineClosed, EngineError, ModelNotLoaded, Unexpected, WorkerDied
 from engine.types import Failed, Finished, GenerateRequest, Piece, Prefilled, SamplingParams
 from rwkv_chat.library import nodes, threads
 from rwkv_chat.library.errors import LibraryError
@@ -62,6 +62,7 @@ class Answering:
     ) -> None:
         self._library, self._models, self._engine, self._turn = library, models, engine, turn
         self._params, self._again = params, again
+        self._used: Speaker | None = None
         self._speed = Speedometer()
         self._totals = {"answer": 0, "reasoning": 0}
 
@@ -72,6 +73,8 @@ class Answering:
             self._turn.emit(Committed(thread, node))
             await self._answer(thread, node)
         except (EngineError, LibraryError, SessionError, TemplateInvalid) as error:
+            if isinstance(error, WorkerDied | ModelNotLoaded):
+                self._models.lost(self._used)
             self._turn.emit(TurnFailed(error))
         except Exception as error:
             log.exception("a turn failed")
@@ -114,7 +117,7 @@ class Answering:
         return coded
 
     async def _generate(self, thread: Thread, node: Node, speaker: Speaker, coded: Chain) -> None:
-        params = self._seeded()
+        params, self._used = self._seeded(), speaker
         job = self._engine.submit(self._request(speaker, coded, params))
         self._turn.runs(job)
         blank = Reply(
@@ -148,11 +151,11 @@ class Answering:
         return params if params.seed is not None else replace(params, seed=secrets.randbelow(SEEDS))
 
     def _request(self, speaker: Speaker, coded: Chain, params: SamplingParams) -> GenerateRequest:
-        before = coded if self._again else coded.before_tip()
+        known = len(coded.tokens) - (0 if self._again else coded.tip)
         return GenerateRequest(
-            prompt=() if self._again else coded.coded[-1].tokens,
-            history=before.tokens,
-            start=before.prefix,
+            prompt=coded.tokens[known:],
+            history=coded.tokens[:known],
+            start=coded.prefix if self._again else coded.before_tip,
             params=params,
             stop=speaker.template.stop,
         )
@@ -182,6 +185,7 @@ class Answering:
         thread, node = saved or (thread, None)
         if node is not None and (thread.model, thread.template) != (node.model, node.template):
             thread = await self._library.run(threads.describe, thread.id, node.model, node.template)
+        self._engine.keep(await self._library.run(threads.tip_keys))  # where conversations go on from
         self._turn.emit(Answered(thread, node, end.usage, end.reason))
 
 

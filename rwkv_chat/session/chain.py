@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.prefix import EMPTY, extend
@@ -20,24 +20,16 @@ class Chain:
     """The messages from the root to a tip as token ids.
 
     Attributes:
-        coded: every message, in order.
-        changed: those whose ids or key are new or were completed: to be committed before they are fed.
+        tokens: of the whole chain.  prefix: its key.
+        tip: how many of `tokens` are the tip's.  before_tip: the key before those.
+        changed: messages whose ids or key are new or were completed: to be committed before they are fed.
     """
 
-    coded: tuple[Coded, ...]
+    tokens: TokenIds
+    prefix: str
+    tip: int
+    before_tip: str
     changed: tuple[Coded, ...]
-
-    @property
-    def prefix(self) -> str:
-        """The key after the whole chain."""
-        return self.coded[-1].prefix if self.coded else EMPTY
-
-    @property
-    def tokens(self) -> TokenIds:
-        return tuple(token for each in self.coded for token in each.tokens)
-
-    def before_tip(self) -> Chain:
-        return replace(self, coded=self.coded[:-1])
 
 
 def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerLike) -> Chain:
@@ -46,15 +38,15 @@ def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerL
     Keys are derived, so they are derived again here: one that does not fit its tokens (damage, or a reply
     that another program finished after this one went on from it) would name somebody else's state.
     """
-    coded, changed, prefix = [], [], EMPTY
+    whole: list[int] = []
+    tokens, changed, before, prefix = (), [], EMPTY, EMPTY
     for place, stored in enumerate(path):
         tokens = _tokens(stored, template, tokenizer, first=place == 0)
-        prefix = extend(tokens, prefix)
-        each = Coded(stored.node.id, tokens, prefix)
-        coded.append(each)
+        before, prefix = prefix, extend(tokens, prefix)
+        whole += tokens
         if (tokens, prefix, "") != (stored.node.tokens, stored.node.prefix, stored.tail):
-            changed.append(each)
-    return Chain(tuple(coded), tuple(changed))
+            changed.append(Coded(stored.node.id, tokens, prefix))
+    return Chain(tuple(whole), prefix, len(tokens), before, tuple(changed))
 
 
 def _tokens(stored: StoredNode, template: Template, tokenizer: TokenizerLike, *, first: bool) -> TokenIds:

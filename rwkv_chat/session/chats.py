@@ -53,7 +53,7 @@ class Chats:
 
     async def open(self, thread_id: str) -> Conversation:
         """A conversation's messages up to its tip. A node that is "growing" while `turn(thread_id)` is None
-        was cut by a crash: it is shown as it is and can be gone on from.
+        was cut by a crash: it is shown as it is and can be gone on from. Token ids are not read.
         """
         return await self._library.run(_conversation, thread_id)
 

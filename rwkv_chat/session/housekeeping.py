@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import backup, erase
+from rwkv_chat.library import backup, erase, threads
 from rwkv_chat.library.errors import LibraryError
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ log = logging.getLogger(__name__)
 async def keep_house(
     library: Library, engine: EngineLike, paths: Paths, settle: float = SETTLE_SECONDS
 ) -> None:
-    """Once, some time after the start; a failure is logged and tried again at the next start."""
-    await asyncio.sleep(settle)
+    """Once after the start; a failure is logged and tried again at the next start."""
     try:
+        engine.keep(await library.run(threads.tip_keys))
+        await asyncio.sleep(settle)
         await asyncio.to_thread(backup.rotate, paths.database, paths.backups)
         if unneeded := await library.run(erase.purge):
             engine.forget(unneeded)

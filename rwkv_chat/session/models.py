@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rwkv_chat.templates import Template
 
 __all__ = ["ModelCard", "Models", "Speaker"]
+
+log = logging.getLogger(__name__)
 
 LoadEvent = Progress | Loaded | Failed
 
@@ -84,8 +87,14 @@ class Models:
         self._abandon()
         self.current = card
         self.start()
-        await asyncio.to_thread(self._settings.change, model="" if card.builtin else str(card.path))
+        await asyncio.to_thread(self._remember, card)
         return card
+
+    def _remember(self, card: ModelCard) -> None:
+        try:
+            self._settings.change(model="" if card.builtin else str(card.path))
+        except OSError as error:  # it speaks all the same, in this run
+            log.warning("the choice of a model could not be written: %s", type(error).__name__)
 
     async def watch(self) -> AsyncIterator[LoadEvent]:
         """Progress of loading, from the last event on, for as long as the caller listens."""
@@ -112,6 +121,11 @@ class Models:
                     raise  # the caller was cancelled, not the load
                 if task is self._task:
                     raise EngineClosed from None  # else another model was chosen meanwhile: wait for that one
+
+    def lost(self, speaker: Speaker | None) -> None:
+        """The engine lost this speaker's model (its process died): whoever needs one loads it again."""
+        if speaker is not None and speaker is self.speaker:
+            self._abandon()
 
     async def close(self) -> None:
         """Stop loading."""

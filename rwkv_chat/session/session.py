@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engine.types import SamplingParams
 from rwkv_chat.library.database import Library
+from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import cards
 from rwkv_chat.session.chats import Chats
@@ -17,6 +18,7 @@ from rwkv_chat.session.models import Models
 from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Mapping
 
     from rwkv_chat.session.border import EngineLike, LoadTokenizer
@@ -42,8 +44,10 @@ class Session:
         engine: EngineLike,
         card: ModelCard,
         load_tokenizer: LoadTokenizer,
+        log: logging.Handler | None = None,
     ) -> None:
         self.paths, self.library, self._settings, self._engine = paths, library, settings, engine
+        self._log = log
         self.models = Models(engine, card, settings, load_tokenizer)
         self.chats = Chats(library, self.models, engine, lambda: self.sampling)
         self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
@@ -80,6 +84,9 @@ class Session:
         await self.models.close()
         await asyncio.to_thread(self._engine.close)
         await self.library.close()
+        log, self._log = self._log, None
+        if log is not None:
+            stop_logging(log)
 
 
 def _differences(params: SamplingParams, base: SamplingParams) -> dict[str, Any]:
@@ -107,15 +114,26 @@ async def open_session(
         FolderUnusable: a folder cannot be made.
     """
     paths = home or Paths.find()
-    settings = await asyncio.to_thread(_settings, paths, overrides)
-    card = await asyncio.to_thread(_card, model, settings.values)
-    library = await Library.open(paths.database)
+    await asyncio.to_thread(paths.make)
+    log = _start_log(paths)
+    try:
+        settings = await asyncio.to_thread(SettingsFile, paths.settings_file, overrides)
+        card = await asyncio.to_thread(_card, model, settings.values)
+        library = await Library.open(paths.database)
+    except BaseException:
+        if log is not None:
+            stop_logging(log)
+        raise
     engine = _engine(paths, settings.values, worker)
-    return Session(paths, library, settings, engine, card, _tokenizer_loader())
+    return Session(paths, library, settings, engine, card, _tokenizer_loader(), log)
 
 
-def _settings(paths: Paths, overrides: Mapping[str, Any] | None) -> SettingsFile:
-    return SettingsFile(paths.make().settings_file, overrides)
+def _start_log(paths: Paths) -> logging.Handler | None:
+    """The program works without a log, too."""
+    try:
+        return start_logging(paths.log_file)
+    except OSError:
+        return None
 
 
 def _card(model: Path | None, settings: Settings) -> ModelCard:

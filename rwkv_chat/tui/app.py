@@ -11,7 +11,8 @@ import contextlib
 import logging
 import signal
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 
@@ -29,7 +30,6 @@ from rwkv_chat.tui.themes import DARK, THEMES, defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from textual.binding import BindingType
     from textual.screen import Screen
@@ -40,13 +40,14 @@ log = logging.getLogger(__name__)
 
 MODES: dict[str, Callable[[Desk], Screen[None]]] = {"chat": ChatScreen, "models": ModelsScreen}
 SIGNALS = ("SIGTERM", "SIGHUP")
+SWAPPED = {"prompt.send": "ctrl+j", "prompt.newline": "enter,shift+enter"}  # Enter makes a new line
 PUSH_TITLE, POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"
 
 
 class RwkvChatApp(App[int], inherit_bindings=False):
     """RWKV Chat in the terminal."""
 
-    CSS_PATH = "app.tcss"
+    CSS_PATH = Path(__file__).with_name("app.tcss")  # absolute: a subclass may live elsewhere
     TITLE = say("app.title")
     DEFAULT_MODE = "chat"
     BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("app"), ("ctrl+c", "help_quit")]
@@ -63,7 +64,8 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             self.register_theme(theme)
         values = session.settings
         self.theme = values.theme if values.theme in self.available_themes else DARK.name
-        self.set_keymap(dict(values.keymap))
+        swapped = {} if values.enter_sends else SWAPPED
+        self.set_keymap({**swapped, **values.keymap})
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return defaults(self.current_theme)
@@ -88,6 +90,11 @@ class RwkvChatApp(App[int], inherit_bindings=False):
 
     async def on_unmount(self) -> None:
         self._write(POP_TITLE)
+
+    def exit(self, result: int | None = None, return_code: int = 0, message: Any = None) -> None:
+        """Leave: from here on, replies are kept but no longer drawn."""
+        self.desk.leave()
+        super().exit(result, return_code, message)
 
     async def action_quit(self) -> None:
         self.exit(0)
@@ -148,11 +155,14 @@ def run(model: Path | None = None) -> int:
 
 
 async def _run(model: Path | None) -> int:
-    session = await open_session(model=model)
-    app = RwkvChatApp(session)
+    return await stay(RwkvChatApp(await open_session(model=model)))
+
+
+async def stay(app: RwkvChatApp) -> int:
+    """Run the app to its end and close its session, whatever ended it; the exit code."""
     try:
         code = await app.run_async()
         await app.desk.close()
     finally:
-        await session.close()
+        await app.session.close()
     return code if code is not None else app.return_code or 0

@@ -34,8 +34,8 @@ class KeyBinding:
 
 
 BINDINGS: tuple[KeyBinding, ...] = (
-    KeyBinding("prompt.send", "enter", "send", "prompt", priority=True),
-    KeyBinding("prompt.newline", "shift+enter,ctrl+j", "newline", "prompt", priority=True),
+    KeyBinding("prompt.send", "enter", "send", "prompt"),
+    KeyBinding("prompt.newline", "shift+enter,ctrl+j", "newline", "prompt"),
     KeyBinding("chat.stop", "escape", "stop", "chat", shown=True),
     KeyBinding("chat.new", "ctrl+n", "new_chat", "chat", shown=True, priority=True),
     KeyBinding("chat.rename", "f2", "rename_chat", "chat", priority=True),
@@ -59,3 +59,15 @@ BINDINGS: tuple[KeyBinding, ...] = (
 def scope(name: Scope) -> tuple[KeyBinding, ...]:
     """The rows of one scope, in table order."""
     return tuple(each for each in BINDINGS if each.scope == name)
+
+
+_NAMES = {"pageup": "PageUp", "pagedown": "PageDown"}
+
+
+def shown_keys(keys: str) -> str:
+    """Key names as people read them: "shift+enter,ctrl+j" -> "Shift+Enter or Ctrl+J"."""
+    return " or ".join(_shown(key.strip()) for key in keys.split(","))
+
+
+def _shown(key: str) -> str:
+    return "+".join(_NAMES.get(part, part.capitalize()) for part in key.split("+"))

@@ -72,6 +72,11 @@ class Desk:
         except (OSError, ValueError):
             log.exception("settings were not written")
 
+    def leave(self) -> None:
+        """The screens are going: tell them nothing more."""
+        self.turns.listener = None
+        self.watchers.clear()
+
     async def close(self) -> None:
         if self._watch is not None:
             self._watch.cancel()

@@ -1,4 +1,4 @@
-"""Values of the session as words and entries for people."""
+"""Values of the session as entries of the transcript."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from rwkv_chat.tui.prose.entry import Entry
 
 if TYPE_CHECKING:
     from rwkv_chat.transcript import Node
+    from rwkv_chat.tui.turns import LiveReply
 
 ENDINGS = {"stopped": "stopped", "length": "length", "failed": "failed", "growing": "cut"}
 
 
-def node_entry(node: Node, model: str) -> Entry:
-    """A stored message as the transcript shows it; `model` is the name of who replies."""
+def node_entry(node: Node) -> Entry:
+    """A stored message."""
     message = node.message
     if message.role == "user":
         return Entry(node.id, "user", message.text, name=say("app.transcript.you"))
@@ -25,7 +26,13 @@ def node_entry(node: Node, model: str) -> Entry:
         node.id,
         "assistant",
         message.text,
-        name=model,
+        name=say("app.transcript.model"),
         reasoning=message.reasoning,
         ending=say(f"app.ending.{ending}") if ending else "",
     )
+
+
+def live_entry(live: LiveReply, hint: str) -> Entry:
+    """A reply being written; `hint` stands in its place until the first word comes."""
+    name = say("app.transcript.model")
+    return Entry("live", "assistant", live.text, name=name, reasoning=live.reasoning, ending=hint)

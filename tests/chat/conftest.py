@@ -1,58 +1,42 @@
-"""Running one command line inside the test's own process."""
+"""Fixtures of the app's tests."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
 
-from rwkv_chat.cli import opening
-from rwkv_chat.cli.main import run
-from tests.fakes import FakeEngine, fake_session
+from rwkv_chat.library.database import connect
+from tests.chat.command_line import cli, engine
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from rwkv_chat.paths import Paths
     from rwkv_chat.session import Session
 
-
-@dataclass(frozen=True)
-class Said:
-    """What one command line left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Cli(Protocol):
-    def __call__(self, *arguments: str, stdin: str | bytes = "") -> Said: ...
+__all__ = ["cli", "engine"]  # fixtures of the command line's tests
 
 
 @pytest.fixture
-def cli(home: Path) -> Cli:
-    """`cli("ask", "Hello", stdin="…")`: stdin is a pipe, as are stdout and stderr."""
-
-    def call(*arguments: str, stdin: str | bytes = "") -> Said:
-        with CliRunner().isolation(input=stdin) as (out, err, _):
-            code = run(arguments)
-            sys.stdout.flush()
-            return Said(code, out.getvalue().decode(), err.getvalue().decode())
-
-    return call
+async def opened() -> AsyncIterator[list[Session]]:
+    """Sessions put in here are closed at the end."""
+    sessions: list[Session] = []
+    yield sessions
+    for each in sessions:
+        await each.close()
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    """The engine of every session that a command opens; script it before the call."""
-    fake = FakeEngine()
+def file(tmp_path: Path) -> Path:
+    """Where a library may be made."""
+    return tmp_path / "library.sqlite"
 
-    async def open_fake(paths: Paths, *, model: Path | None = None) -> Session:
-        return await fake_session(paths.data.parent, fake)
 
-    monkeypatch.setattr(opening, "open_session", open_fake)
-    return fake
+@pytest.fixture
+def db(file: Path) -> Iterator[sqlite3.Connection]:
+    """A new library's connection."""
+    with closing(connect(file)) as opened:
+        yield opened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.errors import ModelNotFound, OutOfMemory
+from rwkv_chat.cli.interrupts import on_interrupt
 from rwkv_chat.cli.options import SAMPLING
 from tests.fakes import ByteTokenizer, FakeReply
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.chat.conftest import Cli
+    from tests.chat.command_line import Cli
     from tests.fakes import FakeEngine
 
 
@@ -84,7 +87,7 @@ def test_every_sampling_parameter_is_an_option_and_reaches_the_engine(cli: Cli, 
     assert {name: getattr(params, name) for name in wanted} == wanted
 
 
-def _other_value(limits: dict[str, float]) -> float:
+def _other_value(limits: Mapping[str, float]) -> float:
     return limits["min"] + limits["step"]
 
 
@@ -143,6 +146,16 @@ def test_ctrl_c_keeps_what_was_said_and_exits_130(cli: Cli, engine: FakeEngine) 
     assert len(said.out) < 200
     assert "Traceback" not in said.err
     assert signal.getsignal(signal.SIGINT) is before
+
+
+async def test_the_second_signal_insists() -> None:
+    asked = []
+    with on_interrupt(lambda: asked.append(True)) as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.01)
+        assert (interrupt.code, asked) == (130, [True])
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_reader_who_leaves_stops_the_answer_in_silence(cli: Cli, engine: FakeEngine) -> None:

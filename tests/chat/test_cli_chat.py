@@ -15,7 +15,7 @@ from tests.fakes import FakeReply
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.chat.conftest import Cli
+    from tests.chat.command_line import Cli
     from tests.fakes import FakeEngine
 
 

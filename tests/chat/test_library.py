@@ -1,68 +1,26 @@
-"""The library: order, tolerance, migrations, errors. Plain functions on a connection."""
+"""The library: order, growth, trash, tolerant reads. Plain functions on a connection."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sqlite3
-import stat
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.types import SamplingParams, Usage
-from rwkv_chat.library import backup, erase, health, nodes, threads
-from rwkv_chat.library.database import Library, connect
+from rwkv_chat.library import erase, health, nodes, threads
+from rwkv_chat.library.database import connect
 from rwkv_chat.library.errors import (
-    LibraryDamaged,
-    LibraryForeign,
-    LibraryFull,
-    LibraryLocked,
-    LibraryReadOnly,
-    LibraryTooNew,
     NodeMissing,
     ThreadMissing,
 )
-from rwkv_chat.library.migrations import MIGRATIONS
-from rwkv_chat.library.nodes import Coded, Reply
+from rwkv_chat.library.nodes import Coded
 from rwkv_chat.library.rows import pack, unpack
+from tests.chat.books import CODING, reply, say, texts
 
-CODING = "world/classic"
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "library.sqlite"
-
-
-@pytest.fixture
-def db(file: Path):
-    with closing(connect(file)) as opened:
-        yield opened
-
-
-def say(db: sqlite3.Connection, text: str, thread: str | None = None) -> tuple[str, str]:
-    """(thread, node) after a message."""
-    name = thread or threads.new_id()
-    found, node = nodes.append_user(db, name, text, text, create=thread is None)
-    return found.id, node.id
-
-
-def reply(parent: str, text: str, **more: object) -> Reply:
-    values: dict = {
-        "id": f"r-{parent}",
-        "reasoning": "",
-        "status": "growing",
-        "coding": CODING,
-        "tokens": (1,),
-    }
-    return Reply(parent=parent, text=text, **{**values, **more})
-
-
-def texts(db: sqlite3.Connection, thread: str) -> list[str]:
-    return [each.node.message.text for each in nodes.path(db, threads.get(db, thread).tip)]
-
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
 
 # -------------------------------------------------------------------------------- writing
 
@@ -253,174 +211,3 @@ def test_a_lost_parent_leaves_the_rest(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM nodes WHERE id = ?", (first,))
     assert texts(db, thread) == ["two"]
     assert any("missing row" in fault for fault in health.examine(db).faults)
-
-
-# -------------------------------------------------------------------------------- opening
-
-
-def test_a_blank_file_and_the_oldest_schema_come_to_the_newest(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as old:
-        old.executescript((Path(__file__).parent.parent / "data" / "library_v1.sql").read_text())
-    with closing(connect(file)) as db:
-        assert db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
-        assert texts(db, "t1") == ["What is a state?", "A memory of fixed size."]
-        assert nodes.path(db, "n2", CODING)[1].node.tokens == (33, 45)
-        say(db, "And then?", "t1")
-    blank = file.with_name("blank.sqlite")
-    blank.touch()
-    with closing(connect(blank)) as db:
-        assert health.examine(db).faults == ()
-
-
-def test_a_migrated_schema_is_the_blank_one(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as old:
-        old.executescript((Path(__file__).parent.parent / "data" / "library_v1.sql").read_text())
-    with closing(connect(file)) as migrated, closing(connect(file.with_name("new.sqlite"))) as new:
-        assert _columns(migrated) == _columns(new)
-
-
-def _columns(db: sqlite3.Connection) -> dict[str, list[tuple]]:
-    tables = [
-        row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    ]
-    return {each: [tuple(row)[1:] for row in db.execute(f"PRAGMA table_info({each})")] for each in tables}
-
-
-def test_a_newer_library_is_refused_and_left_alone(file: Path) -> None:
-    with closing(connect(file)) as db:
-        say(db, "one")
-        db.execute("PRAGMA user_version = 99")
-    before = file.read_bytes(), sorted(each.name for each in file.parent.iterdir())
-    with pytest.raises(LibraryTooNew) as refused:
-        connect(file)
-    assert (refused.value.found, refused.value.known) == (99, len(MIGRATIONS))
-    assert (file.read_bytes(), sorted(each.name for each in file.parent.iterdir())) == before
-
-
-def test_foreign_and_damaged_files_are_refused_and_left_alone(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as other:
-        other.execute("PRAGMA application_id = 77")
-        other.execute("CREATE TABLE things (x)")
-        other.commit()
-    with pytest.raises(LibraryForeign):
-        connect(file)
-    for content in (b"hello", b"\0" * 4096, b"SQLite format 3\0" + b"\xff" * 500):
-        file.write_bytes(content)
-        with pytest.raises((LibraryDamaged, LibraryForeign)):
-            connect(file)
-        assert file.read_bytes() == content
-
-
-def test_a_page_destroyed_in_the_middle_is_found(file: Path) -> None:
-    with closing(connect(file)) as db:
-        thread, _ = say(db, "one")
-        for place in range(200):
-            say(db, f"{place} " + "word " * 100, thread)
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    content = bytearray(file.read_bytes())
-    content[8 * 4096 : 10 * 4096] = b"\xa5" * 8192
-    file.write_bytes(content)
-    with closing(connect(file)) as db:
-        assert health.examine(db).faults != ()
-
-
-def test_a_locked_library_says_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rwkv_chat.library.database.BUSY_SECONDS", 0.05)
-    with closing(connect(file)) as mine, closing(connect(file)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        library = Library(file)
-        library._db = mine
-        with pytest.raises(LibraryLocked):
-            asyncio.run(_append(library))
-        other.execute("ROLLBACK")
-
-
-def test_a_full_disk_says_so_and_loses_nothing(file: Path) -> None:
-    with closing(connect(file)) as db:
-        thread, _ = say(db, "one")
-        db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0]}")
-        library = Library(file)
-        library._db = db
-        with pytest.raises(LibraryFull):
-            asyncio.run(_append(library))
-        assert texts(db, thread) == ["one"]
-
-
-async def _append(library: Library) -> None:
-    await library.run(nodes.append_user, threads.new_id(), "long " * 10_000, "t", create=True)
-
-
-def test_a_read_only_library_says_so(file: Path) -> None:
-    with closing(connect(file)) as db:
-        db.execute("PRAGMA query_only = ON")
-        library = Library(file)
-        library._db = db
-        with pytest.raises(LibraryReadOnly):
-            asyncio.run(_append(library))
-
-
-@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
-def test_every_file_is_private(file: Path) -> None:
-    old = os.umask(0)
-    try:
-        with closing(connect(file)) as db:
-            say(db, "one")
-            modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()}
-    finally:
-        os.umask(old)
-    assert modes == {"library.sqlite": 0o600, "library.sqlite-wal": 0o600, "library.sqlite-shm": 0o600}
-
-
-def test_commits_are_durable_and_concurrent(db: sqlite3.Connection) -> None:
-    settings = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
-    assert settings == ["wal", 2]
-    assert db.execute("PRAGMA foreign_keys").fetchone()[0] == 1
-
-
-def test_two_programs_on_one_library_lose_nothing(file: Path) -> None:
-    with closing(connect(file)) as one, closing(connect(file)) as two:
-        thread, _ = say(one, "hello")
-        say(two, "from two", thread)
-        say(one, "from one", thread)
-        assert texts(two, thread) == ["hello", "from two", "from one"]
-
-
-# -------------------------------------------------------------------------------- thread, backups
-
-
-async def test_the_library_closes_after_what_was_asked(file: Path) -> None:
-    library = await Library.open(file)
-    waiting = asyncio.ensure_future(library.run(nodes.append_user, "t", "one", "one", create=True))
-    await asyncio.sleep(0)
-    await library.close()
-    await library.close()
-    assert (await waiting)[1].message.text == "one"
-
-
-async def test_cancelling_who_waits_does_not_undo_the_write(file: Path) -> None:
-    library = await Library.open(file)
-    task = asyncio.ensure_future(library.run(nodes.append_user, "t", "one", "one", create=True))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert [each.id for each in await library.run(threads.alive)] == ["t"]
-    await library.close()
-
-
-def test_backups_are_daily_and_few(file: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "backups"
-    folder.mkdir()
-    with closing(connect(file)) as db:
-        thread, _ = say(db, "one")
-        now = file.stat().st_mtime
-        made = [backup.rotate(file, folder, now=now + day * 1.01 * backup.DAY) for day in range(5)]
-        again = backup.rotate(file, folder, now=(made[-1] or file).stat().st_mtime + 60)
-    assert all(made)
-    assert again is None
-    assert backup.backups(folder) == tuple(reversed(made))[: backup.KEEP]
-    copy = made[-1]
-    assert copy is not None
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    with closing(connect(copy)) as db:
-        assert texts(db, thread) == ["one"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from engine.service import Engine
 from engine.types import (
@@ -15,6 +15,7 @@ from engine.types import (
     LoadRequest,
     ModelInfo,
     Piece,
+    SamplingParams,
     StopRule,
     TokenizerRef,
 )
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.job import Job
-    from engine.types import Event
+    from engine.types import Event, TokenIds
 
-WORDS = ("the", " cat", " sat", "\n\n", "User", ":", "\n\nUser", "你", " and", "ing", "so\n\nUs", "er:")
+WORDS = ("the", " cat", " sat", "\n\n", "User", "\n\nUser", "你", " and", "ing", "so\n\nUs", "er:")
 NO_STOP = StopRule(ids=())
+PROMPT: TokenIds = (0, 73, 106, 11)
+ENDLESS = SamplingParams(temperature=0, max_tokens=1_000_000)
 
 
 def byte_alphabet() -> dict[int, str]:
@@ -121,3 +124,11 @@ def load(engine: Engine, request: LoadRequest) -> ModelInfo:
 
 def ask(engine: Engine, request: GenerateRequest) -> Outcome:
     return outcome(engine.submit(request))
+
+
+def request(
+    prompt: TokenIds = PROMPT, history: TokenIds = (), max_tokens: int = 12, **more: Any
+) -> GenerateRequest:
+    """A greedy reply of `max_tokens` tokens, unless `more` says otherwise."""
+    params = SamplingParams(temperature=0, max_tokens=max_tokens)
+    return GenerateRequest(prompt, history=history, **{"params": params, "stop": NO_STOP, **more})

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from engine.errors import DeviceUnavailable, EngineError, ModelNotFound, UnsupportedFormat, WeightsCorrupt
+from engine.errors import (
+    DeviceUnavailable,
+    EngineError,
+    InvalidRequest,
+    ModelNotFound,
+    UnsupportedFormat,
+    WeightsCorrupt,
+)
 from engine.types import Progress
 from engine.weights import load as loading
 from engine.weights.export import export_safetensors
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
     from engine.models.rwkv7 import Rwkv7
 
 SUFFIXES = [".pth", ".safetensors"]
-FUZZ_SAMPLE, FUZZ_LONG = 150, 4000
 
 
 def run(path, **options) -> Rwkv7:
@@ -225,6 +231,12 @@ def test_no_file(tmp_path):
             read_spec(path)
 
 
+def test_no_such_dtype(path):
+    tiny.checkpoint(path)
+    with pytest.raises(InvalidRequest):
+        run(path, dtype="fp8")
+
+
 def test_no_such_device(path):
     tiny.checkpoint(path)
     for device in ("cuda:99", "nonsense", "meta"):
@@ -338,12 +350,12 @@ def damage(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def fuzz(path, count: int) -> None:
+def test_fuzz(path, sample):
     small = tiny.spec(n_layer=1, n_embd=8, head_size=4, vocab_size=5, rank=2)
     data = tiny.checkpoint(path, small).read_bytes()
     intact = run(path).tensors
     rng = random.Random(5)
-    for _ in range(count):
+    for _ in range(sample(f"damaged {path.suffix} files", 150, 5000)):
         path.write_bytes(damage(data, rng))
         try:
             model = run(path)
@@ -352,12 +364,3 @@ def fuzz(path, count: int) -> None:
         assert {n: x.shape for n, x in model.tensors.items()} == {n: x.shape for n, x in intact.items()}
         if path.suffix == ".pth":  # safetensors has no checksums: a value there may differ
             assert all(torch.equal(x, intact[name]) for name, x in model.tensors.items())
-
-
-def test_fuzz(path):
-    fuzz(path, FUZZ_SAMPLE)
-
-
-@pytest.mark.long
-def test_fuzz_long(path):
-    fuzz(path, FUZZ_LONG)

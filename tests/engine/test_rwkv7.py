@@ -143,7 +143,7 @@ def test_half_precision_keeps_an_fp32_state(dtype):
     assert state.tensors["wkv_BLHVK"].dtype == torch.float32
     assert state.tensors["att_shift_BLC"].dtype == dtype
     # rounding to 8 (bf16) or 11 (fp16) bits through two layers: far from noise, far from fp32
-    assert relative_difference(logits, expected) < (0.1 if dtype == torch.bfloat16 else 0.02)
+    assert relative_difference(logits, expected) < (0.05 if dtype == torch.bfloat16 else 0.01)
 
 
 def test_a_state_of_another_model_is_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
 import subprocess
@@ -14,6 +15,7 @@ from engine.errors import TokenizerInvalid
 from engine.tokenizer import Tokenizer, load_tokenizer
 from engine.tokenizer_world import (
     ENTRIES,
+    PACKAGES,
     Matcher,
     WorldTokenizer,
     parse_vocabulary,
@@ -52,7 +54,7 @@ def world() -> Tokenizer:
 @cache
 def plain_world() -> WorldTokenizer:
     """The same vocabulary without the Rust encoder."""
-    return WorldTokenizer(read_vocabulary(vocabulary_path()))
+    return WorldTokenizer(read_vocabulary(vocabulary_path()), plain=True)
 
 
 @pytest.mark.parametrize("text", GOLDEN)
@@ -118,6 +120,24 @@ def test_crlf_and_lf_files_read_the_same() -> None:
     expected = [b"", b"\0", b"'", b"\xe4\xbd", "你".encode(), b"\n", b"\x0b\xc2\x85"]
     assert parse_vocabulary("\n".join(lines) + "\n", "f") == expected
     assert parse_vocabulary("\r\n".join(lines) + "\r\n", "f") == expected
+
+
+def test_both_packages_hold_the_same_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for package in PACKAGES:
+        monkeypatch.setattr("engine.tokenizer_world.PACKAGES", (package,))
+        if importlib.util.find_spec(package):
+            found.append(read_vocabulary(vocabulary_path()))
+    assert all(entries == found[0] for entries in found)
+    monkeypatch.setattr("engine.tokenizer_world.PACKAGES", ())
+    with pytest.raises(TokenizerInvalid, match="not installed"):
+        vocabulary_path()
+
+
+def test_without_the_rust_package_the_plain_twin_encodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyrwkv_tokenizer", None)
+    tokenizer = WorldTokenizer(read_vocabulary(vocabulary_path()))
+    assert tokenizer.encode("Hello world") == GOLDEN["Hello world"]
 
 
 def test_literals_without_backslash_read_as_python_reads_them() -> None:

@@ -17,11 +17,14 @@ def wkv7_step(
 
     Returns y [B,H,V] and the new state; the old one is not changed.
     """
-    removed = torch.matmul(state, a.unsqueeze(-1)).squeeze(-1)
+    B, H, V, K = state.shape
+    rows = (B * H, 1, K)
+    old, key, removal = state.reshape(-1, V, K), k.reshape(rows), b.reshape(rows)
+    removed = torch.bmm(old, a.reshape(-1, K, 1))
     # the two rank-one updates (S·a)·bᵀ + v·kᵀ as one rank-two product
-    columns, rows = torch.stack((removed, v), dim=-1), torch.stack((b, k), dim=-2)
-    state = state * decay.unsqueeze(-2) + torch.matmul(columns, rows)
-    return torch.matmul(state, r.unsqueeze(-1)).squeeze(-1), state
+    left, right = torch.cat((removed, v.reshape(-1, V, 1)), dim=2), torch.cat((removal, key), dim=1)
+    new = torch.baddbmm(old * decay.reshape(rows), left, right)
+    return torch.bmm(new, r.reshape(-1, K, 1)).view(B, H, V), new.view(state.shape)
 
 
 def wkv7_naive(
@@ -31,8 +34,8 @@ def wkv7_naive(
     r, log_w, k, v, a, b = (x.to(state.dtype) for x in (r, log_w, k, v, a, b))
     decay = log_w.exp()
     ys = []
-    for t in range(r.shape[1]):
-        y, state = wkv7_step(r[:, t], decay[:, t], k[:, t], v[:, t], a[:, t], b[:, t], state)
+    for r_t, d_t, k_t, v_t, a_t, b_t in zip(*(x.unbind(1) for x in (r, decay, k, v, a, b)), strict=True):
+        y, state = wkv7_step(r_t, d_t, k_t, v_t, a_t, b_t, state)
         ys.append(y)
     if not ys:
         return torch.zeros_like(v), state.clone()

@@ -28,7 +28,7 @@ class Ask(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(self.question, markup=False, classes="dialog-question")
-            yield Input(self.value, id="answer")
+            yield Input(self.value, id="answer", compact=True)
             yield Label(say("app.dialog.ask_hint"), markup=False, classes="dialog-hint")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from rwkv_chat.session.events import Answered
+from rwkv_chat.session.events import Answered, ReplyGrew
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -16,20 +17,34 @@ if TYPE_CHECKING:
     from rwkv_chat.tui.widgets.status_line import Status
 
 
+REFRESH_SECONDS = 0.5
+
+
 class Meter:
     """Speeds and where the state came from."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.usage: Usage | None = None
+        self._shown = 0.0
 
     def take(self, event: TurnEvent) -> None:
         if isinstance(event, Answered) and event.usage is not None:
             self.usage = event.usage
 
+    def due(self, event: TurnEvent) -> bool:
+        """Whether the line should be drawn anew: a growing reply changes it at most a few times a second."""
+        now = monotonic()
+        if isinstance(event, ReplyGrew) and now - self._shown < REFRESH_SECONDS:
+            return False
+        self._shown = now
+        return True
+
     def status(self, live: LiveReply | None) -> Status:
         """The line for a conversation whose reply is `live` (None: nothing is being written there)."""
         status = self._speeds(self.desk.idle_status())
+        if live is not None and live.stopping:
+            return replace(status, phase="stopping")
         if live is None or live.waiting or not self.desk.model.ready:
             return status
         if live.rate or live.text or live.reasoning:

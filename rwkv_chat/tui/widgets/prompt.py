@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 from textual.widgets import TextArea
 
+from rwkv_chat.tui.bindings import scope
 from rwkv_chat.tui.keys import textual_bindings
 
 if TYPE_CHECKING:
     from textual import events
 
 
+OWN = frozenset(row.id for row in scope("prompt"))
+
+
 class PromptBox(TextArea):
-    """A multi-line prompt. It keeps its text until the screen takes it: nothing typed is ever lost."""
+    """A multi-line prompt. A text that the screen cannot take comes back: nothing typed is ever lost."""
 
     BINDINGS = textual_bindings("prompt")
 
@@ -34,15 +38,32 @@ class PromptBox(TextArea):
         self.highlight_cursor_line = False
         self.offering = False  # whether the screen offers something to an empty box
 
-    def on_key(self, event: events.Key) -> None:
+    async def on_key(self, event: events.Key) -> None:
+        """The box runs its own bindings, in the order of typing: looked up by the app, Enter would overtake
+        the letters before it whenever the box is behind.
+        """
         if event.key in ("tab", "down") and self.offering and not self.text:
             event.prevent_default()
             event.stop()
             self.post_message(self.Asked())
+            return
+        active = None if event.is_printable else self.screen.active_bindings.get(event.key)
+        if active is not None and active.node is self and active.binding.id in OWN:
+            event.prevent_default()
+            event.stop()
+            await self.run_action(active.binding.action)
 
     def action_send(self) -> None:
-        if self.text.strip():
-            self.post_message(self.Submitted(self.text))
+        """Empties the box at once, so that what is typed from now on belongs to the next message."""
+        text = self.text
+        if text.strip():
+            self.clear()
+            self.post_message(self.Submitted(text))
+
+    def give_back(self, text: str) -> None:
+        """The screen could not take a message: it stands in the box again, before what was typed since."""
+        self.text = f"{text}\n{self.text}" if self.text else text
+        self.move_cursor(self.document.end)
 
     def action_newline(self) -> None:
         self.replace("\n", *self.selection)

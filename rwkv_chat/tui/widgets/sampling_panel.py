@@ -90,6 +90,10 @@ class SamplingPanel(VerticalScroll):
     def on_mount(self) -> None:
         self.show(self.params)
 
+    def take_focus(self) -> None:
+        """Put the cursor into the first row."""
+        self.query(NumberInput).first().focus()
+
     def show(self, params: SamplingParams) -> None:
         """The values in force."""
         self.params = params

@@ -116,12 +116,10 @@ class Sheet:
         self.entries.append(entry)
         return self._replace(start, self._rows([entry]))
 
-    def drop(self) -> int:
-        """The reply came to nothing: only what was stored before stays."""
-        start = self._live_row if self._live is not None else len(self.rows)
-        self._live = None
-        del self.rows[start:]
-        return start
+    def drop(self, entry_id: str) -> int:
+        """Take an entry away again."""
+        self.entries = [each for each in self.entries if each.id != entry_id]
+        return self.lay_out(self.width)
 
     def copy(self, start: tuple[int, int], end: tuple[int, int]) -> str:
         """The text from (row, character) to (row, character), soft breaks undone."""

@@ -12,13 +12,14 @@ from rwkv_chat.explain import size
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 
-Phase = Literal["starting", "loading", "ready", "reading", "writing", "failed"]
+Phase = Literal["starting", "loading", "ready", "reading", "writing", "stopping", "failed"]
 COLOURS: dict[Phase, str] = {
     "starting": "$muted",
     "loading": "$warning",
     "ready": "$success",
     "reading": "$accent",
     "writing": "$accent",
+    "stopping": "$warning",
     "failed": "$error",
 }
 GAP = "   "

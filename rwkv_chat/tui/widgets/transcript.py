@@ -6,6 +6,7 @@ Drawing is by line, with strips kept per row, because a tree of widgets per mess
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.geometry import Region, Size
@@ -50,6 +51,7 @@ class Transcript(ScrollView):
         self._strips: dict[int, Strip] = {}
         self._painter: Painter | None = None
         self._frame_due = False
+        self._last_frame = 0.0
 
     # ---------------------------------------------------------------- what the screen calls
 
@@ -76,15 +78,16 @@ class Transcript(ScrollView):
         self.sheet.grow(text, thought=thought)
         if not self._frame_due:
             self._frame_due = True
-            self.set_timer(1 / FRAMES_PER_SECOND, self._frame)
+            wait = self._last_frame + 1 / FRAMES_PER_SECOND - monotonic()
+            self.set_timer(max(wait, 0.001), self._frame)
 
     def finish(self, entry: Entry) -> None:
         """The reply as it was stored."""
         self._changed(self.sheet.finish(entry))
 
-    def drop(self) -> None:
-        """The reply came to nothing."""
-        self._changed(self.sheet.drop())
+    def drop(self, entry_id: str) -> None:
+        """Take an entry away again."""
+        self._changed(self.sheet.drop(entry_id))
 
     def toggle_thoughts(self, entry_id: str | None = None) -> None:
         """Open or fold one message's thoughts, or the last that has any."""
@@ -121,7 +124,7 @@ class Transcript(ScrollView):
             self.scroll_to(y=rows - round(share * rows), animate=False)
 
     def _frame(self) -> None:
-        self._frame_due = False
+        self._frame_due, self._last_frame = False, monotonic()
         self._changed(self.sheet.settle())
 
     def _changed(self, row: int, *, follow: bool = False) -> None:

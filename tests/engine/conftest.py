@@ -1,0 +1,36 @@
+"""What engine tests share: one small model, and an engine of each kind on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from tests.engine.small import engine_on, write_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.service import Engine
+    from engine.types import LoadRequest
+
+Kind = Literal["thread", "process"]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadRequest:
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module", params=["thread", "process"])
+def shared(
+    request: pytest.FixtureRequest, model: LoadRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """One engine of each kind for the tests that leave it as it was."""
+    with engine_on(tmp_path_factory.mktemp("shared"), model, request.param) as engine:
+        yield engine
+
+
+@pytest.fixture(params=["thread", "process"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param

@@ -1,0 +1,89 @@
+"""What an import loads, asked of a fresh interpreter: import contracts cannot see late imports.
+
+The command line's help, the session and the terminal's first frame come before torch; the engine never sees a
+front end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "triton", "tokenizers", "safetensors", "pyrwkv_tokenizer", "rwkv", "huggingface_hub")
+SHOWING = ("textual", "rich", "click")
+APP = ("rwkv_chat",)
+
+# What is imported, and what must not be loaded by it.
+IMPORTS = {
+    "engine": HEAVY + SHOWING + APP,
+    "engine.types": HEAVY + SHOWING + APP + ("numpy",),
+    "engine.errors": HEAVY + SHOWING + APP + ("numpy",),
+    "engine.prefix": HEAVY + SHOWING + APP + ("numpy",),
+    "engine.service": HEAVY + SHOWING + APP,
+    "engine.tokenizer": HEAVY + SHOWING + APP,
+    "rwkv_chat": HEAVY + SHOWING,
+    "rwkv_chat.paths": HEAVY + SHOWING,
+    "rwkv_chat.settings": HEAVY + SHOWING,
+    "rwkv_chat.templates": HEAVY + SHOWING,
+    "rwkv_chat.explain": HEAVY + SHOWING,
+    "rwkv_chat.plain_text": HEAVY + SHOWING,
+    "rwkv_chat.library": HEAVY + SHOWING,
+    "rwkv_chat.session": HEAVY + SHOWING,
+    "rwkv_chat.doctor": HEAVY + SHOWING,
+    "rwkv_chat.__main__": HEAVY + SHOWING,
+    "rwkv_chat.cli.main": (*HEAVY, "textual", "rich", "asyncio", "sqlite3", "engine"),
+    "rwkv_chat.cli.ask": (*HEAVY, "textual", "rich"),
+    "rwkv_chat.cli.line_mode": (*HEAVY, "textual", "rich"),
+    "rwkv_chat.cli.tokens": (*HEAVY, "textual", "rich"),
+    "rwkv_chat.cli.logits": (*HEAVY, "textual", "rich"),
+    "rwkv_chat.cli.doctor": (*HEAVY, "textual", "rich"),
+    "rwkv_chat.tui.app": (*HEAVY, "click"),
+}
+
+OPEN_AND_CLOSE = """
+import asyncio
+from rwkv_chat.session import open_session
+async def go():
+    session = await open_session()
+    await session.chats.threads()
+    await session.close()
+asyncio.run(go())
+"""
+HELP = "from rwkv_chat.cli.main import run; assert run(['--help']) == 0"
+
+
+def loaded_by(code: str, home: Path) -> set[str]:
+    """Names of the modules loaded after `code` ran in a fresh interpreter."""
+    ask = f"{code}\nimport sys, json; sys.stderr.write(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", ask],
+        cwd=ROOT,
+        env=os.environ | {"RWKV_CHAT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("module", IMPORTS)
+def test_an_import_loads_nothing_heavy(module: str, tmp_path: Path) -> None:
+    loaded = loaded_by(f"import {module}", tmp_path)
+    assert module in loaded
+    assert loaded.isdisjoint(IMPORTS[module])
+
+
+@pytest.mark.parametrize("code", [OPEN_AND_CLOSE, HELP], ids=["session", "help"])
+def test_neither_a_session_nor_the_help_loads_torch(code: str, tmp_path: Path) -> None:
+    assert loaded_by(code, tmp_path).isdisjoint(HEAVY)
+
+
+def test_the_question_is_asked_rightly(tmp_path: Path) -> None:
+    assert "safetensors" in loaded_by("import safetensors", tmp_path)

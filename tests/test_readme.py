@@ -1,0 +1,53 @@
+"""What the README says of keys, commands, dependencies and exit codes is what the program has."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from rwkv_chat.cli.commands import COMMANDS
+from rwkv_chat.texts import say
+from rwkv_chat.tui.bindings import BINDINGS, shown_keys
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def rows(name: str) -> list[list[str]]:
+    """Cells of the table that follows `<!-- name … -->`."""
+    table = README.split(f"<!-- {name}", 1)[1].split("<!-- /", 1)[0]
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_keys_are_those_of_the_table() -> None:
+    expected = [[shown_keys(row.keys), say(f"keys.{row.id}.help"), f"`{row.id}`"] for row in BINDINGS]
+    assert rows("keys") == expected
+
+
+def test_the_commands_are_those_of_the_table() -> None:
+    listed = {cells[0]: cells[1] for cells in rows("commands")}
+    for command in COMMANDS:
+        shown = next((key for key in listed if key.startswith(f"`rwkv-chat {command.name}")), None)
+        assert shown, f"the README does not list {command.name}"
+        assert listed[shown] == say(f"commands.{command.name}.short")
+    assert len(listed) == len(COMMANDS) + 1  # and the program itself, without a command
+
+
+def test_every_dependency_is_named_with_a_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    names = {re.split(r"[\[<>=;! ]", each, maxsplit=1)[0] for each in wanted}
+    section = README.split("### Dependencies", 1)[1].split("\n## ", 1)[0]
+    assert [name for name in sorted(names) if name not in section] == []
+
+
+def test_the_exit_codes_are_those_of_the_help() -> None:
+    helped = re.findall(r"^  (\d+) +(.+)$", say("cli.epilog"), re.MULTILINE)
+    assert [tuple(cells) for cells in rows("exit codes")] == helped
+
+
+def test_every_linked_file_is_there() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert [link for link in links if not (ROOT / link).exists()] == []

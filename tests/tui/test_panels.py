@@ -1,0 +1,222 @@
+"""The sampling panel, the status line, help, palette, welcome and the models screen."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from textual.command import CommandPalette
+from textual.widgets import Input, OptionList, Static
+
+from engine.errors import ModelNotFound, WeightsCorrupt
+from engine.types import SamplingParams
+from rwkv_chat.texts import say
+from rwkv_chat.tui.bindings import BINDINGS
+from rwkv_chat.tui.desk import ModelState
+from rwkv_chat.tui.keys import shown_keys
+from rwkv_chat.tui.screens.help import HelpScreen
+from rwkv_chat.tui.screens.models import ModelsScreen
+from rwkv_chat.tui.screens.welcome import WelcomeScreen
+from rwkv_chat.tui.widgets.sampling_panel import NumberInput, SamplingPanel
+from tests.fakes import FakeEngine
+from tests.tui.helpers import opened, say_to, toasts, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.screen import Screen
+
+
+def texts(screen: Screen[Any]) -> str:
+    return "\n".join(str(each.render()) for each in screen.query(Static))
+
+
+def first_hit(screen: Screen[Any]) -> str:
+    hits = screen.query_one("CommandList", OptionList)
+    return str(hits.get_option_at_index(0).prompt) if hits.option_count else ""
+
+
+async def test_there_is_a_row_for_every_numeric_parameter(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, pilot, screen):
+        await pilot.press("f4")
+        names = {each.field.name for each in screen.query(NumberInput)}
+        assert names == {each.name for each in fields(SamplingParams) if each.metadata}
+
+
+async def test_a_stepped_value_is_kept_and_used_for_the_next_reply(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    async with opened(tmp_path, engine) as (app, pilot, screen):
+        await pilot.press("f4", "up", "up")
+        await until(pilot, lambda: app.session.sampling.temperature == 1.1)
+        await pilot.press("down")
+        await until(pilot, lambda: app.session.sampling.temperature == 1.05)
+        await pilot.press("f4")
+        await say_to(pilot, screen, "hello")
+        assert engine.requests[-1].params.temperature == 1.05
+    async with opened(tmp_path) as (app, _, _):
+        assert app.session.sampling.temperature == 1.05
+
+
+@pytest.mark.parametrize("typed", ["9", "abc", "-1", "nan", "inf", "1e400", ""])
+async def test_a_wrong_value_is_refused_with_one_sentence(tmp_path: Path, typed: str) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        await pilot.press("f4")
+        box = screen.query_one("#param-temperature", NumberInput)
+        box.value = typed
+        await pilot.press("enter")
+        await until(pilot, lambda: box.has_class("-invalid"))
+        assert "from 0 to 5" in str(screen.query_one("#sampling-hint", Static).render())
+        assert app.session.sampling.temperature == 1.0
+
+
+async def test_an_empty_seed_is_a_fresh_one_and_reset_brings_the_models_values(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        await pilot.press("f4")
+        panel = screen.query_one(SamplingPanel)
+        seed = screen.query_one("#param-seed", NumberInput)
+        seed.focus()
+        seed.value = "42"
+        await pilot.press("enter")
+        await until(pilot, lambda: app.session.sampling.seed == 42)
+        seed.value = ""
+        await pilot.press("enter")
+        await until(pilot, lambda: app.session.sampling.seed is None)
+        seed.value = "7"
+        await pilot.press("enter")
+        await until(pilot, lambda: app.session.sampling.seed == 7)
+        await pilot.click("#sampling-reset")
+        await until(pilot, lambda: app.session.sampling == app.session.models.current.sampling)
+        assert panel.params == app.session.models.current.sampling
+
+
+async def test_help_shows_every_binding_and_its_keys(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, _):
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        text = texts(app.screen)
+        for row in BINDINGS:
+            assert shown_keys(row.keys) in text
+            assert say(f"keys.{row.id}.help") in text
+        await pilot.press("f1")
+        await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
+
+
+def test_every_action_of_the_table_exists() -> None:
+    from rwkv_chat.tui.app import RwkvChatApp
+    from rwkv_chat.tui.screens.chat import ChatScreen
+    from rwkv_chat.tui.widgets.prompt import PromptBox
+
+    owners = {"app": RwkvChatApp, "chat": ChatScreen, "prompt": PromptBox}
+    for row in BINDINGS:
+        name = row.action.split("(")[0]
+        assert hasattr(owners[row.scope], f"action_{name}"), row.id
+
+
+async def test_a_persons_key_map_is_used_and_shown(tmp_path: Path) -> None:
+    async with opened(tmp_path, keymap={"chat.new": "f12"}) as (app, pilot, screen):
+        await say_to(pilot, screen, "hello")
+        await pilot.press("f12")
+        await until(pilot, lambda: screen.thread is None)
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        assert "F12" in texts(app.screen)
+
+
+async def test_enter_may_make_new_lines_instead(tmp_path: Path) -> None:
+    async with opened(tmp_path, enter_sends=False) as (_, pilot, screen):
+        await pilot.press("a", "enter", "b")
+        assert screen.prompt.text == "a\nb"
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: len(screen.nodes) == 2)
+
+
+async def test_the_palette_finds_actions_and_conversations(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        await say_to(pilot, screen, "about ravens")
+        await pilot.press("ctrl+n", "ctrl+p")
+        await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press(*"ravens")
+        await until(pilot, lambda: "ravens" in first_hit(app.screen))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(screen.nodes) == 2)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press(*"new chat")
+        await until(pilot, lambda: "New chat" in first_hit(app.screen))
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.thread is None)
+
+
+async def test_the_first_start_welcomes_once(tmp_path: Path) -> None:
+    async with opened(tmp_path, first_run=True) as (app, pilot, screen):
+        await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
+        assert "not a real one" in texts(app.screen)
+        assert "Ctrl+O" in texts(app.screen)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is screen)
+        assert "not a real one" in texts(screen)
+        await until(pilot, lambda: app.session.settings.first_run_done)
+        assert screen.focused is screen.prompt
+    async with opened(tmp_path) as (app, _, screen):
+        assert app.screen is screen
+
+
+async def test_the_models_screen_says_what_is_there_and_refuses_what_is_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        models = app.screen
+        text = texts(models)
+        for part in ("Fake guide", "huggingface.co/BlinkDL/rwkv7-g1", "382 MB", "does not download"):
+            assert part in text
+
+        async def use(path: Path) -> None:
+            raise WeightsCorrupt(str(path), "byte 8", "a header", "\x1b[31mtext")
+
+        monkeypatch.setattr(app.session.models, "use", use)
+        models.query_one("#path", Input).value = "'/some folder/file.pth' "
+        await pilot.press("enter")
+        await until(pilot, lambda: models.query_one("#outcome").has_class("-wrong"))
+        outcome = str(models.query_one("#outcome", Static).render())
+        assert "/some folder/file.pth" in outcome
+        assert "\x1b" not in outcome
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+
+
+async def test_a_model_that_cannot_be_loaded_is_told_and_can_be_tried_again(tmp_path: Path) -> None:
+    engine = FakeEngine(load_error=ModelNotFound("/gone.pth"))
+    async with opened(tmp_path, engine) as (app, pilot, screen):
+        await until(pilot, lambda: any("/gone.pth" in each for each in toasts(app)))
+        assert "not loaded" in texts(screen)
+        engine.load_error = None
+        await say_to(pilot, screen, "hello")
+        assert screen.nodes[-1].message.text == "Hello there."
+
+
+async def test_themes_change_and_are_remembered(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, _):
+        for name in (
+            "rwkv-light",
+            "textual-ansi" if "textual-ansi" in app.available_themes else "nord",
+            "rwkv-dark",
+        ):
+            app.theme = name
+            await until(pilot, lambda name=name: app.session.settings.theme == name)
+    async with opened(tmp_path, theme="no-such-theme") as (app, _, _):
+        assert app.theme == "rwkv-dark"
+
+
+async def test_a_model_that_loads_does_not_disturb_what_is_typed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        await pilot.press("f4", "3")
+        box = screen.query_one("#param-temperature", NumberInput)
+        assert box.value == "3"
+        for share in (0.1, 0.5, 0.9):
+            app.desk._tell(ModelState(share=share))
+            await pilot.pause()
+        assert box.value == "3"
+        assert "90%" in texts(screen)

@@ -1,0 +1,123 @@
+"""The first frame comes before torch, and whatever ends the program, what was said is kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.tui.pty_run import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAVY = ("torch", "triton", "tokenizers", "huggingface_hub", "numpy", "safetensors", "pygments.lexers.python")
+
+FIRST_FRAME = """
+import asyncio, sys
+from pathlib import Path
+from rwkv_chat.session import open_session
+from rwkv_chat.tui.app import RwkvChatApp
+seen = []
+class Watched(RwkvChatApp):
+    def first_frame(self):
+        seen.extend(sys.modules)
+        seen.append(str(len(self.screen._compositor.visible_widgets)))
+        self.exit(0)
+async def main():
+    session = await open_session()
+    app = Watched(session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+    await session.close()
+asyncio.run(main())
+print(*[name for name in %r if name in seen], "widgets", seen[-1])
+"""
+
+
+def test_the_first_frame_comes_before_torch(tmp_path: Path) -> None:
+    env = os.environ | {"RWKV_CHAT_HOME": str(tmp_path)}
+    code = FIRST_FRAME % (HEAVY,)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    heavy, _, widgets = done.stdout.partition("widgets")
+    assert heavy.split() == []
+    assert int(widgets) > 3
+
+
+ENDED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from rwkv_chat.logs import start_logging
+from rwkv_chat.tui.app import RwkvChatApp, stay
+from tests.fakes import FakeEngine, fake_session
+class Ended(RwkvChatApp):
+    def first_frame(self):
+        super().first_frame()
+        self.set_interval(0.02, self.look)
+        self.screen_stack[0].send("hello")
+        self.told = False
+    def look(self):
+        live = self.screen_stack[0].live
+        if live is not None and len(live.text) > 50 and not self.told:
+            self.told = True
+            %s
+async def main():
+    session = await fake_session(Path(sys.argv[1]), FakeEngine([" word" * 5000], delay=0.01))
+    await session.change_settings(first_run_done=True)
+    start_logging(session.paths.log_file)
+    sys.exit(await stay(Ended(session)))
+asyncio.run(main())
+"""
+ENDS = {
+    "quit": ("self.run_worker(self.run_action('quit'))", 0),
+    "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", 0),
+    "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP)", 0),
+    "our own mistake": ("raise RuntimeError('ours')", 1),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal and signals")
+@pytest.mark.parametrize("end", ENDS)
+async def test_what_was_said_is_kept(end: str, tmp_path: Path) -> None:
+    from tests.fakes import fake_session
+    from tests.tui.pty_run import run_in_pty
+
+    script = tmp_path / "ended.py"
+    script.write_text(ENDED % ENDS[end][0])
+    env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(ROOT)}
+    drawn, code = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=60)
+    assert code == ENDS[end][1], drawn[-2000:].decode(errors="replace")
+    session = await fake_session(tmp_path / "home")
+    thread = (await session.chats.threads())[0]
+    nodes = (await session.chats.open(thread.id)).nodes
+    await session.close()
+    assert [each.message.role for each in nodes] == ["user", "assistant"]
+    assert len(nodes[-1].message.text) >= 50
+    assert nodes[-1].status == "stopped"
+    end_of_output = drawn[-400:].decode(errors="replace")
+    if end == "our own mistake":
+        assert "Traceback" not in drawn.decode(errors="replace")
+        log = (tmp_path / "home" / "data" / "logs" / "rwkv-chat.log").read_text()
+        assert "RuntimeError" in log
+        assert "word word" not in log
+        assert "your conversations are saved" in end_of_output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_the_window_title_cannot_be_steered(tmp_path: Path) -> None:
+    from tests.tui.pty_run import run_in_pty
+
+    script = tmp_path / "ended.py"
+    body = (ENDED % ENDS["quit"][0]).replace('send("hello")', 'send("he\\x1b]2;evil\\x07llo")')
+    script.write_text(body)
+    env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(ROOT)}
+    drawn, _ = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=60)
+    assert b"\x1b]2;evil" not in drawn
+    assert b"]2;he]2;evilllo" in drawn or b"\x1b]2;he]2;evilllo" in drawn
+    assert drawn.count(b"\x1b[22;2t") == drawn.count(b"\x1b[23;2t") == 1
