@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,10 @@ class ProcessWorker:
         self._process = context.Process(
             target=_child, args=(config, theirs, theirs_too), name="engine", daemon=True
         )
-        self._process.start()
+        # multiprocessing hands on the descriptor of sys.stderr; a full-screen program has put an object
+        # without one in its place
+        with contextlib.redirect_stderr(sys.__stderr__):
+            self._process.start()
         theirs.close()
         theirs_too.close()
         self._thread = threading.Thread(target=self._read, name="engine-events", daemon=True)

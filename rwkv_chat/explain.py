@@ -6,10 +6,14 @@ nothing that raises errors is imported here. Both front ends use this, and nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING
 
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import lookup, say
+
+if TYPE_CHECKING:
+    from rwkv_chat.settings import SettingsWarning
 
 OK, FAILURE, USAGE, NOT_FOUND, NO_MEMORY, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -63,6 +67,15 @@ def sentence(error: BaseException) -> str:
     """What happened and what can be done, in one line."""
     found = explain(error)
     return f"{found.what} {found.advice}"
+
+
+def settings_sentence(warning: SettingsWarning) -> str:
+    """Why a setting is not in force, and what can be done, in one line."""
+    values = {name: _shown(name, value) for name, value in asdict(warning).items()}
+    values["names"] = _shown("names", ", ".join(warning.names))
+    if warning.kind == "damaged":
+        return say("settings.damaged", **values)
+    return say("settings.invalid", **values)
 
 
 def size(nbytes: float) -> str:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rwkv_chat.cli.output import note
+from rwkv_chat.explain import settings_sentence
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import Session, open_session
 
@@ -31,6 +33,8 @@ async def opened(model: Path | None, *, keep: bool) -> AsyncIterator[Session]:
 @asynccontextmanager
 async def _closing(session: Session) -> AsyncIterator[Session]:
     try:
+        if session.settings_warning:
+            note(settings_sentence(session.settings_warning))
         session.models.start()
         yield session
     finally:

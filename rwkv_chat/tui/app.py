@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
 
+from rwkv_chat.explain import settings_sentence
 from rwkv_chat.plain_text import title
 from rwkv_chat.session import open_session
 from rwkv_chat.texts import say
@@ -79,6 +80,9 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         if not self.session.settings.first_run_done:
             card = self.session.models.current
             self.push_screen(WelcomeScreen(card.name, builtin=card.builtin), self._welcomed)
+        if self.session.settings_warning:
+            text = settings_sentence(self.session.settings_warning)
+            self.notify(text, severity="warning", timeout=15, markup=False)
         self.call_after_refresh(self.first_frame)
 
     def first_frame(self) -> None:
@@ -155,7 +159,8 @@ def run(model: Path | None = None) -> int:
 
 
 async def _run(model: Path | None) -> int:
-    return await stay(RwkvChatApp(await open_session(model=model)))
+    # a process: torch's import and a busy reply hold its interpreter lock, not the one that typing needs
+    return await stay(RwkvChatApp(await open_session(model=model, worker="process")))
 
 
 async def stay(app: RwkvChatApp) -> int:

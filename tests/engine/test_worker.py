@@ -290,3 +290,29 @@ def test_a_worker_takes_commands_while_busy(model: LoadRequest, tmp_path: Path) 
     assert ended.wait(30)
     worker.close()
     assert sum(isinstance(event, Piece) for event in events) <= 2
+
+
+def test_a_full_screen_program_in_place_of_stderr_does_not_hinder_the_process(
+    model: LoadRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Textual's stand-in has no descriptor, which multiprocessing would hand on."""
+
+    class Captured:
+        def write(self, text: str) -> None:
+            raise AssertionError(text)
+
+        def flush(self) -> None: ...
+
+        def fileno(self) -> int:
+            return -1
+
+    captured = Captured()
+    monkeypatch.setattr(sys, "stderr", captured)
+    # a tracker that runs already would hide the fault
+    from multiprocessing import resource_tracker
+
+    tracker = resource_tracker.ResourceTracker()
+    monkeypatch.setattr(resource_tracker, "getfd", tracker.getfd)
+    with engine_on(tmp_path, model, "process") as engine:
+        assert ask(engine, request(max_tokens=2)).finished.tokens
+    assert sys.stderr is captured
