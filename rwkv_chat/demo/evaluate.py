@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING
 
 from engine.tokenizer import load_tokenizer
 from engine.types import TokenizerRef
-from rwkv_chat.demo.cases import Case, cases, sample
+from rwkv_chat.demo.cases import cases, sample
 from rwkv_chat.demo.converse import converse
 from rwkv_chat.paths import resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from engine.models.rwkv7 import Rwkv7
     from engine.tokenizer import Tokenizer
+    from rwkv_chat.demo.cases import Case
 
 SEED = 2026
 
@@ -81,36 +82,58 @@ def _score(found: Iterable[Outcome]) -> Score:
     return Score(sum(flags), len(flags))
 
 
-def _grouped(found: list[Outcome], by: str) -> dict[str, Score]:
+def _grouped(found: list[Outcome], name: Callable[[Case], str]) -> dict[str, Score]:
+    """Scores by a case's name, in the order of its first case."""
     groups: dict[str, list[Outcome]] = defaultdict(list)
     for each in found:
-        groups[str(getattr(each.case, by))].append(each)
-    return {name: _score(members) for name, members in groups.items()}
+        groups[name(each.case)].append(each)
+    return {key: _score(members) for key, members in groups.items()}
+
+
+def _distance(case: Case) -> str:
+    return str(case.distance)
+
+
+def _label(case: Case) -> str:
+    """A kind of fact told, or a kind of topic."""
+    return case.label.partition(".")[0]
+
+
+# the groups that are shown in parts, and how
+PARTS: dict[str, tuple[tuple[str, Callable[[Case], str]], ...]] = {
+    "how-to: unseen sentences": (("kind", _label),),
+    "memory: unseen values": (("distance", _distance), ("kind", _label)),
+    "memory: unseen telling": (("distance", _distance), ("kind", _label)),
+    "memory: unseen asking": (("distance", _distance), ("kind", _label)),
+}
 
 
 def scores(found: list[Outcome]) -> dict[str, Score]:
     """By group, in order; "how-to: unseen combinations and frames" is the two together."""
-    groups = _grouped(found, "group")
-    seen = [
-        each for each in found if each.case.group in {"how-to: unseen combinations", "how-to: unseen frames"}
-    ]
+    groups = _grouped(found, lambda case: case.group)
+    together = ("how-to: unseen combinations", "how-to: unseen frames")
+    seen = [each for each in found if each.case.group in together]
     return {"how-to: unseen combinations and frames": _score(seen), **groups}
+
+
+def parts(found: list[Outcome], group: str) -> dict[str, dict[str, Score]]:
+    """A group's scores by distance and by kind, in order."""
+    members = [each for each in found if each.case.group == group]
+    members.sort(key=lambda each: each.case.distance)
+    return {f"by {by}": _grouped(members, name) for by, name in PARTS.get(group, ())}
 
 
 def report(found: list[Outcome]) -> dict[str, object]:
     """All figures, as plain values for JSON."""
     out: dict[str, object] = {}
     for group, score in scores(found).items():
-        members = [each for each in found if each.case.group == group]
         entry: dict[str, object] = {
             "right": score.right,
             "total": score.total,
             "share": round(score.share, 4),
         }
-        if group.startswith("memory: unseen"):
-            entry["by_distance"] = {k: round(s.share, 3) for k, s in _grouped(members, "distance").items()}
-        if group.startswith("memory"):
-            entry["by_kind"] = {k: round(s.share, 3) for k, s in _grouped(members, "label").items()}
+        for by, members in parts(found, group).items():
+            entry[by] = {name: round(each.share, 3) for name, each in members.items()}
         out[group] = entry
     return out
 
@@ -149,12 +172,12 @@ def _print_failures(found: list[Outcome]) -> None:
 
 def table(found: list[Outcome]) -> str:
     """The figures as aligned text."""
-    lines = [f"{group:42} {s.share:6.1%}   {s.right}/{s.total}" for group, s in scores(found).items()]
-    for group in ("memory: unseen values", "memory: unseen telling", "memory: unseen asking"):
-        members = [each for each in found if each.case.group == group]
-        for by in ("distance", "label"):
-            parts = (f"{name} {s.share:.0%}" for name, s in _grouped(members, by).items())
-            lines.append(f"  {group} by {by}: " + ", ".join(parts))
+    lines = []
+    for group, score in scores(found).items():
+        lines.append(f"{group:42} {score.share:6.1%}   {score.right}/{score.total}")
+        for by, members in parts(found, group).items():
+            shares = ", ".join(f"{name} {each.share:.0%}" for name, each in members.items())
+            lines.append(f"    {by}: {shares}")
     return "\n".join(lines)
 
 
