@@ -27,12 +27,14 @@ from rwkv_chat.tui.screens.chat import ChatScreen
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
+from rwkv_chat.tui.terminal import VanishingFile
 from rwkv_chat.tui.themes import DARK, THEMES, defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from textual.binding import BindingType
+    from textual.driver import Driver
     from textual.screen import Screen
 
     from rwkv_chat.session import Session
@@ -59,6 +61,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         super().__init__()
         self.session = session
         self.desk = Desk(session)
+        self.terminal: VanishingFile | None = None
         for name, screen in MODES.items():
             self.add_mode(name, partial(screen, self.desk))
         for theme in THEMES:
@@ -112,6 +115,24 @@ class RwkvChatApp(App[int], inherit_bindings=False):
                     NotImplementedError, RuntimeError, ValueError
                 ):  # Windows, other threads
                     loop.add_signal_handler(getattr(signal, name), partial(self.exit, 0))
+
+    def _build_driver(self, *args: Any, **kwargs: Any) -> Driver:
+        """As Textual's own, with a terminal that may vanish."""
+        driver = super()._build_driver(*args, **kwargs)
+        file = getattr(driver, "_file", None)
+        if file is not None and not self.is_headless:
+            loop = asyncio.get_running_loop()
+            self.terminal = VanishingFile(file, lambda: loop.call_soon_threadsafe(self.exit, 0))
+            driver._file = self.terminal  # noqa: SLF001  # pyright: ignore  no public way
+        return driver
+
+    def panic(self, *renderables: Any) -> None:
+        """Textual's way out of a thread's error: not with its traceback, and without fuss if nobody looks."""
+        log.critical("the interface panicked: %d pages", len(renderables))
+        if self.terminal is not None and self.terminal.gone:
+            self.exit(0)
+        else:
+            self.exit(1, message=say("app.error.fatal"))
 
     def _handle_exception(self, error: Exception) -> None:
         """The last resort: the traceback goes to the log, a person gets one sentence."""

@@ -17,35 +17,58 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_in_pty(
-    args: list[str], *, size: tuple[int, int] = (120, 40), seconds: float = 60, env: dict[str, str]
+    args: list[str],
+    *,
+    size: tuple[int, int] = (120, 40),
+    seconds: float = 60,
+    env: dict[str, str],
+    close_after: bytes | None = None,
 ) -> tuple[bytes, int]:
-    """Output and exit code of `python ARGS` in a terminal of columns × rows; TimeoutError after `seconds`."""
+    """Output and exit code of `python ARGS` in a terminal of columns × rows.
+
+    Args:
+        close_after: the terminal is closed once this was drawn, as when its window is shut.
+
+    Raises:
+        TimeoutError: it was still running after `seconds` (and was killed).
+    """
     pid, fd = pty.fork()
     if pid == 0:  # the child
         os.chdir(ROOT)
         os.execve(sys.executable, [sys.executable, *args], os.environ | env)  # noqa: S606
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+    deadline = time.monotonic() + seconds
     try:
-        drawn = _drain(fd, time.monotonic() + seconds)
-    except TimeoutError:
-        os.kill(pid, signal.SIGKILL)
-        raise
+        drawn = _drain(fd, deadline, close_after)
     finally:
         os.close(fd)
-        status = os.waitpid(pid, 0)[1]
+        status = _ended(pid, deadline)
     return drawn, os.waitstatus_to_exitcode(status)
 
 
-def _drain(fd: int, deadline: float) -> bytes:
-    parts: list[bytes] = []
-    while time.monotonic() < deadline:
+def _drain(fd: int, deadline: float, close_after: bytes | None) -> bytes:
+    """What is drawn until the child closes the terminal, or has drawn `close_after`, or time is up."""
+    drawn = b""
+    while time.monotonic() < deadline and (close_after is None or close_after not in drawn):
         if not select.select([fd], [], [], 0.5)[0]:
             continue
         try:
             data = os.read(fd, 1 << 16)
         except OSError:  # the child has closed the terminal
-            return b"".join(parts)
+            break
         if not data:
-            return b"".join(parts)
-        parts.append(data)
-    raise TimeoutError(b"".join(parts)[-2000:])
+            break
+        drawn += data
+    return drawn
+
+
+def _ended(pid: int, deadline: float) -> int:
+    """The child's wait status; one that is still there at the deadline is killed."""
+    while time.monotonic() < deadline:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return status
+        time.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    raise TimeoutError(pid)

@@ -75,6 +75,7 @@ async def main():
 asyncio.run(main())
 """
 ENDS = {
+    "the window is shut": ("pass", 0),
     "quit": ("self.run_worker(self.run_action('quit'))", 0),
     "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", 0),
     "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP)", 0),
@@ -91,14 +92,15 @@ async def test_what_was_said_is_kept(end: str, tmp_path: Path) -> None:
     script = tmp_path / "ended.py"
     script.write_text(ENDED % ENDS[end][0])
     env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(ROOT)}
-    drawn, code = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=60)
+    marker = b"word word word" if end == "the window is shut" else None
+    drawn, code = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=60, close_after=marker)
     assert code == ENDS[end][1], drawn[-2000:].decode(errors="replace")
     session = await fake_session(tmp_path / "home")
     thread = (await session.chats.threads())[0]
     nodes = (await session.chats.open(thread.id)).nodes
     await session.close()
     assert [each.message.role for each in nodes] == ["user", "assistant"]
-    assert len(nodes[-1].message.text) >= 50
+    assert nodes[-1].message.text.startswith("word word word")
     assert nodes[-1].status == "stopped"
     end_of_output = drawn[-400:].decode(errors="replace")
     if end == "our own mistake":
