@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,30 +29,41 @@ class Interrupt:
 
 @contextmanager
 def on_interrupt(ask: Callable[[], object]) -> Iterator[Interrupt]:
-    """Inside a running loop: `ask` is called in the loop at the first signal, KeyboardInterrupt is raised at
+    """Inside a running loop: `ask` is called at the first signal, KeyboardInterrupt is raised from the loop at
     the second. Off the main thread nothing is caught.
     """
     loop, arrived = asyncio.get_running_loop(), Interrupt()
 
-    def handle(number: int, _: object) -> None:
+    def handle(number: int) -> None:
         if arrived.number:
             raise KeyboardInterrupt
         arrived.number = number
-        loop.call_soon_threadsafe(ask)
+        ask()
 
-    before = {}
+    before = {number: signal.getsignal(number) for number in _numbers()}
     try:
-        for number in _numbers():
-            before[number] = signal.signal(number, handle)
+        for number in before:
+            _install(loop, number, handle)
         yield arrived
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+            if handler is not None:
+                signal.signal(number, handler)
 
 
-def _numbers() -> list[signal.Signals]:
+def _install(loop: asyncio.AbstractEventLoop, number: int, handle: Callable[[int], None]) -> None:
+    """The loop's own way wakes it wherever it waits; Windows has only the other one."""
+    try:
+        loop.add_signal_handler(number, handle, number)
+    except NotImplementedError:
+        signal.signal(number, lambda arrived, _: loop.call_soon_threadsafe(handle, arrived))
+
+
+def _numbers() -> list[int]:
     import threading
 
     if threading.current_thread() is not threading.main_thread():
         return []
-    return [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    return [int(getattr(signal, name)) for name in SIGNALS if hasattr(signal, name)]
