@@ -29,7 +29,7 @@ class Interrupt:
 
 @contextmanager
 def on_interrupt(ask: Callable[[], object]) -> Iterator[Interrupt]:
-    """Inside a running loop: `ask` is called at the first signal, KeyboardInterrupt is raised from the loop at
+    """Inside a running loop: `ask` is called at the first signal, KeyboardInterrupt leaves the loop at
     the second. Off the main thread nothing is caught.
     """
     loop, arrived = asyncio.get_running_loop(), Interrupt()
