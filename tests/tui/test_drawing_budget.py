@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 
 BUDGET = 0.15
-SECONDS = 6.0
+SECONDS = 4.0
 
 
 @pytest.mark.parametrize("kind", ["mixed", "list", "fence"])
