@@ -1,4 +1,7 @@
-"""The program's own two themes: a calm dark one and a light one."""
+"""The program's own two themes: a calm dark one and a light one.
+
+The three grounds are almost grey, so that a terminal of 256 colours still tells them apart.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ DARK = Theme(
     warning="#D9A86C",
     error="#D9777A",
     foreground="#D5DAE2",
-    background="#12151A",
-    surface="#1A1E25",
-    panel="#222732",
+    background="#121417",
+    surface="#1C1E22",
+    panel="#282B30",
     dark=True,
     variables={
         "muted": "#8B95A5",
@@ -33,9 +36,9 @@ LIGHT = Theme(
     warning="#9A5B13",
     error="#B03A3F",
     foreground="#23282F",
-    background="#FBFAF7",
-    surface="#F1EFEA",
-    panel="#E6E3DC",
+    background="#FAFAFA",
+    surface="#F0F0EE",
+    panel="#E3E3E0",
     dark=False,
     variables={
         "muted": "#6A717C",
