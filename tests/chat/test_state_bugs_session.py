@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -351,8 +352,9 @@ async def test_a_killed_worker_loses_nothing_that_was_shown(tmp_path: Path, mode
         if isinstance(event, ReplyGrew):
             shown += event.text
             for child in psutil.Process().children(recursive=True):
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
+                with suppress(psutil.NoSuchProcess):  # it was killed at the event before
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        child.kill()
     end = await turn.result()
     assert isinstance(end, TurnFailed)
     assert isinstance(end.error, WorkerDied)
