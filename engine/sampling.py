@@ -53,11 +53,11 @@ def restrictions(params: SamplingParams, tokenizer: Tokenizer, vocab: int) -> Te
     """What is added to the logits [O] before anything else: −inf for ids never sampled, and the biases.
 
     Raises:
-        InvalidRequest: nothing is left to sample, or a bias is not a number.
+        InvalidRequest: nothing is left to sample, or a bias is not a number or infinite (−inf is a ban).
     """
     added = torch.zeros(vocab)
     for token, bias in params.biases:
-        if math.isnan(bias):
+        if not bias < math.inf:
             raise InvalidRequest("bias is not a number")
         if 0 <= token < vocab:
             added[token] += bias

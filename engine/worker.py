@@ -89,9 +89,8 @@ class Worker:
             self._saver.close()
             self._transfer.shutdown()
         except BaseException:
-            log.exception("the compute thread ended")
+            log.exception("the compute thread ended")  # not raised again: Python would print it
             self._died(1)
-            raise
 
     def _open_store(self) -> StateStore | None:
         try:

@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+import traceback
+from typing import TYPE_CHECKING, Any
 
 from engine.commands import Close
 from engine.worker import Worker
@@ -92,7 +93,12 @@ class ProcessWorker:
 
 
 def _child(config: WorkerConfig, commands: Connection, events: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's to handle
+    for name in (
+        "SIGINT",
+        "SIGHUP",
+    ):  # Ctrl+C and a closed terminal reach both: they are the parent's to handle
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     lock = threading.Lock()
 
     def send(job: int, event: object) -> None:
@@ -113,6 +119,15 @@ class _Forward(logging.Handler):
     def __init__(self, send: Callable[[int, object], None]) -> None:
         super().__init__()
         self._send = send
+        self.setFormatter(_Quiet())
 
     def emit(self, record: logging.LogRecord) -> None:
         self._send(LOG, (record.levelno, self.format(record)))
+
+
+class _Quiet(logging.Formatter):
+    """Of an exception, the lines of code it passed and its kind: its message may quote what was typed."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  the base class's name
+        kind, _, trace = ei
+        return "".join((*traceback.format_tb(trace), kind.__name__))

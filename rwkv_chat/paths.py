@@ -91,7 +91,12 @@ class Paths:
 def private_folder(path: Path) -> None:
     """Make `path` (and what is missing above it) with mode 0700; tighten it where it exists and is ours."""
     try:
-        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        for folder in (
+            *reversed(path.parents),
+            path,
+        ):  # `parents=True` would give those above the umask's mode
+            if not folder.is_dir():
+                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
     except OSError as error:
         raise FolderUnusable(str(path), error.strerror or str(error)) from error
     with suppress(OSError):  # a file system without modes

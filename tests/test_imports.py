@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,28 @@ def test_an_import_loads_nothing_heavy(module: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [OPEN_AND_CLOSE, HELP], ids=["session", "help"])
 def test_neither_a_session_nor_the_help_loads_torch(code: str, tmp_path: Path) -> None:
     assert loaded_by(code, tmp_path).isdisjoint(HEAVY)
+
+
+SOURCES = sorted(each for part in ("engine", "rwkv_chat") for each in (ROOT / part).rglob("*.py"))
+
+# Who may: what is looked for in the source, and where it may stand.
+ONLY_IN = {
+    "environment variables": (r"os\.environ|\bgetenv\b|expandvars|import environ", ("rwkv_chat/paths.py",)),
+    "SQL": (r"\.(?:execute|executemany|executescript)\(|sqlite3\.connect", ("rwkv_chat/library/",)),
+    "printing": (r"^\s*print\(|sys\.std(?:out|err)\.write", ("rwkv_chat/cli/", "rwkv_chat/demo/")),
+}
+
+
+@pytest.mark.parametrize("what", ONLY_IN)
+def test_some_things_are_done_in_one_place(what: str) -> None:
+    pattern, places = ONLY_IN[what]
+    found = {each.relative_to(ROOT).as_posix() for each in SOURCES if _has(each, pattern)}
+    assert found, "the pattern finds nothing: it proves nothing"
+    assert [each for each in sorted(found) if not each.startswith(places)] == []
+
+
+def _has(source: Path, pattern: str) -> bool:
+    return re.search(pattern, source.read_text("utf-8"), re.MULTILINE) is not None
 
 
 def test_the_question_is_asked_rightly(tmp_path: Path) -> None:

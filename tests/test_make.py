@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -61,6 +62,23 @@ def test_a_python_without_its_venv_module_is_named(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert f"{stub} is here, but its venv module is not" in done.stderr
     assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.parametrize(("target", "extra"), [("chat", 0), ("test", 1)])
+def test_what_will_be_downloaded_is_said_before_it_is(tmp_path: Path, target: str, extra: int) -> None:
+    """A stand-in for the environment's Python: it has nothing yet, and tells what pip is asked."""
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    told = (
+        'case "$*" in *" install -e"*) echo "PIP $*";; *"import torch"*|*"import hypothesis"*) exit 1;; esac'
+    )
+    Path(interpreter(tmp_path, told)).rename(venv / "bin" / "python")
+    lines = make(target, f"VENV={venv}", "PYTHON=false").stdout.splitlines()  # no other Python is tried
+    asked = next(at for at, line in enumerate(lines) if line.startswith("PIP"))
+    said = "\n".join(lines[:asked])
+    assert "pip will now download torch" in said
+    assert re.search(r"about [\d.]+ [MG]B", said)
+    assert said.count("pyright") == extra
 
 
 def test_a_second_call_installs_nothing_and_a_changed_pyproject_does(tmp_path: Path) -> None:

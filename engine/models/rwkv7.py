@@ -25,6 +25,8 @@ LN_EPS = 1e-5
 GROUP_NORM_EPS = 64e-5  # the reference divides by head_size_divisor 8 in training: 1e-5 · 8²
 LOG_W_SCALE = -0.606531  # −exp(−1/2), with the reference's digits: log_w = LOG_W_SCALE · σ(decay_logit)
 
+LAYOUT = ("wkv_BLHVK", "att_shift_BLC", "ffn_shift_BLC")  # the state's tensors
+
 MIXED = "rwkvag"  # order of the six token-shift mixtures
 
 
@@ -212,8 +214,8 @@ class Rwkv7:
 
     def _blocks(self, x: Tensor, state: State, weights: Weights) -> tuple[Tensor, State]:
         """x [B,T,C] through all blocks; the state's layers are read, and stacked anew."""
-        wkvs, att_shifts, ffn_shifts = (state.tensors[n].unbind(1) for n in state.tensors)
-        new: dict[str, list[Tensor]] = {name: [] for name in state.tensors}
+        wkvs, att_shifts, ffn_shifts = (state.tensors[name].unbind(1) for name in LAYOUT)
+        new: dict[str, list[Tensor]] = {name: [] for name in LAYOUT}
         v_first = None
         for i, w in enumerate(weights.blocks):
             normed = _layer_norm(x, w, "ln1")

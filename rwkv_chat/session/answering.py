@@ -140,7 +140,8 @@ class Answering:
             job.cancel()
             await _to_the_end(writer.cut("stopped"))
             raise
-        except EngineError:
+        except Exception:
+            job.cancel()  # where it was not the engine that failed, nobody reads on
             await writer.cut("failed")
             raise
         await _to_the_end(self._finish(thread, end, writer, blank))

@@ -9,13 +9,16 @@ from engine.errors import OutOfMemory, WorkerDied
 from engine.prefix import extend
 from rwkv_chat.library import nodes
 from rwkv_chat.library.errors import LibraryFull
+from rwkv_chat.session.writing import ReplyWriter
 from tests.chat.talk import LONG, all_of, answered, begin, failed, said, shown, until_shown
-from tests.fakes import ByteTokenizer, FakeEngine, FakeReply, fake_session
+from tests.fakes import ByteTokenizer, FakeEngine, FakeGenerate, FakeReply, fake_session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from engine.types import Piece
 
 
 async def test_a_failure_in_the_middle_keeps_what_was_shown(opened: list, tmp_path: Path) -> None:
@@ -144,3 +147,28 @@ async def test_a_bug_of_ours_ends_the_turn_and_no_more(
     monkeypatch.setattr("rwkv_chat.session.chain.code", broken)
     error = await failed(session.chats.send(None, "Hi"))
     assert getattr(error, "kind", None) == "ZeroDivisionError"
+
+
+async def test_a_bug_of_ours_in_the_middle_keeps_what_was_shown_and_stops_the_engine(
+    opened: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine([" Hello there."])
+    session = await begin(opened, tmp_path, engine)
+    real = ReplyWriter.add
+    cancelled: list[object] = []
+
+    def breaks(writer: ReplyWriter, piece: Piece) -> object:
+        if writer.tokens:
+            raise ZeroDivisionError
+        return real(writer, piece)
+
+    monkeypatch.setattr(ReplyWriter, "add", breaks)
+    monkeypatch.setattr(FakeGenerate, "cancel", lambda job: cancelled.append(job))
+    turn = session.chats.send(None, "Hi")
+    error = await failed(turn)
+    assert getattr(error, "kind", None) == "ZeroDivisionError"
+    assert len(cancelled) == 1
+    *_, reply = (await session.chats.open(turn.thread)).nodes
+    assert reply.status == "failed"
+    assert "Hello there.".startswith(reply.message.text)
+    assert reply.message.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tomllib
 from dataclasses import fields
@@ -131,6 +132,16 @@ def test_one_variable_moves_everything(monkeypatch: pytest.MonkeyPatch, tmp_path
         each.is_relative_to(tmp_path / "home") for each in (*every, paths.database, paths.settings_file)
     )
     assert {stat.S_IMODE(each.stat().st_mode) for each in every} == {0o700}
+
+
+def test_folders_above_are_private_too(tmp_path: Path) -> None:
+    """Whatever has to be made on the way, under any umask."""
+    before = os.umask(0o022)
+    try:
+        Paths.under(tmp_path / "new" / "home").make()
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE((tmp_path / each).stat().st_mode) for each in ("new", "new/home")} == {0o700}
 
 
 def test_without_it_the_platform_decides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,6 +154,16 @@ def test_a_state_of_another_model_is_refused():
         model.step(torch.tensor([1, 2]), model.zero_state(1))
 
 
+def test_a_state_is_read_by_name_and_not_by_order():
+    spec = tiny.spec()
+    model = plain(spec)
+    _, state = model.forward(ids(spec, 9), model.zero_state())
+    turned = State(state.arch, dict(reversed(state.tensors.items())))
+    one, _ = model.step(torch.tensor([3]), state)
+    two, _ = model.step(torch.tensor([3]), turned)
+    assert torch.equal(one, two)
+
+
 def test_ln0_folded_or_not_is_the_same():
     spec = tiny.spec()
     made, tokens = tiny.plain_tensors(spec), ids(spec, 20)

@@ -225,6 +225,8 @@ def test_banning_everything_is_refused() -> None:
         restrictions(SamplingParams(bans=tuple(range(12))), Letters(), 12)
     with pytest.raises(InvalidRequest):
         restrictions(SamplingParams(biases=((1, math.nan),)), Letters(), 12)
+    with pytest.raises(InvalidRequest):
+        restrictions(SamplingParams(biases=((1, math.inf),)), Letters(), 12)
 
 
 def test_bans_outside_the_vocabulary_are_ignored() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -28,7 +29,7 @@ from engine.types import (
     TokenizerRef,
 )
 from engine.worker import Worker, at_border
-from engine.worker_process import ProcessWorker
+from engine.worker_process import LOG, ProcessWorker, _Forward
 from tests.engine.small import ask, engine_on, load
 
 if TYPE_CHECKING:
@@ -197,11 +198,13 @@ def test_a_worker_thread_that_breaks_fails_every_job(
     model: LoadRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Worker, "_admit", lambda self: 1 / 0)
-    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    raised: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)  # it prints: nothing may reach a full screen
     engine = Engine(tmp_path / "states")
     with pytest.raises(errors.WorkerDied):
         engine.load(model).result()
     engine.close()
+    assert raised == []
 
 
 # ------------------------------------------------------------------------------------------------ errors
@@ -268,6 +271,41 @@ def test_a_log_record_of_the_process_reaches_the_parent(
     with engine_on(tmp_path, model, "process"), caplog.at_level(logging.WARNING, "engine"):
         pass
     assert "states cannot be kept" in caplog.text
+
+
+def test_what_the_process_logs_holds_no_exceptions_message() -> None:
+    """It could quote what was typed; the log file of the parent would keep it."""
+    word, sent = "secret", []
+    log = logging.getLogger("engine.test")
+    handler = _Forward(lambda job, event: sent.append((job, event)))
+    log.addHandler(handler)
+    try:
+        raise KeyError(f"a {word}")
+    except KeyError:
+        log.exception("unexpected")
+    finally:
+        log.removeHandler(handler)
+    ((job, (level, text)),) = sent
+    assert (job, level) == (LOG, logging.ERROR)
+    assert text.startswith("unexpected\n")
+    assert "test_worker.py" in text
+    assert text.endswith("KeyError")
+    assert word not in text
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signal")
+def test_a_closed_terminal_leaves_the_process_to_its_parent(model: LoadRequest, tmp_path: Path) -> None:
+    """The system tells the whole group; the reply must still be kept by whoever asked for it."""
+    with engine_on(tmp_path, model, "process") as engine:
+        job = engine.submit(request(params=ENDLESS))
+        events = iter(job)
+        assert any(isinstance(event, Piece) for event in events)
+        assert isinstance(engine._worker, ProcessWorker)
+        psutil.Process(engine._worker.pid).send_signal(signal.SIGHUP)
+        job.cancel()
+        end = list(events)[-1]
+    assert isinstance(end, Finished)
+    assert end.key is not None
 
 
 def test_a_worker_takes_commands_while_busy(model: LoadRequest, tmp_path: Path) -> None:
