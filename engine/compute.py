@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine.errors import InvalidRequest, ModelNotFound, ModelNotLoaded, OutOfMemory
+from engine.errors import InvalidRequest, ModelNotFound, ModelNotLoaded, OutOfMemory, TokenizerInvalid
 from engine.replying import Voice
 from engine.states import States
 from engine.store.fingerprint import Stopped, fingerprint
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from engine.saver import Save
     from engine.store.statestore import StateStore
+    from engine.tokenizer import Tokenizer
     from engine.types import Event, GenerateRequest, LoadRequest
 
 HASH_POLL_SECONDS = 0.05
@@ -57,6 +58,7 @@ class Compute:
         if model is None or identity is None or should_stop():
             yield Cancelled()
             return
+        _check_vocabulary(request, tokenizer, model.spec.vocab_size)
         zero = model.zero_state(1)
         info = _info(identity, request, model, zero.nbytes)
         self._voice = Voice(model, info, tokenizer, States(info, zero, self._store))
@@ -97,6 +99,15 @@ class Compute:
             self._voice.states.forget_all()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _check_vocabulary(request: LoadRequest, tokenizer: Tokenizer, rows: int) -> None:
+    """A vocabulary may be smaller than the model's rows (padding); a larger one is another model's."""
+    if tokenizer.sampleable > rows:
+        name = request.tokenizer.path or request.tokenizer.kind
+        raise TokenizerInvalid(
+            name, f"it has ids up to {tokenizer.sampleable - 1}, the model only {rows} rows"
+        )
 
 
 def _info(identity: str, request: LoadRequest, model: Any, state_nbytes: int) -> ModelInfo:

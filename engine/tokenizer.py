@@ -7,6 +7,7 @@ loads neither.
 from __future__ import annotations
 
 import functools
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -60,10 +61,12 @@ def load_tokenizer(ref: TokenizerRef) -> Tokenizer:
         return world_tokenizer()
     path = Path(ref.path or "")
     try:
-        stat = path.stat()
-    except OSError as error:
+        found = path.stat()
+    except (OSError, ValueError) as error:  # a name may hold a NUL
         raise TokenizerInvalid(str(path), "cannot be read") from error
-    return _json_tokenizer(str(path), stat.st_size, stat.st_mtime_ns)
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device has no end
+        raise TokenizerInvalid(str(path), "not a file")
+    return _json_tokenizer(str(path), found.st_size, found.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=4)

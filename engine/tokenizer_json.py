@@ -38,6 +38,7 @@ class JsonTokenizer:
     def __init__(self, path: str, size: int) -> None:
         if size > MAX_FILE:
             raise TokenizerInvalid(path, "too large")
+        self._path = path
         self._library, parsed = _parse(path)
         self._library.encode_special_tokens = True
         added = self._library.get_added_tokens_decoder()
@@ -54,7 +55,13 @@ class JsonTokenizer:
         self._bytes = functools.cache(self._compute_bytes)
 
     def encode(self, text: str) -> TokenIds:
-        return tuple(self._library.encode(well_formed(text), add_special_tokens=False).ids)
+        """Raises: TokenizerInvalid: the file has rules that the library fails at."""
+        try:
+            return tuple(self._library.encode(well_formed(text), add_special_tokens=False).ids)
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException as error:  # a panic of the library is no Exception: it would end the thread
+            raise TokenizerInvalid(self._path, "it fails at some texts") from error
 
     def encode_bytes(self, data: bytes) -> TokenIds:
         ids = self.encode(data.decode(errors="replace"))

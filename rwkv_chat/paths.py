@@ -42,7 +42,7 @@ class Paths:
         """From the environment, else from the platform."""
         home = os.environ.get(HOME_VARIABLE, "").strip()
         if home:
-            return cls.under(Path(home).expanduser().absolute())
+            return cls.under(expanded(Path(home)).absolute())
         from platformdirs import PlatformDirs
 
         dirs = PlatformDirs(APP, appauthor=False)
@@ -86,6 +86,14 @@ class Paths:
         for folder in (self.data, self.config, self.cache, self.states, self.logs, self.backups):
             private_folder(folder)
         return self
+
+
+def expanded(path: Path) -> Path:
+    """`path` with `~` written out, where there is a home of that name."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def private_folder(path: Path) -> None:

@@ -156,7 +156,7 @@ class SettingsFile:
             values = tomllib.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return check(self._overrides)[0], None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             damaged = SettingsWarning(str(self.path), "damaged", reason=_short(error))
             return check(self._overrides)[0], damaged
         settings, wrong = check({**values, **self._overrides})
@@ -178,7 +178,7 @@ class SettingsFile:
         """Whether the file as it stands now may be written over: it may have been damaged meanwhile."""
         try:
             tomllib.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return False
         return True
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from engine.types import SamplingParams, TokenizerRef
-from rwkv_chat.paths import resource
+from rwkv_chat.paths import expanded, resource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BUILTIN = "assets/demo/model.toml"
 DESCRIPTION = "model.toml"
 TOKENIZER = "tokenizer.json"
+LARGEST_DESCRIPTION = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def builtin() -> ModelCard:
 
 def card_for(path: Path) -> ModelCard:
     """The card of any weights file; nothing but a `model.toml` beside it is read."""
-    path = path.expanduser().absolute()
+    path = expanded(path).absolute()
     if path == builtin().path:
         return builtin()
     values = _read(path.parent / DESCRIPTION)
@@ -88,9 +89,12 @@ def _sampling(values: object) -> SamplingParams:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """What a description says; nothing if it is unreadable or no file (a pipe would be waited for)."""
     try:
+        if not path.is_file() or path.stat().st_size > LARGEST_DESCRIPTION:
+            return {}
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 

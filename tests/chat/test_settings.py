@@ -157,3 +157,17 @@ def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
 
 def test_resources_are_found_beside_the_packages() -> None:
     assert resource("prompts/templates/classic.toml").is_file()
+
+
+def test_a_file_nested_beyond_reason_is_a_damaged_one(file: Path) -> None:
+    file.write_text("x = " + "[" * 50_000)
+    settings = SettingsFile(file)
+    assert settings.warning is not None
+    assert settings.warning.kind == "damaged"
+    settings.change(show_list=False)
+    assert not SettingsFile(file).values.show_list
+
+
+def test_a_home_of_nobody_is_taken_literally(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, "~nobody-of-this-name/chat")
+    assert Paths.find().data.parts[-3:] == ("~nobody-of-this-name", "chat", "data")

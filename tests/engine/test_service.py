@@ -262,6 +262,13 @@ def test_a_failed_load_leaves_the_model_in_place(
         assert ask(engine, request()).finished.reason == "length"
 
 
+def test_a_vocabulary_larger_than_the_model_is_another_models(model: LoadRequest, tmp_path: Path) -> None:
+    with engine_on(tmp_path, model) as engine:
+        with pytest.raises(errors.TokenizerInvalid, match="rows"):
+            engine.load(LoadRequest(model.path, TokenizerRef())).result()
+        assert ask(engine, request()).finished.reason == "length"
+
+
 def test_unknown_devices_and_tiers_are_typed_errors(model: LoadRequest, tmp_path: Path) -> None:
     engine = Engine(tmp_path / "states", threads=1)
     with pytest.raises(errors.DeviceUnavailable):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import random
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -271,6 +273,29 @@ def test_a_giant_file_is_refused_unread(tmp_path_factory: pytest.TempPathFactory
 def test_a_missing_file_is_refused() -> None:
     with pytest.raises(TokenizerInvalid):
         load_json("/nonexistent/tokenizer.json")
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "NUL"])
+def test_what_is_no_file_is_refused_unread(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("odd") / "tokenizer.json"
+    if kind == "folder":
+        path.mkdir()
+    if kind == "pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("pipes with names are a Unix thing")
+        os.mkfifo(path)
+    with pytest.raises(TokenizerInvalid):
+        load_json(str(path) + ("\0" if kind == "NUL" else ""))
+
+
+def test_rules_that_the_library_fails_at_are_an_error_and_no_panic(byte_level: str) -> None:
+    """The `tokenizers` library panics at this normaliser; a panic is no `Exception`."""
+    path = Path(byte_level).with_name("panic.json")
+    parsed = json.loads(Path(byte_level).read_text())
+    parsed["normalizer"] = {"type": "Replace", "pattern": {"Regex": ""}, "content": "x" * 1000}
+    path.write_text(json.dumps(parsed))
+    with pytest.raises(TokenizerInvalid, match="fails"):
+        load_json(str(path)).encode("hi there")
 
 
 def test_ids_out_of_range_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:

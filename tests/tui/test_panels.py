@@ -223,3 +223,13 @@ async def test_a_model_that_loads_does_not_disturb_what_is_typed(tmp_path: Path)
             await pilot.pause()
         assert box.value == "3"
         assert "90%" in texts(screen)
+
+
+async def test_a_path_under_nobodys_home_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, _):
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        app.screen.query_one("#path", Input).value = "~nobody-of-this-name/m.pth"
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen.query_one("#outcome").has_class("-wrong"))
+        assert "There is no model file at ~nobody" in texts(app.screen)

@@ -13,6 +13,7 @@ from textual.widgets import Button, Footer, Input, Static
 
 from engine.errors import EngineError
 from rwkv_chat.explain import sentence
+from rwkv_chat.paths import expanded
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import shown_keys
@@ -82,7 +83,7 @@ class ModelsScreen(Screen[None]):
     def _use(self, typed: str) -> None:
         path = typed.strip().strip("'\"")
         if path:
-            self.run_worker(self._change(Path(path).expanduser()), exclusive=True, exit_on_error=False)
+            self.run_worker(self._change(expanded(Path(path))), exclusive=True, exit_on_error=False)
 
     async def _change(self, path: Path | None) -> None:
         """Use another weights file (None: the built-in guide); the one in use stays if it is no model."""
