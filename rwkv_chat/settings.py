@@ -60,15 +60,17 @@ class Settings:
     def sampling_over(self, base: SamplingParams) -> SamplingParams:
         """The model's own sampling with the person's differences; what does not fit is left out."""
         for name, value in self.sampling.items():
-            base = _with(base, name, value)
+            base = _fitted(base, name, value) or base
         return base
 
 
-def _with(base: SamplingParams, name: str, value: object) -> SamplingParams:
+def _fitted(base: SamplingParams, name: str, value: object) -> SamplingParams | None:
+    """`base` with one value changed, None if there is no such parameter or it cannot be that."""
+    known = {each.name for each in fields(base) if each.metadata}
     try:
-        return replace(base, **{name: value})
+        return replace(base, **{name: value}) if name in known else None
     except (TypeError, InvalidParameter):
-        return base
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,17 @@ def check(values: Mapping[str, Any]) -> tuple[Settings, tuple[str, ...]]:
     """The settings in `values`, and the names of those that were not allowed. Unknown names are ignored."""
     known = {each.name for each in fields(Settings)} & values.keys()
     wrong = tuple(sorted(name for name in known if not _allowed(name, values[name])))
-    return Settings(**{name: values[name] for name in known if name not in wrong}), wrong
+    settings = Settings(**{name: values[name] for name in known if name not in wrong})
+    return settings, wrong + tuple(f"sampling.{name}" for name in _unfit(settings.sampling))
+
+
+def _unfit(sampling: Mapping[str, Any]) -> list[str]:
+    """Sampling values that `sampling_over` leaves out, whatever the model."""
+    from engine.types import SamplingParams
+
+    base = SamplingParams()
+    known = {each.name for each in fields(base)}
+    return [name for name, value in sampling.items() if name in known and _fitted(base, name, value) is None]
 
 
 # ------------------------------------------------------------------------------------------------ the file
@@ -153,7 +165,7 @@ class SettingsFile:
 
     def _read(self) -> tuple[Settings, SettingsWarning | None]:
         try:
-            values = tomllib.loads(self.path.read_text(encoding="utf-8"))
+            values = _parse(self.path)
         except FileNotFoundError:
             return check(self._overrides)[0], None
         except (OSError, ValueError, RecursionError) as error:
@@ -177,7 +189,7 @@ class SettingsFile:
     def _readable(self) -> bool:
         """Whether the file as it stands now may be written over: it may have been damaged meanwhile."""
         try:
-            tomllib.loads(self.path.read_text(encoding="utf-8"))
+            _parse(self.path)
         except (OSError, ValueError, RecursionError):
             return False
         return True
@@ -185,6 +197,13 @@ class SettingsFile:
     def _put_aside(self) -> None:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         self.path.replace(self.path.with_name(f"{self.path.name}.damaged-{stamp}"))
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    """Raises: OSError, ValueError, RecursionError (nested beyond reason)."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError("not a file")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def _short(error: Exception) -> str:

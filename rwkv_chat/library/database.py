@@ -47,6 +47,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         _refuse_newer(path, db.execute("PRAGMA user_version").fetchone()[0])
         db.row_factory = sqlite3.Row
+        db.text_factory = _text
         _use_wal(db)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA fullfsync = ON")  # macOS: past the drive's own cache; nothing elsewhere
@@ -59,6 +60,11 @@ def connect(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _text(stored: bytes) -> str:
+    """One damaged byte must not hide a whole list: it reads as U+FFFD."""
+    return stored.decode("utf-8", "replace")
 
 
 def _use_wal(db: sqlite3.Connection) -> None:
@@ -76,6 +82,8 @@ def _use_wal(db: sqlite3.Connection) -> None:
 
 def _look_before_opening(path: Path) -> None:
     """Read the header's bytes: opening a file with SQLite may already change what lies beside it."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise LibraryUnavailable(str(path), "not a file")
     try:
         private_file(path)
         with path.open("rb") as file:

@@ -98,6 +98,21 @@ def path(db: sqlite3.Connection, tip: str | None, coding: str = "") -> tuple[Sto
     return tuple(reversed(stored))
 
 
+_TIP = "SELECT nodes.id FROM threads JOIN nodes ON nodes.id = threads.tip WHERE threads.id = ?"
+_NEWEST = (
+    "SELECT nodes.id FROM threads JOIN nodes ON nodes.tree = threads.tree "
+    "WHERE threads.id = ? AND threads.tip IS NOT NULL ORDER BY nodes.created DESC, nodes.rowid DESC LIMIT 1"
+)
+
+
+def tip(db: sqlite3.Connection, thread: str) -> str | None:
+    """The message where a thread stands; should that be lost (damage), the newest of its tree."""
+    for query in (_TIP, _NEWEST):
+        if (found := db.execute(query, (thread,)).fetchone()) is not None:
+            return rows.reference(found, "id")
+    return None
+
+
 def get(db: sqlite3.Connection, node: str) -> Node:
     """Raises: NodeMissing."""
     row = db.execute("SELECT * FROM nodes WHERE id = ?", (node,)).fetchone()
@@ -128,8 +143,8 @@ def append_user(
         node = threads.new_id()
         db.execute(
             "INSERT INTO nodes (id, tree, parent, role, text, created) "
-            "SELECT ?, tree, tip, 'user', ?, ? FROM threads WHERE id = ?",
-            (node, text, time.time(), target.id),
+            "SELECT ?, tree, ?, 'user', ?, ? FROM threads WHERE id = ?",
+            (node, tip(db, target.id), text, time.time(), target.id),
         )
         threads.move_tip(db, target.id, node)
         threads.restore(db, target.id)  # to speak in a deleted conversation brings it back

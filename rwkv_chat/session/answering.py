@@ -111,7 +111,8 @@ class Answering:
     async def _coded(self, node: Node, speaker: Speaker) -> Chain:
         """Encode what this model has not seen, and commit it before it is fed."""
         path = await self._library.run(nodes.path, node.id, speaker.coding)
-        coded = await asyncio.to_thread(chain.code, path, speaker.template, speaker.tokenizer)
+        rows = speaker.info.spec.vocab_size
+        coded = await asyncio.to_thread(chain.code, path, speaker.template, speaker.tokenizer, rows)
         if coded.changed:
             await self._library.run(nodes.save_tokens, speaker.coding, coded.changed)
         return coded

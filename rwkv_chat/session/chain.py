@@ -32,8 +32,9 @@ class Chain:
     changed: tuple[Coded, ...]
 
 
-def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerLike) -> Chain:
-    """Tokens that were fed stay as they are; only messages without any are encoded.
+def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerLike, rows: int) -> Chain:
+    """Tokens that were fed stay as they are; only messages without any are encoded, and those with an id
+    that the model's `rows` don't have: no model was ever fed them, so they are damage.
 
     Keys are derived, so they are derived again here: one that does not fit its tokens (damage, or a reply
     that another program finished after this one went on from it) would name somebody else's state.
@@ -41,7 +42,9 @@ def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerL
     whole: list[int] = []
     tokens, changed, before, prefix = (), [], EMPTY, EMPTY
     for place, stored in enumerate(path):
-        tokens = _tokens(stored, template, tokenizer, first=place == 0)
+        tokens = _fed(stored, tokenizer, rows)
+        if tokens is None:
+            tokens = _encoded(stored, template, tokenizer, first=place == 0)
         before, prefix = prefix, extend(tokens, prefix)
         whole += tokens
         if (tokens, prefix, "") != (stored.node.tokens, stored.node.prefix, stored.tail):
@@ -49,9 +52,15 @@ def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerL
     return Chain(tuple(whole), prefix, len(tokens), before, tuple(changed))
 
 
-def _tokens(stored: StoredNode, template: Template, tokenizer: TokenizerLike, *, first: bool) -> TokenIds:
-    message, tokens = stored.node.message, stored.node.tokens
-    if tokens is not None:
-        return tokens + tuple(tokenizer.encode(stored.tail)) if stored.tail else tokens
+def _fed(stored: StoredNode, tokenizer: TokenizerLike, rows: int) -> TokenIds | None:
+    """What was fed, and the end of a cut reply that its tokens don't cover."""
+    tokens = stored.node.tokens
+    if tokens is None or max(tokens, default=0) >= rows:
+        return None
+    return tokens + tuple(tokenizer.encode(stored.tail)) if stored.tail else tokens
+
+
+def _encoded(stored: StoredNode, template: Template, tokenizer: TokenizerLike, *, first: bool) -> TokenIds:
+    message = stored.node.message
     rendered = tuple(tokenizer.encode(template.render(message.role, message.text, first=first)))
     return template.first_ids + rendered if first else rendered

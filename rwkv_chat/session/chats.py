@@ -157,14 +157,15 @@ class Chats:
 
 def _conversation(db: sqlite3.Connection, thread: str) -> Conversation:
     found = threads.get(db, thread)
-    return Conversation(found, tuple(each.node for each in nodes.path(db, found.tip)))
+    return Conversation(found, tuple(each.node for each in nodes.path(db, nodes.tip(db, thread))))
 
 
 def _question(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node]:
     """The message that the tip answers, or the tip itself while nobody answered it."""
     found = threads.get(db, thread)
     asked = next(
-        (each.node for each in reversed(nodes.path(db, found.tip)) if each.node.message.role == "user"), None
+        (each.node for each in reversed(nodes.path(db, nodes.tip(db, thread))) if _is_question(each.node)),
+        None,
     )
     if asked is None:
         raise NothingToRegenerate(thread)
@@ -172,6 +173,10 @@ def _question(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node]:
 
 
 def _pending(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node | None]:
-    found = threads.get(db, thread)
-    tip = nodes.get(db, found.tip) if found.tip is not None else None
-    return found, tip if tip is not None and tip.message.role == "user" else None
+    found, last = threads.get(db, thread), nodes.tip(db, thread)
+    tip = nodes.get(db, last) if last is not None else None
+    return found, tip if tip is not None and _is_question(tip) else None
+
+
+def _is_question(node: Node) -> bool:
+    return node.message.role == "user"

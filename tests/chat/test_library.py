@@ -211,3 +211,26 @@ def test_a_lost_parent_leaves_the_rest(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM nodes WHERE id = ?", (first,))
     assert texts(db, thread) == ["two"]
     assert any("missing row" in fault for fault in health.examine(db).faults)
+
+
+def test_a_lost_tip_is_the_newest_message_that_is_left(db: sqlite3.Connection) -> None:
+    thread, _ = say(db, "one")
+    say(db, "two", thread)
+    db.execute("PRAGMA foreign_keys = OFF")
+    db.execute("UPDATE threads SET tip = 'nowhere'")
+    db.execute("PRAGMA foreign_keys = ON")
+    say(db, "three", thread)
+    assert texts(db, thread) == ["one", "two", "three"]
+
+
+def test_a_tip_outside_its_tree_is_still_the_tip(db: sqlite3.Connection) -> None:
+    thread, node = say(db, "one")
+    db.execute("UPDATE threads SET tree = 'elsewhere'")
+    assert nodes.tip(db, thread) == node
+
+
+def test_a_damaged_byte_hides_nothing_else(db: sqlite3.Connection) -> None:
+    thread, _ = say(db, "one")
+    say(db, "other")
+    db.execute("UPDATE threads SET title = CAST(x'61ff62' AS TEXT) WHERE id = ?", (thread,))
+    assert sorted(each.title for each in threads.alive(db)) == ["a\ufffdb", "other"]

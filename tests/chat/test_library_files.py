@@ -22,6 +22,7 @@ from rwkv_chat.library.errors import (
     LibraryLocked,
     LibraryReadOnly,
     LibraryTooNew,
+    LibraryUnavailable,
 )
 from rwkv_chat.library.migrations import MIGRATIONS
 from tests.chat.books import CODING, say, texts
@@ -208,3 +209,10 @@ def test_a_new_library_may_be_opened_by_many_at_once(file: Path) -> None:
         list(pool.map(open_and_say, range(6)))
     with closing(connect(file)) as db:
         assert health.examine(db).messages == 6
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are a Unix thing")
+def test_a_pipe_in_the_library_s_place_is_not_waited_for(file: Path) -> None:
+    os.mkfifo(file)
+    with pytest.raises(LibraryUnavailable, match="not a file"):
+        connect(file)

@@ -172,3 +172,11 @@ async def test_a_bug_of_ours_in_the_middle_keeps_what_was_shown_and_stops_the_en
     assert reply.status == "failed"
     assert "Hello there.".startswith(reply.message.text)
     assert reply.message.text
+
+
+async def test_ids_that_no_model_has_are_damage_and_encoded_again(opened: list, tmp_path: Path) -> None:
+    session = await begin(opened, tmp_path, engine := FakeEngine())
+    thread = (await answered(session.chats.send(None, "a"))).thread.id
+    await session.library.run(lambda db: db.execute("UPDATE node_tokens SET tokens = x'ffffffff'"))
+    await answered(session.chats.send(thread, "b"))
+    assert engine.requests[1].history == (0, *ByteTokenizer().encode("User: a\n\nAssistant: Hello there."))

@@ -171,3 +171,19 @@ def test_a_file_nested_beyond_reason_is_a_damaged_one(file: Path) -> None:
 def test_a_home_of_nobody_is_taken_literally(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME_VARIABLE, "~nobody-of-this-name/chat")
     assert Paths.find().data.parts[-3:] == ("~nobody-of-this-name", "chat", "data")
+
+
+def test_a_sampling_value_that_cannot_be_is_told(file: Path) -> None:
+    file.write_text('[sampling]\ntemperature = "hot"\ntop_k = 5\nlater = 1\n')
+    warning = SettingsFile(file).warning
+    assert warning is not None
+    assert warning.names == ("sampling.temperature",)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are a Unix thing")
+def test_a_pipe_in_the_file_s_place_is_not_waited_for(file: Path) -> None:
+    os.mkfifo(file)
+    settings = SettingsFile(file)
+    assert settings.warning is not None
+    settings.change(show_list=False)
+    assert not SettingsFile(file).values.show_list
