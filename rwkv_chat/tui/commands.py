@@ -10,8 +10,7 @@ from textual.content import Content
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
-from rwkv_chat.tui.bindings import BINDINGS
-from rwkv_chat.tui.keys import shown_keys
+from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 from rwkv_chat.tui.screens.chat import ChatScreen
 
 if TYPE_CHECKING:

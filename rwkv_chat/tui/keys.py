@@ -1,21 +1,11 @@
-"""The table of keys as Textual wants it, and as people read it."""
+"""The table of keys as Textual wants it."""
 
 from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
 from rwkv_chat.texts import say
-from rwkv_chat.tui.bindings import KeyBinding, Scope, scope
-
-NAMES = {
-    "escape": "Esc",
-    "pageup": "PgUp",
-    "pagedown": "PgDn",
-    "enter": "Enter",
-    "ctrl": "Ctrl",
-    "shift": "Shift",
-    "alt": "Alt",
-}
+from rwkv_chat.tui.bindings import KeyBinding, Scope, scope, shown_keys
 
 
 def textual_bindings(name: Scope) -> list[BindingType]:
@@ -23,18 +13,9 @@ def textual_bindings(name: Scope) -> list[BindingType]:
     return [_binding(row) for row in scope(name)]
 
 
-def shown_keys(keys: str) -> str:
-    """Key names as printed on a keyboard: "shift+enter,ctrl+j" -> "Shift+Enter, Ctrl+J"."""
-    return ", ".join("+".join(_shown(part) for part in key.split("+")) for key in keys.split(","))
-
-
-def _shown(part: str) -> str:
-    return NAMES.get(part, part.upper())
-
-
 def _short(key: str) -> str:
     """As the footer shows it, where room is scarce: "ctrl+n" -> "^N"."""
-    return shown_keys(key).replace("Ctrl+", "^")
+    return shown_keys(key).replace("Ctrl+", "^").replace("Escape", "Esc")
 
 
 def _binding(row: KeyBinding) -> Binding:

@@ -15,9 +15,9 @@ from rwkv_chat.demo.corpus import memory
 from rwkv_chat.demo.corpus.dialogues import dialogue
 from rwkv_chat.demo.corpus.grammar import count, data, parse, pick, to_regex
 from rwkv_chat.demo.corpus.questions import bare, question
-from rwkv_chat.demo.corpus.topics import Topic, shown_key, shown_keys, topics
+from rwkv_chat.demo.corpus.topics import Topic, keys_by_id, topics
 from rwkv_chat.demo.corpus.words import is_held, listed, value
-from rwkv_chat.tui.bindings import BINDINGS
+from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 
 SAMPLE = 400
 
@@ -101,7 +101,7 @@ def _replies() -> set[str]:
 
 
 def test_every_key_named_in_a_reply_is_in_the_table() -> None:
-    known = {part for shown in shown_keys().values() for part in shown.split(" or ")}
+    known = {part for shown in keys_by_id().values() for part in shown.split(" or ")}
     named = {key for reply in _replies() for key in _KEY.findall(reply)}
     assert named
     assert named <= known
@@ -118,8 +118,8 @@ def test_replies_name_nothing_that_is_not_there() -> None:
 
 
 def test_keys_are_shown_as_people_read_them() -> None:
-    assert shown_key("shift+enter,ctrl+j") == "Shift+Enter or Ctrl+J"
-    assert shown_key("ctrl+pagedown") == "Ctrl+PageDown"
+    assert shown_keys("shift+enter,ctrl+j") == "Shift+Enter or Ctrl+J"
+    assert shown_keys("ctrl+pagedown") == "Ctrl+PageDown"
 
 
 def test_usual_values_come_from_the_declaration() -> None:

@@ -15,7 +15,7 @@ from rwkv_chat.demo import card, evaluate, render, vocabulary
 from rwkv_chat.demo.cases import cases, sample
 from rwkv_chat.demo.converse import converse
 from rwkv_chat.demo.corpus.dialogues import dialogue
-from rwkv_chat.demo.corpus.topics import shown_keys, topics
+from rwkv_chat.demo.corpus.topics import keys_by_id, topics
 from rwkv_chat.paths import resource
 from rwkv_chat.session.cards import builtin
 
@@ -88,7 +88,7 @@ def test_it_lists_what_it_was_taught() -> None:
 
 
 def test_every_key_it_was_taught_is_still_that_key() -> None:
-    shown = shown_keys()
+    shown = keys_by_id()
     keys = [each for each in _taught() if each.kind == "key"]
     wrong = [each for each in keys if shown.get(each.id.partition(".")[2]) != each.value[0]]
     assert not wrong, "keys changed: train the built-in model again (make demo-model)"

@@ -11,9 +11,8 @@ from textual.widgets import Input, OptionList, Static
 from engine.errors import ModelNotFound, WeightsCorrupt
 from engine.types import SamplingParams
 from rwkv_chat.texts import say
-from rwkv_chat.tui.bindings import BINDINGS
+from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 from rwkv_chat.tui.desk import ModelState
-from rwkv_chat.tui.keys import shown_keys
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen

@@ -14,7 +14,7 @@ from engine.types import SamplingParams
 from rwkv_chat.cli.commands import COMMANDS
 from rwkv_chat.demo.corpus.grammar import data
 from rwkv_chat.texts import say
-from rwkv_chat.tui.bindings import BINDINGS
+from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Kind = Literal["key", "command", "parameter", "fact"]
 
 _PHRASINGS = ("goals", "nouns", "about", "says", "asks")
-_NAMES = {"pageup": "PageUp", "pagedown": "PageDown", "escape": "Escape", "enter": "Enter"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +65,6 @@ def _holds(reply: str, value: str) -> bool:
 # ------------------------------------------------------------------------------------------------ names
 
 
-def shown_key(keys: str) -> str:
-    """ "shift+enter,ctrl+j" → "Shift+Enter or Ctrl+J"."""
-    return " or ".join(_shown_one(each) for each in keys.split(","))
-
-
-def _shown_one(key: str) -> str:
-    return "+".join(_NAMES.get(part, part.capitalize()) for part in key.strip().split("+"))
-
-
 def key_spellings(keys: str) -> tuple[str, ...]:
     """How people write a key, as patterns."""
     return tuple(_spelling(each.strip()) for each in keys.split(","))
@@ -93,9 +83,9 @@ def _spelling(key: str) -> str:
     return "".join(modifiers[each] + "[+|+|-| | and ]" for each in before) + name
 
 
-def shown_keys() -> dict[str, str]:
+def keys_by_id() -> dict[str, str]:
     """Key as shown, by binding id."""
-    return {each.id: shown_key(each.keys) for each in BINDINGS}
+    return {each.id: shown_keys(each.keys) for each in BINDINGS}
 
 
 def _fill(text: str, values: dict[str, str]) -> str:
@@ -125,7 +115,7 @@ def _key_topics() -> list[Topic]:
 
 def _of_key(binding: str, keys: str, row: dict[str, Any]) -> tuple[Topic, Topic]:
     """How to do it, and what the key does."""
-    shown, id_ = shown_key(keys), f"key.{binding}"
+    shown, id_ = shown_keys(keys), f"key.{binding}"
     answers = tuple(_fill(each, {"key": shown}) for each in row["answers"])
     asked = (Question("key_does", "k", key_spellings(keys)),)
     told = tuple(f"{shown} {each}." for each in row["does"])
@@ -192,7 +182,7 @@ def _fact_topics() -> list[Topic]:
 
 
 def _of_fact(id_: str, row: dict[str, Any]) -> Topic:
-    answers = tuple(_fill(each, shown_keys()) for each in row["answers"])
+    answers = tuple(_fill(each, keys_by_id()) for each in row["answers"])
     return Topic(id_, "fact", _questions(id_, row), answers, tuple(row["value"]), weight=3.0)
 
 

@@ -10,8 +10,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from rwkv_chat.texts import say
-from rwkv_chat.tui.bindings import BINDINGS, KeyBinding
-from rwkv_chat.tui.keys import shown_keys
+from rwkv_chat.tui.bindings import BINDINGS, KeyBinding, shown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

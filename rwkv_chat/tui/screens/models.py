@@ -16,7 +16,6 @@ from rwkv_chat.explain import sentence
 from rwkv_chat.paths import expanded
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
-from rwkv_chat.tui.keys import shown_keys
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -32,7 +31,7 @@ class ModelsScreen(Screen[None]):
 
     CSS_PATH = "models.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", say("app.models.back"), key_display=shown_keys("escape"))
+        Binding("escape", "back", say("app.models.back"), key_display="Esc")
     ]
     AUTO_FOCUS = "#path"
 
