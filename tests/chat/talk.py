@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from rwkv_chat.library import nodes, threads
@@ -16,10 +18,12 @@ from rwkv_chat.session import (
 from tests.fakes import FakeEngine, fake_session
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from rwkv_chat.transcript import Conversation
 
+PATIENCE = 60.0  # seconds: other work may hold the machine
 LONG = " " + "word " * 400
 
 
@@ -60,6 +64,14 @@ async def until_shown(turn: Turn, letters: int = 1) -> None:
             total += len(event.text)
             if total >= letters:
                 return
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    """Wait for a condition, however busy the machine is."""
+    deadline = monotonic() + PATIENCE
+    while not await condition():
+        assert monotonic() < deadline, "never came true"
+        await asyncio.sleep(0.01)
 
 
 async def stored(session: Session, thread: str) -> list:

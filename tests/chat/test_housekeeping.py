@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import stat
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from rwkv_chat.library import backup, threads
 from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.session.housekeeping import keep_house
 from tests.chat.real import answered
+from tests.chat.talk import until
 from tests.fakes import FakeEngine, fake_session
 
 if TYPE_CHECKING:
@@ -47,8 +47,11 @@ async def test_where_conversations_go_on_from_is_kept_longest(tmp_path: Path) ->
     await session.close()
     again = FakeEngine()
     session = await fake_session(tmp_path, again)
-    await session.chats.threads()
-    await asyncio.sleep(0.01)
+
+    async def kept() -> bool:
+        return bool(again.kept)
+
+    await until(kept)
     assert again.kept == engine.kept
     await session.close()
 

@@ -21,8 +21,8 @@ from rwkv_chat.session import (
     Session,
     ThreadBusy,
 )
-from tests.chat.talk import LONG, all_of, answered, begin, failed, said, shown, stored, until_shown
-from tests.fakes import ByteTokenizer, FakeEngine
+from tests.chat.talk import LONG, all_of, answered, begin, failed, said, shown, stored, until, until_shown
+from tests.fakes import ByteTokenizer, FakeEngine, FakeGenerate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,13 +110,24 @@ async def test_a_reply_is_written_while_it_grows_at_most_once_a_second(
 
 
 async def test_what_was_shown_and_nothing_new_for_a_while_is_written_too(
-    opened: list, tmp_path: Path
+    opened: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slow model: the last piece must not wait for the next one to be saved."""
-    session = await begin(opened, tmp_path, FakeEngine([" abcdefgh"], delay=0.4, chunk=4))
+    """A model that stalls: the last piece must not wait for the next one to be saved."""
+    pauses, pause = iter((0.0, 600.0)), FakeGenerate.pause
+
+    async def stalls(job: FakeGenerate) -> bool:
+        job.delay = next(pauses)
+        return await pause(job)
+
+    monkeypatch.setattr(FakeGenerate, "pause", stalls)
+    session = await begin(opened, tmp_path, FakeEngine([" abcdefgh"], chunk=4))
     turn = session.chats.send(None, "Hi")
     await until_shown(turn)
-    await asyncio.sleep(0.1)
+
+    async def written() -> bool:
+        return len((await session.chats.open(turn.thread)).nodes) == 2
+
+    await until(written)
     node = (await session.chats.open(turn.thread)).nodes[-1]
     assert (node.message.text, node.status) == ("abc", "growing")
 

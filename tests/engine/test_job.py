@@ -92,13 +92,14 @@ async def test_the_loop_is_woken_seldom_and_loses_nothing() -> None:
     assert batches <= (time.monotonic() - began) * WAKES_PER_SECOND + 2
 
 
-async def test_the_first_piece_is_not_delayed() -> None:
+async def test_the_first_piece_is_not_delayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.job.WAKES_PER_SECOND", 1 / 600)  # a wait would be seen on the busiest machine
     one = job()
     began = time.monotonic()
     one.put(Piece(0, "a", (1,)))
     async for _ in one:
         break
-    assert time.monotonic() - began < 0.5 / WAKES_PER_SECOND
+    assert time.monotonic() - began < 60
 
 
 async def test_a_reader_that_gives_up_leaves_no_events_behind_for_nobody() -> None:
