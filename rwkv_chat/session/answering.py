@@ -63,6 +63,7 @@ class Answering:
         self._library, self._models, self._engine, self._turn = library, models, engine, turn
         self._params, self._again = params, again
         self._used: Speaker | None = None
+        self._loaded_again = False
         self._speed = Speedometer()
         self._totals = {"answer": 0, "reasoning": 0}
 
@@ -85,12 +86,24 @@ class Answering:
     async def _answer(self, thread: Thread, node: Node) -> None:
         while (speaker := await self._speaker()) is not None:
             coded = await self._coded(node, speaker)
-            if (
-                speaker is self._models.speaker
-            ):  # else the model was changed meanwhile: its tokens are other ones
-                await self._generate(thread, node, speaker, coded)
+            # if the model was changed meanwhile, its tokens are other ones
+            if speaker is self._models.speaker and await self._generated(thread, node, speaker, coded):
                 return
         self._turn.emit(Answered(thread, None, None, "cancelled"))
+
+    async def _generated(self, thread: Thread, node: Node, speaker: Speaker, coded: Chain) -> bool:
+        """False where the engine had lost the model before (its process died while nothing was asked of
+        it): it is loaded again, once.
+        """
+        try:
+            await self._generate(thread, node, speaker, coded)
+        except ModelNotLoaded:
+            if self._loaded_again:
+                raise
+            self._loaded_again = True
+            self._models.lost(speaker)
+            return False
+        return True
 
     async def _speaker(self) -> Speaker | None:
         """Wait for the model; None when the turn is stopped first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from engine.errors import OutOfMemory, WorkerDied
+from engine.errors import ModelNotLoaded, OutOfMemory, WorkerDied
 from engine.prefix import extend
 from rwkv_chat.library import nodes
 from rwkv_chat.library.errors import LibraryFull
@@ -180,3 +180,19 @@ async def test_ids_that_no_model_has_are_damage_and_encoded_again(opened: list, 
     await session.library.run(lambda db: db.execute("UPDATE node_tokens SET tokens = x'ffffffff'"))
     await answered(session.chats.send(thread, "b"))
     assert engine.requests[1].history == (0, *ByteTokenizer().encode("User: a\n\nAssistant: Hello there."))
+
+
+async def test_a_model_lost_while_nothing_was_asked_is_loaded_again(opened: list, tmp_path: Path) -> None:
+    """The engine's process died between two messages: nobody needs to know, the next message is answered."""
+    gone = FakeReply("", error=ModelNotLoaded())
+    engine = FakeEngine([" One.", gone, " Two."])
+    session = await begin(opened, tmp_path, engine)
+    thread = (await answered(session.chats.send(None, "a"))).thread.id
+    await answered(session.chats.send(thread, "b"))
+    assert said(await session.chats.open(thread)) == ["a", "One.", "b", "Two."]
+    assert len(engine.loads) == 2
+
+
+async def test_a_model_that_is_lost_again_and_again_is_told(opened: list, tmp_path: Path) -> None:
+    session = await begin(opened, tmp_path, FakeEngine([FakeReply("", error=ModelNotLoaded())]))
+    assert isinstance(await failed(session.chats.send(None, "a")), ModelNotLoaded)
