@@ -59,6 +59,8 @@ def explain(error: BaseException) -> Explanation:
     name = next((each for each in names if lookup(f"errors.{each}.title")), "Exception")
     code = next((EXIT_CODES[each] for each in names if each in EXIT_CODES), FAILURE)
     values = _values(error)
+    if (words := lookup(f"errors.{name}.hint.{values.get('hint')}")) is not None:
+        values["hint"] = words
     title, what, advice = (say(f"errors.{name}.{part}", **values) for part in ("title", "what", "advice"))
     return Explanation(title, what, advice, code)
 

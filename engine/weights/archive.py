@@ -74,7 +74,8 @@ def _kind(path: Path) -> str:
     if start[8:9] == b"{" or path.suffix in {".safetensors", ".st"}:
         return "safetensors"
     if path.suffix in {".pth", ".pt"} or not start:
-        raise WeightsCorrupt(str(path), "byte 0", "a zip archive", repr(start[:8]))
+        found = f"the bytes {start[:8].hex(' ')}" if start else "an empty file"
+        raise WeightsCorrupt(str(path), "byte 0", "a zip archive", found)
     raise UnsupportedFormat(str(path), "unknown")
 
 

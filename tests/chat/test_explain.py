@@ -115,3 +115,17 @@ def test_sizes_round_into_the_next_unit() -> None:
     assert size(999_960) == "1.0 MB"
     assert size(99_960) == "100 kB"
     assert size(5 * 10**15) == "5000 TB"
+
+
+def test_every_kind_of_file_that_is_refused_is_named_in_words() -> None:
+    from engine.weights.archive import _KNOWN_STRANGERS
+    from engine.weights.recognise import SIGNS
+
+    hints = {hint for hint, _ in SIGNS} - {"rwkv7"} | set(_KNOWN_STRANGERS.values()) | {"unknown", "not-rwkv"}
+    for hint in hints:
+        words = lookup(f"errors.UnsupportedFormat.hint.{hint}")
+        assert words is not None, hint
+        assert (
+            explain(engine.errors.UnsupportedFormat("a.pth", hint)).what
+            == f"a.pth cannot be loaded: {words}."
+        )
