@@ -166,3 +166,12 @@ def test_an_odd_language_or_an_endless_line_stays_plain() -> None:
     for text in ("```nonsense\nx = 1\n```", "```python\n" + "x" * 5000 + "\n```"):
         marks = {mark for line in markdown_lines(text, 60) for _, each in line.runs for mark in each}
         assert not any(mark.startswith("code-") for mark in marks)
+
+
+@pytest.mark.parametrize("text", [r"\(a+b\)", r"\[ x^2 \\ y \]", r"\{1\,2\}", r"C:\\Users", r"\alpha"])
+def test_formulas_and_paths_keep_their_backslashes(text: str) -> None:
+    assert copy_text(markdown_lines(text, 80)) == text
+
+
+def test_an_escaped_mark_loses_its_backslash() -> None:
+    assert copy_text(markdown_lines(r"\*plain\* and \_x\_", 80)) == "*plain* and _x_"

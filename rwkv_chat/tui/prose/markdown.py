@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import escape
 
 from rwkv_chat.tui.prose import emphasis
 from rwkv_chat.tui.prose.flow import Flow
@@ -16,10 +17,12 @@ from rwkv_chat.tui.prose.table import table_lines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
     from rwkv_chat.tui.prose.line import Line, Run
 
+ESCAPED = ("\n", *"*_`~#<>|+-.")
 BULLET, QUOTE = "• ", "▎ "
 GAPPED = {
     "paragraph_open",
@@ -38,7 +41,13 @@ def parser() -> MarkdownIt:
     """CommonMark with tables and strikethrough; HTML off, and no link definitions (they would vanish)."""
     made = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("reference")
     made.inline.ruler.at("emphasis", emphasis.tokenize)
+    made.inline.ruler.at("escape", _escape)
     return made
+
+
+def _escape(state: StateInline, silent: bool) -> bool:
+    """A backslash goes away before a mark of Markdown only: formulas and paths need theirs."""
+    return state.src[state.pos + 1 : state.pos + 2] in ESCAPED and escape(state, silent)
 
 
 def markdown_lines(text: str, width: int) -> list[Line]:
