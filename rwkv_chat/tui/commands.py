@@ -33,7 +33,14 @@ class Actions(Provider):
             if row.id not in LEFT_OUT
         ]
         rows.append((say("app.palette.thoughts"), say("app.palette.thoughts_help"), "toggle_thoughts"))
-        return [(label, text, partial(self._run, action)) for label, text, action in rows]
+        return [
+            (label, text, partial(self._run, action)) for label, text, action in rows if self._can(action)
+        ]
+
+    def _can(self, action: str) -> bool:
+        """Whether the screen below, or the app, has the action."""
+        method = f"action_{action.partition('(')[0]}"
+        return hasattr(self.screen, method) or hasattr(self.app, method)
 
     async def _run(self, action: str) -> None:
         await self.app.run_action(action, self.screen)

@@ -303,3 +303,21 @@ async def test_a_reply_that_ends_while_its_conversation_is_opened_is_shown_whole
         await screen.open_thread(thread)
         assert shown(screen).count("one") == 60
         assert screen.nodes[-1].status == "complete"
+
+
+async def test_the_status_speaks_of_the_conversation_that_is_shown(tmp_path: Path) -> None:
+    engine = FakeEngine([FakeReply(" Yes.", source="rebuilt", history_tokens=40)])
+    async with opened(tmp_path, engine) as (_, pilot, screen):
+        await say_to(pilot, screen, "hello")
+        status = screen.query_one(StatusLine)
+        assert "rebuilt" in str(status.render())
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: "rebuilt" not in str(status.render()))
+        await pilot.press("ctrl+pagedown")
+        await until(pilot, lambda: "rebuilt" in str(status.render()))
+
+
+async def test_line_ends_around_a_pasted_text_are_not_sent(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, pilot, screen):
+        await say_to(pilot, screen, "\n    indented\nlast\n\n")
+        assert screen.nodes[0].message.text == "    indented\nlast"

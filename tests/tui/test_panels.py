@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from textual.command import CommandPalette
 from textual.widgets import Input, OptionList, Static
 
@@ -12,18 +14,16 @@ from engine.errors import ModelNotFound, WeightsCorrupt
 from engine.types import SamplingParams
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
+from rwkv_chat.tui.commands import Actions
 from rwkv_chat.tui.desk import ModelState
 from rwkv_chat.tui.screens.help import HelpScreen
-from rwkv_chat.tui.screens.models import ModelsScreen
+from rwkv_chat.tui.screens.models import ModelsScreen, typed_path
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from rwkv_chat.tui.widgets.sampling_panel import NumberInput, SamplingPanel
 from tests.fakes import FakeEngine
 from tests.tui.helpers import opened, say_to, toasts, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
     from textual.screen import Screen
 
 
@@ -232,3 +232,27 @@ async def test_a_path_under_nobodys_home_is_refused_with_a_sentence(tmp_path: Pa
         await pilot.press("enter")
         await until(pilot, lambda: app.screen.query_one("#outcome").has_class("-wrong"))
         assert "There is no model file at ~nobody" in texts(app.screen)
+
+
+async def test_the_palette_offers_only_what_can_be_done_here(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        assert "Rename" in [row[0] for row in Actions(screen)._rows()]
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        labels = [row[0] for row in Actions(app.screen)._rows()]
+        assert "Rename" not in labels
+        assert {"Help", "Quit", "Get a model"} <= set(labels)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("  '/a b/c.pth' ", "/a b/c.pth"),
+        (r"/a\ b/c.pth", "/a b/c.pth"),
+        ("file:///a%20b/c.pth", "/a b/c.pth"),
+        ("~/c.pth", str(Path.home() / "c.pth")),
+    ],
+)
+def test_a_path_may_be_dropped_into_the_box(text: str, path: str) -> None:
+    assert typed_path(text) == Path(path)
+    assert typed_path(" '' ") is None

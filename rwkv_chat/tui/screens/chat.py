@@ -122,7 +122,7 @@ class ChatScreen(ThreadScreen):
             self.query_one(Suggestions).show(card.suggestions)
 
     def _show_status(self) -> None:
-        self.query_one(StatusLine).show(self.meter.status(self.live))
+        self.query_one(StatusLine).show(self.meter.status(self.thread_id, self.live))
 
     # ---------------------------------------------------------------- turns
 

@@ -25,12 +25,12 @@ class Meter:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.usage: Usage | None = None
+        self._usages: dict[str, Usage] = {}  # by conversation: its last reply's
         self._shown = 0.0
 
     def take(self, event: TurnEvent) -> None:
         if isinstance(event, Answered) and event.usage is not None:
-            self.usage = event.usage
+            self._usages[event.thread.id] = event.usage
 
     def due(self, event: TurnEvent) -> bool:
         """Whether the line should be drawn anew: a growing reply changes it at most a few times a second."""
@@ -40,9 +40,9 @@ class Meter:
         self._shown = now
         return True
 
-    def status(self, live: LiveReply | None) -> Status:
-        """The line for a conversation whose reply is `live` (None: nothing is being written there)."""
-        status = self._speeds(self.desk.idle_status())
+    def status(self, thread: str | None, live: LiveReply | None) -> Status:
+        """The line for a conversation (None: a new one) and the reply being written in it, if any."""
+        status = self._speeds(self.desk.idle_status(), self._usages.get(thread or ""))
         if live is not None and live.stopping:
             return replace(status, phase="stopping")
         if live is None or live.waiting or not self.desk.model.ready:
@@ -52,8 +52,7 @@ class Meter:
         done = live.prefilled.done / live.prefilled.total if live.prefilled and live.prefilled.total else None
         return replace(status, phase="reading", share=done)
 
-    def _speeds(self, status: Status) -> Status:
-        usage = self.usage
+    def _speeds(self, status: Status, usage: Usage | None) -> Status:
         if usage is None:
             return status
         fed = usage.prompt_tokens + usage.history_tokens

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
@@ -80,9 +82,9 @@ class ModelsScreen(Screen[None]):
             self._use(self.query_one("#path", Input).value)
 
     def _use(self, typed: str) -> None:
-        path = typed.strip().strip("'\"")
-        if path:
-            self.run_worker(self._change(expanded(Path(path))), exclusive=True, exit_on_error=False)
+        path = typed_path(typed)
+        if path is not None:
+            self.run_worker(self._change(path), exclusive=True, exit_on_error=False)
 
     async def _change(self, path: Path | None) -> None:
         """Use another weights file (None: the built-in guide); the one in use stays if it is no model."""
@@ -102,6 +104,16 @@ class ModelsScreen(Screen[None]):
 
     def action_back(self) -> None:
         self.app.switch_mode("chat")
+
+
+def typed_path(text: str) -> Path | None:
+    """A path as people type or drop it: quoted, escaped, a file: address, from ~; None if blank."""
+    text = text.strip().strip("'\"")
+    if text.startswith("file://"):
+        text = unquote(text.removeprefix("file://"))
+    if os.sep == "/":
+        text = text.replace("\\ ", " ")
+    return expanded(Path(text)) if text else None
 
 
 def _table() -> Content:

@@ -139,6 +139,7 @@ class ThreadScreen(Screen[None]):
             self.notify(say("app.delete.nothing"), markup=False)
             return
         thread, self._deleted = await self.chats.restore(last.id), None
+        self.app.clear_notifications()  # one of them still says how to bring it back
         await self.refresh_list()
         await self.open_thread(thread)
 

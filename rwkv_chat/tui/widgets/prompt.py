@@ -55,8 +55,8 @@ class PromptBox(TextArea):
 
     def action_send(self) -> None:
         """Empties the box at once, so that what is typed from now on belongs to the next message."""
-        text = self.text
-        if text.strip():
+        text = self.text.rstrip().lstrip("\n")  # a pasted text often ends with a line's end
+        if text:
             self.clear()
             self.post_message(self.Submitted(text))
 

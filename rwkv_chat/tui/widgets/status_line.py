@@ -82,9 +82,9 @@ def _first(status: Status) -> Content:
 def _parts(status: Status) -> list[str]:
     return [
         *([say("app.status.decode", rate=_rate(status.decode))] if status.decode else []),
-        *([say("app.status.prefill", rate=_rate(status.prefill))] if status.prefill else []),
         *([say("app.status.state", size=size(status.state_bytes))] if status.state_bytes else []),
         *([say(f"app.status.source.{status.source}")] if status.source else []),
+        *([say("app.status.prefill", rate=_rate(status.prefill))] if status.prefill else []),
         *([status.tier] if status.tier else []),
     ]
 
