@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from pathlib import Path
@@ -88,6 +90,8 @@ def write(path: Path, logits: np.ndarray) -> None:
     """Write a .npy file, whole or not at all. Raises: OSError."""
     import numpy as np
 
+    if not path.parent.is_dir():  # else the error would name the temporary file
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:

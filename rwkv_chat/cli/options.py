@@ -46,14 +46,29 @@ def sampling_options(command: Command) -> Command:
     return command
 
 
+class _Number(click.FloatRange):
+    name = "number"  # as click says it: "'x' is not a valid number"
+
+    def _describe_range(self) -> str:
+        return f"{self.min:g} to {self.max:g}"
+
+
+class _Whole(click.IntRange):
+    name = "whole number"
+
+    def _describe_range(self) -> str:
+        return f"{self.min} to {self.max}"
+
+
 SAMPLING = tuple(each for each in fields(SamplingParams) if each.metadata)
 
 
 def _option(each: Field[Any]) -> Callable[[Command], Command]:
     low, high = each.metadata["min"], each.metadata["max"]
-    kind = click.FloatRange(low, high) if isinstance(each.default, float) else click.IntRange(low, high)
+    kind = _Number(low, high) if isinstance(each.default, float) else _Whole(low, high)
+    words = say(f"sampling.{each.name}.help")
     name = f"--{each.name.replace('_', '-')}"
-    return click.option(name, each.name, type=kind, metavar="NUMBER", help=say(f"sampling.{each.name}.help"))
+    return click.option(name, each.name, type=kind, metavar="NUMBER", help=f"{words[0].upper()}{words[1:]}.")
 
 
 def sampling_of(options: Mapping[str, Any], base: SamplingParams) -> SamplingParams:

@@ -27,7 +27,9 @@ def check(paths: Paths, chosen: Path | None) -> Iterator[Finding]:
         spec = read_spec(card.path)
         shape = say("doctor.value.shape", arch=spec.arch, layers=spec.n_layer, width=spec.n_embd)
         yield Finding.of("weights", f"{card.path} ({size(card.path.stat().st_size)}; {shape})")
-        yield Finding.of("tokenizer", f"{card.tokenizer.kind}: {load_tokenizer(card.tokenizer).vocab_size}")
+        name = Path(card.tokenizer.path).name if card.tokenizer.path else card.tokenizer.kind
+        tokens = load_tokenizer(card.tokenizer).sampleable
+        yield Finding.of("tokenizer", say("doctor.value.vocabulary", name=name, tokens=tokens))
     except EngineError as error:
         yield Finding.failed("weights", error)
 

@@ -203,3 +203,20 @@ def _listening(call):
             ask.result = write
 
     return patched()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--temperature", "9", "9.0 is not in the range 0 to 5"),
+        ("--top-p", "x", "'x' is not a valid number"),
+        ("--seed", "1.5", "'1.5' is not a valid whole number"),
+    ],
+)
+def test_wrong_numbers_are_told_in_plain_words(
+    cli: Cli, engine: FakeEngine, option: str, value: str, words: str
+) -> None:
+    said = cli("ask", "hi", option, value)
+    assert said.code == 2
+    assert words in said.err
+    assert "<=" not in cli("ask", "--help").out

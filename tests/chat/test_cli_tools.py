@@ -129,3 +129,10 @@ def test_an_absent_device_says_so(cli: Cli, weights: Path, tmp_path: Path) -> No
     said = cli("logits", str(weights), "--ids", "1", "--out", str(tmp_path / "x.npy"), "--device", "cuda:99")
     assert said.code == 1
     assert "cuda:99" in said.err
+
+
+def test_a_folder_that_is_not_there_is_named(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "gone" / "logits.npy"
+    said = cli("logits", str(checkpoint(tmp_path / "m.safetensors")), "--ids", "1", "--out", str(out))
+    assert said.code == 3
+    assert f"There is no {out.parent}." in said.err

@@ -198,7 +198,7 @@ def test_gpus_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_models_shape_is_shown(weights: Path) -> None:
     found = {each.name: each for each in model.check(Paths.find(), weights)}
     assert "rwkv7, 2 layers, width 32" in found["Weights"].value
-    assert found["Tokenizer"].value == "world: 65530"
+    assert found["Tokenizer"].value == "world, 65530 tokens"
 
 
 def test_a_check_that_breaks_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
