@@ -27,7 +27,7 @@ def export_safetensors(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(official, temporary, metadata={"format": "pt"})
-        with temporary.open("rb") as handle:
+        with temporary.open("r+b") as handle:  # Windows syncs only what may be written
             os.fsync(handle.fileno())
         temporary.replace(path)
     finally:
