@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +124,11 @@ def read(path: Path, key: StateKey, layout: Layout, arch: str) -> Snapshot:
         OSError: it cannot be read.
     """
     expected = sum(math.prod(shape) * dtype.itemsize for dtype, shape in layout.values())
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise StateCorrupt(str(path), "not a file")
     with path.open("rb") as file:
-        size = path.stat().st_size
+        size = found.st_size
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= MAX_HEADER or size != 8 + length + expected:
             raise StateCorrupt(str(path), f"size {size}, header {length}, tensors {expected}")

@@ -148,6 +148,15 @@ def test_a_giant_header_is_refused_unread(store: StateStore) -> None:
         load(store, saved)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are a Unix thing")
+def test_a_pipe_is_not_waited_for(store: StateStore) -> None:
+    saved = snapshot()
+    os.mkfifo(store.path(saved.key))
+    with pytest.raises(StateCorrupt, match="not a file"):
+        load(store, saved)
+    assert not store.path(saved.key).exists()
+
+
 @pytest.mark.parametrize("text", [b"[]", b"{}", b"[" * 50_000, b'{"__metadata__": 1}', b"\xff"])
 def test_strange_headers_are_refused(store: StateStore, text: bytes) -> None:
     saved = snapshot()
