@@ -321,3 +321,16 @@ async def test_line_ends_around_a_pasted_text_are_not_sent(tmp_path: Path) -> No
     async with opened(tmp_path) as (_, pilot, screen):
         await say_to(pilot, screen, "\n    indented\nlast\n\n")
         assert screen.nodes[0].message.text == "    indented\nlast"
+
+
+async def test_letters_typed_beside_the_prompt_reach_it(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, pilot, screen):
+        await pilot.press("tab")
+        await until(pilot, lambda: screen.focused is screen.query_one(Suggestions))
+        await pilot.press("h", "i")
+        await until(pilot, lambda: screen.prompt.text == "hi")
+        assert screen.focused is screen.prompt
+        await say_to(pilot, screen, "hello")
+        screen.query_one(ChatList).focus()
+        await pilot.press("y", "space", "o")
+        await until(pilot, lambda: screen.prompt.text == "y o")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Center, Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Footer, Input, Static, TextArea
 
 from engine.types import Prefilled
 from rwkv_chat.explain import explain, sentence
@@ -28,6 +28,7 @@ from rwkv_chat.tui.widgets.transcript import Transcript
 from rwkv_chat.tui.words import live_entry, node_entry
 
 if TYPE_CHECKING:
+    from textual import events
     from textual.app import ComposeResult
 
     from rwkv_chat.session import TurnEvent
@@ -125,6 +126,13 @@ class ChatScreen(ThreadScreen):
         self.query_one(StatusLine).show(self.meter.status(self.thread_id, self.live))
 
     # ---------------------------------------------------------------- turns
+
+    def on_key(self, event: events.Key) -> None:
+        """Letters typed on the list, the suggestions or a button are meant for the prompt."""
+        if event.is_printable and event.character and not isinstance(self.focused, Input | TextArea):
+            event.stop()
+            self.prompt.focus()
+            self.prompt.insert(event.character)
 
     def on_prompt_box_submitted(self, event: PromptBox.Submitted) -> None:
         self.send(event.text)
