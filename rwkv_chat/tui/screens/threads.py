@@ -117,7 +117,8 @@ class ThreadScreen(Screen[None]):
 
     def action_delete_chat(self) -> None:
         if self.thread is not None:
-            text = say("app.delete.question", title=name_of(self.thread), count=len(self.nodes))
+            question = "app.delete.question_one" if len(self.nodes) == 1 else "app.delete.question"
+            text = say(question, title=name_of(self.thread), count=len(self.nodes))
             self.app.push_screen(Confirm(text, say("app.delete.yes")), self._delete)
 
     @telling
