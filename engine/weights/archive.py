@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.errors import ModelNotFound, UnsupportedFormat, WeightsCorrupt
+from engine.errors import DiskFailed, ModelNotFound, UnsupportedFormat, WeightsCorrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +83,8 @@ def open_archive(path: Path) -> Archive:
     """Opens `path`, whatever its name.
 
     Raises:
-        ModelNotFound: no such file, or it cannot be read.
+        ModelNotFound: no such file.
+        DiskFailed: it is there and cannot be read.
         UnsupportedFormat, WeightsCorrupt.
     """
     try:
@@ -91,5 +92,5 @@ def open_archive(path: Path) -> Archive:
             raise ModelNotFound(str(path))
         kind = _kind(path)
     except OSError as error:
-        raise ModelNotFound(str(path)) from error
+        raise DiskFailed(str(path), error.strerror or str(error)) from error
     return READERS[kind](path)

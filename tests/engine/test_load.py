@@ -6,6 +6,7 @@ import json
 import random
 import struct
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 
 from engine.errors import (
     DeviceUnavailable,
+    DiskFailed,
     EngineError,
     InvalidRequest,
     ModelNotFound,
@@ -364,3 +366,18 @@ def test_fuzz(path, sample):
         assert {n: x.shape for n, x in model.tensors.items()} == {n: x.shape for n, x in intact.items()}
         if path.suffix == ".pth":  # safetensors has no checksums: a value there may differ
             assert all(torch.equal(x, intact[name]) for name, x in model.tensors.items())
+
+
+def test_a_file_that_may_not_be_read_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a refusal of our own making: a test that runs as root is refused nothing."""
+    path = tmp_path / "model.pth"
+    path.write_bytes(b"PK")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DiskFailed, match="Permission denied"):
+        read_spec(path)
