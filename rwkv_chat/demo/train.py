@@ -1,4 +1,4 @@
-"""Trains the built-in model: `python -m rwkv_chat.demo.train` (about an hour on two CPU cores).
+"""Trains the built-in model: `python -m rwkv_chat.demo.train` (an hour and a half on two idle CPU cores).
 
 --out FOLDER      where demo.safetensors and tokenizer.json go (default: assets/demo)
 --run FOLDER      checkpoints and events; a run found there goes on (default: build/demo)
@@ -46,7 +46,7 @@ SPEC = ModelSpec(
     ranks=suggested_ranks(192),
 )  # fmt: skip
 CONFIG = TrainConfig(
-    steps=14_000, batch_size=8, context=448, learning_rate=1.2e-3, final_rate=2e-5, warmup=100,
+    steps=10_000, batch_size=8, context=448, learning_rate=1.2e-3, final_rate=2e-5, warmup=100,
     evaluate_every=500, checkpoint_every=500,
 )  # fmt: skip
 

@@ -102,10 +102,11 @@ def test_every_command_it_was_taught_is_still_there() -> None:
 
 
 def test_usual_values_and_ranges_it_was_taught_are_still_true() -> None:
-    now = topics()
-    stated = [each for each in _taught() if each.id.startswith(("default.", "range."))]
+    spans = {x for each in topics().values() for x in each.value if x.startswith("It goes from")}
+    taught = {x for each in _taught() if each.kind == "parameter" for x in each.value}
+    stated = {x for x in taught if x.startswith("It goes from")}
     assert stated
-    assert not [each for each in stated if each.id not in now or now[each.id].value != each.value]
+    assert stated <= spans
 
 
 def _text(name: str) -> str:
@@ -141,11 +142,11 @@ def test_writing_the_list_keeps_what_stands_above_it(tmp_path: Path) -> None:
 
 # shares of a small seeded sample, somewhat below what assets/demo/README.md reports
 THRESHOLDS = {
-    "how-to: unseen combinations and frames": 0.6,
-    "how-to: unseen sentences": 0.3,
-    "memory: unseen values": 0.7,
+    "how-to: unseen combinations and frames": 0.75,
+    "how-to: unseen sentences": 0.5,
+    "memory: unseen values": 0.8,
     "memory: unseen asking": 0.5,
-    "don't know: outside (new values)": 0.6,
+    "don't know: outside (new values)": 0.8,
 }
 
 

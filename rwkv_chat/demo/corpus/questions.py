@@ -45,7 +45,7 @@ def _framed(topic: Topic, rng: Random, *, held: bool) -> str:
 
 
 def _weight(frames: str) -> float:
-    return {"goal": 3.0, "noun": 1.5, "about": 1.5}.get(frames, 3.0)
+    return {"goal": 3.0, "noun": 1.5, "about": 1.5, "default": 1.2, "range": 1.2}.get(frames, 3.0)
 
 
 # ------------------------------------------------------------------------------------------------ dress

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from engine.types import SamplingParams
 from rwkv_chat.cli.commands import COMMANDS
 from rwkv_chat.demo.corpus.grammar import data
-from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Topic:
     """One thing the model can answer.
 
     Attributes:
-        id: "<kind>.<name>" or "does.<name>", "default.<name>", "range.<name>".
+        id: "<kind>.<name>" or "does.<name>".
         value: every one of these stands in a right answer.  any_of: one of these too, if there are any.
         weight: how often it is asked in training, relative to the others.
     """
@@ -149,28 +148,18 @@ def _parameter_topics() -> list[Topic]:
 
 
 def _of_parameter(row: dict[str, Any], field: Field[Any]) -> list[Topic]:
-    """What it means, and where it has them its usual value and its range."""
+    """What it means; its range and its usual value, where it has them, stand in the same answer."""
     id_, names = f"parameter.{field.name}", tuple(row["names"])
-    asked = (Question("parameter", "v", names), *_questions(id_, row))
-    meaning = Topic(id_, "parameter", asked, tuple(row["answers"]), (row["value"],), weight=1.6)
-    return [meaning] if field.default is None else [meaning, *_values(field, names)]
+    kinds = ("parameter",) if field.default is None else ("parameter", "default", "range")
+    asked = (*(Question(each, "v", names) for each in kinds), *_questions(id_, row))
+    told = "" if field.default is None else " " + _span(field)
+    value = (row["value"],) if field.default is None else (row["value"], _span(field))
+    return [Topic(id_, "parameter", asked, tuple(each + told for each in row["answers"]), value, weight=3.0)]
 
 
-def _values(field: Field[Any], names: tuple[str, ...]) -> tuple[Topic, Topic]:
-    label = say(f"sampling.{field.name}.label")
-    low, high = (_number(field.metadata[end]) for end in ("min", "max"))
-    usual, span = (
-        f"The usual value of {label} is {_number(field.default)}",
-        f"{label} goes from {low} to {high}",
-    )
-    return (
-        _statement(f"default.{field.name}", Question("default", "v", names), usual),
-        _statement(f"range.{field.name}", Question("range", "v", names), span),
-    )
-
-
-def _statement(id_: str, asked: Question, said: str) -> Topic:
-    return Topic(id_, "parameter", (asked,), (f"{said}.",), (said,), weight=0.4)
+def _span(field: Field[Any]) -> str:
+    low, high, usual = (_number(x) for x in (field.metadata["min"], field.metadata["max"], field.default))
+    return f"It goes from {low} to {high}, usually {usual}."
 
 
 def _number(value: Any) -> str:
