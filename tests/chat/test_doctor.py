@@ -65,7 +65,8 @@ def test_versions_are_the_installed_ones(cli: Cli, weights: Path) -> None:
     import torch
 
     found = checks(cli("doctor", "--json", "--model", str(weights)))
-    assert found["PyTorch"]["value"] == torch.__version__
+    # a wheel of the package index may leave "+cu130" to the module and out of its metadata
+    assert torch.__version__.startswith(found["PyTorch"]["value"])
     assert found["click"]["value"] == versions.version_of(click.__name__)
 
 
