@@ -10,6 +10,7 @@ and the closing report says how large each sample was.
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections import defaultdict
 from typing import TYPE_CHECKING, Protocol
@@ -70,6 +71,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell may start a background job with Ctrl-C ignored, and what a test starts would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.load_profile("long" if config.getoption("--long") else "sample")
 
 
