@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from engine.types import Cancelled, Failed, Finished, Loaded, Piece
+from engine.types import Cancelled, Downloaded, Failed, Fed, Finished, Identified, Loaded, Piece
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.types import Event
 
 WAKES_PER_SECOND = 20
+END = Failed | Loaded | Identified | Downloaded | Fed | Cancelled
 
 
 class Outbox:
@@ -81,7 +82,7 @@ class Job:
     """
 
     def __init__(self, job_id: int, ends: int, cancel: Callable[[], None]) -> None:
-        """`ends`: how many `Finished` end it; `Failed`, `Loaded` and `Cancelled` end it at once."""
+        """`ends`: how many `Finished` end it; any of `END` ends it at once."""
         self.id = job_id
         self._outbox = Outbox()
         self._cancel = cancel
@@ -136,7 +137,7 @@ class Job:
 
 def _left_after(event: Event, left: int) -> int:
     """How many ends are still to come."""
-    if isinstance(event, Failed | Loaded | Cancelled):
+    if isinstance(event, END):
         return 0
     return left - isinstance(event, Finished)
 

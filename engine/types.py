@@ -25,7 +25,8 @@ class ModelSpec:
     """What the weight shapes say about a model; never typed in by hand.
 
     Attributes:
-        arch: the architecture's name, a key of `engine.models.ARCHITECTURES` ("rwkv7").
+        arch: the architecture's name, a key of `engine.models.ARCHITECTURES`: "rwkv4", "rwkv5.0", "rwkv5.1",
+            "rwkv5.2", "rwkv6" or "rwkv7".
         n_layer, n_embd, head_size, n_ffn, vocab_size: L, C, N, F, O.
         ranks: low-rank sizes by the official letter, as sorted pairs (("a", 64), ("g", 128), …).
     """
@@ -204,6 +205,39 @@ class GenerateRequest:
     initial: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FeedRequest:
+    """Tokens to be read without an answer: a conversation for another model, an answer without its thinking.
+
+    The state after the last token is saved under the chain's key. The fields are those of `GenerateRequest`.
+    """
+
+    prompt: TokenIds
+    history: TokenIds = ()
+    start: str | None = None
+    initial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadRequest:
+    """One file to fetch.
+
+    Attributes:
+        url: https (http only to this machine).
+        path: where the finished file will stand; it appears there whole and verified, or not at all.
+        size, sha256: what is known of it from a source other than the server; None where nothing is.
+        mirrors: addresses of the same file elsewhere, tried in order where the first has it no more.
+        token: a Hugging Face token, sent to the first address's host alone; None (the default) sends none.
+    """
+
+    url: str
+    path: str
+    size: int | None = None
+    sha256: str | None = None
+    mirrors: tuple[str, ...] = ()
+    token: str | None = None
+
+
 # ------------------------------------------------------------------------------------------------ events
 
 
@@ -300,8 +334,40 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Identified:
+    """The SHA-256 of a weights file (of a folder: of its sorted file hashes); ends an identify job."""
+
+    path: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A file stands whole at `path`; ends a download job.
+
+    Attributes:
+        source: what its SHA-256 was compared with: "known" (the request's), "host" (the word of a host other
+            than the one that sent the bytes), "mirror" (only the server that sent the bytes: unverified).
+    """
+
+    path: str
+    nbytes: int
+    sha256: str
+    source: Literal["known", "host", "mirror"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """Every token of a `FeedRequest` was read; ends its job. The fields are those of `Finished`."""
+
+    prefix: str
+    usage: Usage
+    key: StateKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A load job was cancelled; ends it."""
+    """A load, feed, identify or download job was cancelled; ends it. What a download has is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,4 +397,18 @@ class Evaluated:
     loss: float
 
 
-Event = Prefilled | Piece | Finished | Failed | Progress | Loaded | Cancelled | Saved | Step | Evaluated
+Event = (
+    Prefilled
+    | Piece
+    | Finished
+    | Failed
+    | Progress
+    | Loaded
+    | Identified
+    | Downloaded
+    | Fed
+    | Cancelled
+    | Saved
+    | Step
+    | Evaluated
+)
