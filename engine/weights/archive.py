@@ -1,8 +1,13 @@
-"""Opens a weights file as named tensors that are read when asked for; one reader per container format."""
+"""Opens a weights file or folder as named tensors that are read when asked for.
+
+Two tables: `READERS` for containers (how bytes become tensors) and `NAMINGS` for the conventions of other
+programs (how their names and orientations become the official ones). Whatever is opened, an `Archive` has the
+official names, shapes and orientations.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from engine.errors import DiskFailed, ModelNotFound, UnsupportedFormat, WeightsCorrupt
@@ -13,23 +18,46 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    Shapes = dict[str, tuple[int, ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A weights file: shapes are known, values are mapped from the disk and read on use.
+    """Weights on the disk: shapes are known, values are mapped and read on use.
 
     Attributes:
-        shapes: by the names in the file.
-        get: the tensor of a name, on the CPU, backed by the file: copy it before the file may change.
+        path: what was opened, a file or a folder.
+        shapes: by official name.
+        get: the tensor of a name, on the CPU, backed by the file where no conversion is needed: copy
+            it before the file may change.
         nbytes: bytes of all tensors as stored.
         verify: compares the file with its own checksums, if it has any, yielding after every piece read.
+        format: a key of `READERS`, or of `NAMINGS` where names had to be translated.
+        files: those that hold weights, or say where they are; a model's id is made from them.
+        notes: what else was found, for people: quantisation types, a tokenizer beside the weights.
     """
 
     path: Path
-    shapes: dict[str, tuple[int, ...]]
+    shapes: Shapes
     get: Callable[[str], Tensor]
     nbytes: int
     verify: Callable[[], Iterator[None]]
+    format: str
+    files: tuple[Path, ...]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How another program names (and turns) the tensors of a model.
+
+    Attributes:
+        fits: whether tensors with these names and shapes are named so.
+        translate: the same archive under official names; transposes are undone in `get`, tensor by tensor.
+    """
+
+    fits: Callable[[Shapes], bool]
+    translate: Callable[[Archive], Archive]
 
 
 def _open_pth(path: Path) -> Archive:
@@ -44,11 +72,22 @@ def _open_safetensors(path: Path) -> Archive:
     return open_safetensors(path)
 
 
-# container format → reader; `_kind` tells which
+# container → reader; `_kind` tells which
 READERS: dict[str, Callable[[Path], Archive]] = {
     "pth": _open_pth,
     "safetensors": _open_safetensors,
 }
+
+# naming → translation; the first that fits what a container holds, none of them for official names
+NAMINGS: dict[str, Naming] = {}
+
+# a file's first bytes → its reader
+_MAGIC: dict[bytes, str] = {
+    b"PK\x03\x04": "pth",
+}
+
+# a file in a folder → the folder's reader
+_FOLDER_SIGNS: dict[str, str] = {}
 
 # a file's first bytes → a hint for formats that are known and not read
 _KNOWN_STRANGERS = {
@@ -62,12 +101,21 @@ _KNOWN_STRANGERS = {
 }
 
 
+def _folder_kind(path: Path) -> str:
+    """A key of `READERS` for a folder."""
+    for name, kind in _FOLDER_SIGNS.items():
+        if (path / name).is_file():
+            return kind
+    raise ModelNotFound(str(path))
+
+
 def _kind(path: Path) -> str:
     """A key of `READERS`, told from the first bytes; the name decides only where they are damaged."""
     with path.open("rb") as file:
         start = file.read(32)
-    if start.startswith(b"PK\x03\x04"):
-        return "pth"
+    for magic, kind in _MAGIC.items():
+        if start.startswith(magic):
+            return kind
     for magic, hint in _KNOWN_STRANGERS.items():
         if start.startswith(magic):
             raise UnsupportedFormat(str(path), hint)
@@ -79,18 +127,28 @@ def _kind(path: Path) -> str:
     raise UnsupportedFormat(str(path), "unknown")
 
 
+def _official(archive: Archive) -> Archive:
+    """The archive under official names, whoever named it."""
+    fitting = (naming for naming in NAMINGS.values() if naming.fits(archive.shapes))
+    naming = next(fitting, None)
+    return naming.translate(archive) if naming else archive
+
+
 def open_archive(path: Path) -> Archive:
-    """Opens `path`, whatever its name.
+    """Opens `path`, a file or a folder, whatever its name.
 
     Raises:
-        ModelNotFound: no such file.
+        ModelNotFound: nothing there, or a folder without a model.
         DiskFailed: it is there and cannot be read.
         UnsupportedFormat, WeightsCorrupt.
     """
     try:
-        if not path.is_file():
+        if path.is_dir():
+            kind = _folder_kind(path)
+        elif path.is_file():
+            kind = _kind(path)
+        else:
             raise ModelNotFound(str(path))
-        kind = _kind(path)
     except OSError as error:
         raise DiskFailed(str(path), error.strerror or str(error)) from error
-    return READERS[kind](path)
+    return _official(READERS[kind](path))

@@ -101,4 +101,4 @@ def open_pth(path: Path) -> Archive:
     tensors = _check_tensors(path, _unpickle(path))
     shapes = {name: tuple(x.shape) for name, x in tensors.items()}
     nbytes = sum(x.nbytes for x in tensors.values())
-    return Archive(path, shapes, tensors.__getitem__, nbytes, lambda: _verify(path))
+    return Archive(path, shapes, tensors.__getitem__, nbytes, lambda: _verify(path), "pth", (path,))

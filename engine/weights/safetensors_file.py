@@ -78,4 +78,4 @@ def open_safetensors(path: Path) -> Archive:
         return mapped.get_tensor(name)
 
     shapes = {name: shape for name, (shape, _) in entries.items()}
-    return Archive(path, shapes, get, size - start, lambda: iter(()))
+    return Archive(path, shapes, get, size - start, lambda: iter(()), "safetensors", (path,))

@@ -23,9 +23,11 @@ from engine.errors import (
 )
 from engine.types import Progress
 from engine.weights import load as loading
+from engine.weights.archive import NAMINGS, READERS, open_archive
 from engine.weights.export import export_safetensors
 from engine.weights.load import load, read_spec, tier_name
 from tests.engine import tiny
+from tests.engine.samples import SAMPLES
 
 if TYPE_CHECKING:
     from engine.models.rwkv7 import Rwkv7
@@ -61,6 +63,19 @@ def test_spec_is_read_from_the_shapes(path):
         tiny.spec(n_layer=12),
     ):
         assert read_spec(tiny.checkpoint(path, spec)) == spec
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_an_archive_says_what_it_is(name, tmp_path):
+    path = SAMPLES[name](tmp_path, tiny.spec())
+    archive = open_archive(path)
+    assert archive.format == name
+    assert all(file.is_file() for file in archive.files)
+    assert read_spec(path) == tiny.spec()
+
+
+def test_every_format_that_is_read_has_a_sample():
+    assert set(SAMPLES) == {*READERS, *NAMINGS}
 
 
 def test_both_formats_and_every_vector_shape_load_the_same(tmp_path):
