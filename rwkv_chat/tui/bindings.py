@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["app", "chat", "prompt"]
+Scope = Literal["app", "chat", "prompt", "models", "exact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class KeyBinding:
         id: stable name, used by the user's key map.
         keys: Textual key names, comma separated; the first is the one shown.
         action: Textual action string.
-        scope: which part owns it: the app, the chat screen, or the prompt box.
+        scope: which part owns it: the app, a screen (chat, models, exact prompt), or the prompt box.
         shown: whether the footer shows it.
         priority: taken before the focused widget sees the key.
     """
@@ -49,6 +49,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("chat.scroll_down", "pagedown", "scroll_transcript(1)", "chat", priority=True),
     KeyBinding("chat.toggle_list", "f3", "toggle_list", "chat", priority=True),
     KeyBinding("chat.toggle_sampling", "f4", "toggle_sampling", "chat", shown=True, priority=True),
+    KeyBinding("chat.thoughts", "ctrl+t", "toggle_thoughts", "chat", priority=True),
     KeyBinding("app.models", "ctrl+o", "switch_mode('models')", "app", shown=True, priority=True),
     KeyBinding("app.help", "f1", "toggle_help", "app", shown=True, priority=True),
     KeyBinding("app.palette", "ctrl+p", "command_palette", "app", priority=True),
@@ -61,7 +62,7 @@ def scope(name: Scope) -> tuple[KeyBinding, ...]:
     return tuple(each for each in BINDINGS if each.scope == name)
 
 
-_NAMES = {"pageup": "PageUp", "pagedown": "PageDown"}
+_NAMES = {"pageup": "PageUp", "pagedown": "PageDown", "slash": "/"}
 
 
 def shown_keys(keys: str) -> str:

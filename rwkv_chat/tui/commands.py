@@ -32,7 +32,6 @@ class Actions(Provider):
             for row in BINDINGS
             if row.id not in LEFT_OUT
         ]
-        rows.append((say("app.palette.thoughts"), say("app.palette.thoughts_help"), "toggle_thoughts"))
         return [
             (label, text, partial(self._run, action)) for label, text, action in rows if self._can(action)
         ]

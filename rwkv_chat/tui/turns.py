@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from engine.errors import Unexpected
@@ -32,6 +33,7 @@ class LiveReply:
         text, reasoning: all that came so far.
         waiting: the model is still loading.  stopping: the person asked to stop.
         prefilled: the last progress of reading.  rate: tokens per second of decoding.
+        thought_since, thought_until: when its thinking began and ended (monotonic seconds), None before.
     """
 
     turn: Turn
@@ -43,6 +45,15 @@ class LiveReply:
     stopping: bool = False
     prefilled: Prefilled | None = None
     rate: float = 0.0
+    thought_since: float | None = None
+    thought_until: float | None = None
+
+    @property
+    def thought_seconds(self) -> float:
+        """How long it has been thinking so far, or thought; 0 where it does not."""
+        if self.thought_since is None:
+            return 0.0
+        return (self.thought_until or monotonic()) - self.thought_since
 
     def take(self, event: TurnEvent) -> None:
         match event:
@@ -51,8 +62,10 @@ class LiveReply:
             case Prefilled():
                 self.waiting, self.prefilled = False, event
             case ReplyGrew(part="reasoning"):
+                self.thought_since = self.thought_since or monotonic()
                 self.reasoning += event.text
             case ReplyGrew():
+                self.thought_until = self.thought_until or monotonic()
                 self.text += event.text
         if isinstance(event, ReplyGrew):
             self.waiting, self.rate = False, event.tokens_per_second
@@ -64,10 +77,15 @@ class LiveReply:
 
 
 class Turns:
-    """Follows every running turn and tells the listener each event, in order."""
+    """Follows every running turn and tells the listener each event, in order.
+
+    Attributes:
+        thought: how long the replies of this run were thought about, in seconds by node id.
+    """
 
     def __init__(self) -> None:
         self.listener: Listener | None = None
+        self.thought: dict[str, float] = {}
         self._running: dict[LiveReply, asyncio.Task[None]] = {}
 
     def follow(self, turn: Turn, question: str = "") -> LiveReply:
@@ -113,6 +131,8 @@ class Turns:
             last = TurnFailed(Unexpected(type(error).__name__, ""))
         finally:
             del self._running[live]
+        if isinstance(last, Answered) and last.node is not None:
+            self.thought[last.node.id] = live.thought_seconds
         if last is not None:
             await self._tell(live, last)
 

@@ -334,3 +334,19 @@ async def test_letters_typed_beside_the_prompt_reach_it(tmp_path: Path) -> None:
         screen.query_one(ChatList).focus()
         await pilot.press("y", "space", "o")
         await until(pilot, lambda: screen.prompt.text == "y o")
+
+
+async def test_thinking_is_folded_counted_and_opened_by_its_key(tmp_path: Path) -> None:
+    engine = FakeEngine([" <think>" + "let me see " * 200 + "</think>\nThe answer."], delay=0.005)
+    async with opened(tmp_path, engine) as (_, pilot, screen):
+        await pilot.press("x", "enter")
+        await until(pilot, lambda: "▸ Thinking … 1 s" in shown(screen))
+        assert "let me see" not in shown(screen)
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: "let me see" in shown(screen))
+        await until(pilot, lambda: screen.live is None and len(screen.nodes) == 2)
+        assert "▾ Thought for" in shown(screen)
+        assert "(600 words)" in shown(screen)
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: "let me see" not in shown(screen))
+        assert "The answer." in shown(screen)

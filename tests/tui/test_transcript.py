@@ -70,14 +70,49 @@ def test_a_reply_may_begin_with_thoughts() -> None:
     sheet.begin(Entry("live", "assistant", "", name="N", ending="Reading …"))
     assert "Reading …" in "\n".join(row.line.text for row in sheet.rows)
     sheet.grow("let me see", thought=True)
+    sheet.think(11.2)
     sheet.settle()
-    assert "let me see" in [row.line.text for row in sheet.rows]
+    assert [row.line.text for row in sheet.rows][1:2] == ["▸ Thinking … 12 s"]
     sheet.grow("The answer")
     sheet.settle()
     shown = [row.line.text for row in sheet.rows]
     assert "The answer" in shown
     assert "let me see" not in shown
-    assert any("3 words" in each for each in shown)
+    assert "▸ Thought for 12 s (3 words)" in shown
+
+
+def test_thoughts_that_were_opened_while_they_grew_stay_open() -> None:
+    sheet = Sheet()
+    sheet.reset([])
+    sheet.begin(Entry("live", "assistant", "", name="N"))
+    sheet.grow("let me see", thought=True)
+    sheet.toggle("live")
+    for grown, thought in (("", True), (" again", True), ("The answer", False), (" goes on", False)):
+        sheet.grow(grown, thought=thought)
+        sheet.settle()
+        assert any("let me see" in row.line.text for row in sheet.rows)
+    sheet.finish(Entry("7", "assistant", "The answer goes on", name="N", reasoning="let me see again"))
+    shown = [row.line.text for row in sheet.rows]
+    assert "let me see again" in shown
+    assert "▾ Thoughts (4 words)" in shown
+    sheet.toggle("7")
+    assert "let me see again" not in [row.line.text for row in sheet.rows]
+
+
+def test_growing_with_thoughts_equals_laying_out_anew() -> None:
+    for opened in (False, True):
+        sheet = Sheet()
+        sheet.reset(entries(2))
+        sheet.begin(Entry("live", "assistant", "", name="N"))
+        if opened:
+            sheet.toggle("live")
+        for at, (grown, thought) in enumerate([("one **two** ", True)] * 9 + [("- item\n", False)] * 9):
+            sheet.grow(grown, thought=thought)
+            sheet.think(min(at, 9) + 1.0)
+            sheet.settle()
+            rows = list(sheet.rows)
+            sheet.lay_out(sheet.width)
+            assert sheet.rows == rows
 
 
 async def test_the_view_follows_the_end_until_the_reader_scrolls_up() -> None:

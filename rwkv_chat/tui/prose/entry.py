@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
+from rwkv_chat.tui.amounts import duration
 from rwkv_chat.tui.prose.line import BLANK, Line
 from rwkv_chat.tui.prose.markdown import markdown_lines
 from rwkv_chat.tui.prose.wrap import literal_lines
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["user", "assistant", "note", "error"]
 Part = Literal["body", "name", "fold", "space"]
+LIVE = "live"  # id of the entry that is being written
+OPEN, FOLDED = "▾ ", "▸ "
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Entry:
     Attributes:
         name: who speaks; "" shows no name row.
         reasoning: a model's thinking, folded away until opened.
+        thought_seconds: how long it thought, 0 where that is not known.
         ending: one phrase on how it ended ("stopped"), "" when it simply ended.
     """
 
@@ -35,6 +39,7 @@ class Entry:
     text: str
     name: str = ""
     reasoning: str = ""
+    thought_seconds: float = 0.0
     ending: str = ""
 
 
@@ -83,17 +88,31 @@ def _body(entry: Entry, width: int) -> list[Line]:
 
 def _thoughts(entry: Entry, width: int, *, opened: bool) -> list[Row]:
     lines = markdown_lines(clean(entry.reasoning), width) if opened else []
-    return _fold(entry, entry.reasoning, lines, opened=opened)
+    label = _thought(entry.thought_seconds, len(entry.reasoning.split()))
+    return _fold(entry, label, lines, opened=opened)
 
 
-def thought_rows(entry: Entry, live: LiveText, width: int, *, opened: bool) -> list[Row]:
-    """Thoughts that are still growing: open until the answer begins."""
-    return _fold(entry, live.text, live.lines(width) if opened else [], opened=opened)
+def thinking_rows(entry: Entry, thoughts: LiveText, width: int, *, opened: bool) -> list[Row]:
+    """Thoughts that are still growing."""
+    label = say("app.transcript.thinking", time=duration(entry.thought_seconds))
+    return _fold(entry, label, thoughts.lines(width) if opened else [], opened=opened)
 
 
-def _fold(entry: Entry, text: str, lines: list[Line], *, opened: bool) -> list[Row]:
-    label = ("▾ " if opened else "▸ ") + say("app.transcript.thoughts", words=len(text.split()))
-    rows = [Row(Line(((label, ("fold",)),)), entry.kind, "fold", entry.id)]
+def thought_rows(entry: Entry, thoughts: LiveText, width: int, *, opened: bool) -> list[Row]:
+    """Thoughts that are at their end, above an answer that grows."""
+    label = _thought(entry.thought_seconds, len(thoughts.text.split()))
+    return _fold(entry, label, thoughts.lines(width) if opened else [], opened=opened)
+
+
+def _thought(seconds: float, words: int) -> str:
+    if seconds:
+        return say("app.transcript.thought", time=duration(seconds), words=words)
+    return say("app.transcript.thoughts", words=words)
+
+
+def _fold(entry: Entry, label: str, lines: list[Line], *, opened: bool) -> list[Row]:
+    shown = ((OPEN if opened else FOLDED) + label, ("fold",))
+    rows = [Row(Line((shown,)), entry.kind, "fold", entry.id)]
     return [*rows, *body_rows(entry, [*_marked(lines, "thought"), BLANK])] if opened else rows
 
 

@@ -100,7 +100,7 @@ class ChatScreen(ThreadScreen):
         live, nodes = self.live, self.nodes
         if live is not None and nodes and nodes[-1].message.role == "assistant":
             nodes = nodes[:-1]  # it is being written, or replaced: the live reply stands for it
-        entries = [node_entry(node) for node in nodes]
+        entries = [self._entry(node) for node in nodes]
         if entries and live is None and nodes[-1].message.role == "user":
             entries.append(Entry("unanswered", "note", say("app.transcript.unanswered")))
         self._show_empty(empty=not entries and live is None)
@@ -110,6 +110,9 @@ class ChatScreen(ThreadScreen):
         self._show_status()
         if self.is_current:
             self.prompt.focus()
+
+    def _entry(self, node: Node) -> Entry:
+        return node_entry(node, self.desk.turns.thought.get(node.id, 0.0))
 
     def _show_empty(self, *, empty: bool) -> None:
         """A conversation without messages says who speaks and offers what to ask."""
@@ -186,7 +189,8 @@ class ChatScreen(ThreadScreen):
                     await self.open_thread(event.thread)
                 await self.refresh_list()
             case ReplyGrew() if shown:
-                self.transcript.grow(event.text, thought=event.part == "reasoning")
+                thought = event.part == "reasoning"
+                self.transcript.grow(event.text, thought=thought, seconds=live.thought_seconds)
             case Prefilled() | WaitingForModel() if shown:
                 self.transcript.hint(self.meter.hint(live))
             case Answered():
@@ -200,7 +204,7 @@ class ChatScreen(ThreadScreen):
     async def _answered(self, event: Answered, *, shown: bool) -> None:
         if shown and event.node is not None:
             self.nodes = (*self._before(event.node), event.node)
-            self.transcript.finish(node_entry(event.node))
+            self.transcript.finish(self._entry(event.node))
         elif shown:
             await self.open_thread(event.thread)
         await self.refresh_list()

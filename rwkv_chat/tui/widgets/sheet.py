@@ -10,7 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rwkv_chat.plain_text import clean
-from rwkv_chat.tui.prose.entry import Entry, Row, body_rows, entry_rows, name_rows, space_row, thought_rows
+from rwkv_chat.tui.prose.entry import (
+    Entry,
+    Row,
+    body_rows,
+    entry_rows,
+    name_rows,
+    space_row,
+    thinking_rows,
+    thought_rows,
+)
 from rwkv_chat.tui.prose.line import Line, copy_text
 from rwkv_chat.tui.prose.live import LiveText
 
@@ -33,6 +42,7 @@ class Sheet:
         self._text, self._thoughts = LiveText(), LiveText()
         self._live_row = 0
         self._stable = 0
+        self._above: tuple[object, list[Row]] | None = None
 
     @property
     def live(self) -> Entry | None:
@@ -76,6 +86,11 @@ class Sheet:
         self.rows += self._rows([entry])
         return start
 
+    def thoughtful(self) -> list[str]:
+        """Ids of the entries that have thoughts, in order; the reply being written counts."""
+        ids = [each.id for each in self.entries if each.reasoning.strip()]
+        return [*ids, self._live.id] if self._live is not None and self._thoughts.text.strip() else ids
+
     def toggle(self, entry_id: str) -> int:
         """Open or fold the thoughts of an entry."""
         self.opened ^= {entry_id}
@@ -84,6 +99,8 @@ class Sheet:
     def begin(self, entry: Entry) -> int:
         """A reply begins, perhaps with text; `entry.ending` is shown until its first word comes."""
         self._live, self._text, self._thoughts = entry, LiveText(), LiveText()
+        self.opened.discard(entry.id)
+        self._above = None
         self._text.grow(clean(entry.text))
         self._thoughts.grow(clean(entry.reasoning))
         self._live_row = len(self.rows)
@@ -93,6 +110,11 @@ class Sheet:
     def grow(self, text: str, *, thought: bool = False) -> None:
         """More text; the rows follow with the next `settle`."""
         (self._thoughts if thought else self._text).grow(clean(text))
+
+    def think(self, seconds: float) -> None:
+        """How long the reply has been thought about; shown with the next `settle`."""
+        if self._live is not None:
+            self._live = replace(self._live, thought_seconds=seconds)
 
     def hint(self, ending: str) -> int:
         """What is shown until the reply's first word comes."""
@@ -112,6 +134,8 @@ class Sheet:
     def finish(self, entry: Entry) -> int:
         """The reply as it was stored takes the place of the one being written."""
         start = self._live_row if self._live is not None else len(self.rows)
+        if self._live is not None and self._live.id in self.opened:
+            self.opened = self.opened - {self._live.id} | {entry.id}
         self._live = None
         self.entries.append(entry)
         return self._replace(start, self._rows([entry]))
@@ -142,15 +166,31 @@ class Sheet:
         return start + same
 
     def _live_rows(self, entry: Entry) -> list[Row]:
-        rows = name_rows(entry)
         thinking = not self._text.text.strip()
-        if self._thoughts.text.strip():
-            rows += thought_rows(entry, self._thoughts, self.width, opened=thinking)
+        rows = self._thinking(entry) if thinking else self._thought(entry)
         self._stable = 0 if thinking else len(rows) + self._text.stable
         lines = self._text.lines(self.width)
         if not lines and not self._thoughts.text.strip():
             lines = [Line(((entry.ending, ("muted",)),))]
         return [*rows, *body_rows(entry, lines), space_row(entry)]
+
+    def _thinking(self, entry: Entry) -> list[Row]:
+        """The name, and the thoughts as they grow."""
+        if not self._thoughts.text.strip():
+            return name_rows(entry)
+        opened = entry.id in self.opened
+        return name_rows(entry) + thinking_rows(entry, self._thoughts, self.width, opened=opened)
+
+    def _thought(self, entry: Entry) -> list[Row]:
+        """The name, and the thoughts, which are at their end: laid out once, not with every frame."""
+        if not self._thoughts.text.strip():
+            return name_rows(entry)
+        opened = entry.id in self.opened
+        state = (self.width, opened, len(self._thoughts.text), entry.thought_seconds)
+        if self._above is None or self._above[0] != state:
+            rows = name_rows(entry) + thought_rows(entry, self._thoughts, self.width, opened=opened)
+            self._above = state, rows
+        return self._above[1]
 
 
 def _common(old: list[Row], new: list[Row]) -> int:

@@ -73,9 +73,10 @@ class Transcript(ScrollView):
         """What stands in place of the reply until its first word comes."""
         self._changed(self.sheet.hint(text))
 
-    def grow(self, text: str, *, thought: bool = False) -> None:
-        """More of the reply; painted with the next frame."""
+    def grow(self, text: str, *, thought: bool = False, seconds: float = 0.0) -> None:
+        """More of the reply, thought about for so long; painted with the next frame."""
         self.sheet.grow(text, thought=thought)
+        self.sheet.think(seconds)
         if not self._frame_due:
             self._frame_due = True
             wait = self._last_frame + 1 / FRAMES_PER_SECOND - monotonic()
@@ -91,7 +92,7 @@ class Transcript(ScrollView):
 
     def toggle_thoughts(self, entry_id: str | None = None) -> None:
         """Open or fold one message's thoughts, or the last that has any."""
-        thoughtful = [each.id for each in self.sheet.entries if each.reasoning.strip()]
+        thoughtful = self.sheet.thoughtful()
         chosen = entry_id or (thoughtful[-1] if thoughtful else None)
         if chosen is not None:
             self._changed(self.sheet.toggle(chosen))
