@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["key", "command", "parameter", "fact"]
 
-# Keys and commands that came after the built-in model was trained: it knows nothing of them. The next training
-# teaches them, and empties this table.
+# Keys and commands that came after the built-in model was trained: it knows nothing of them. The next
+# training teaches them, and empties this table.
 UNTAUGHT = frozenset({"key.chat.thoughts"})
 
 _PHRASINGS = ("goals", "nouns", "about", "says", "asks")
