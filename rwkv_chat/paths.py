@@ -30,7 +30,8 @@ class Paths:
     """The program's folders and files. Nothing is made before `make()`.
 
     Attributes:
-        data: conversations, snapshots, logs.  config: the settings file.  cache: what can be fetched again.
+        data: conversations, snapshots, models, logs.  config: the settings file.
+        cache: what can be fetched again.
     """
 
     data: Path
@@ -66,6 +67,10 @@ class Paths:
         return self.data / "states"
 
     @property
+    def models(self) -> Path:
+        return self.data / "models"
+
+    @property
     def logs(self) -> Path:
         return self.data / "logs"
 
@@ -83,7 +88,7 @@ class Paths:
         Raises:
             FolderUnusable: one cannot be made.
         """
-        for folder in (self.data, self.config, self.cache, self.states, self.logs, self.backups):
+        for folder in (self.data, self.config, self.cache, self.states, self.models, self.logs, self.backups):
             private_folder(folder)
         return self
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,14 @@ from typing import TYPE_CHECKING
 from engine.prefix import extend
 from engine.types import (
     Cancelled,
+    Downloaded,
+    DownloadRequest,
     Event,
     Failed,
     Finished,
     FinishReason,
     GenerateRequest,
+    Identified,
     Loaded,
     LoadRequest,
     ModelInfo,
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
 
     from engine.errors import EngineError
 
+ID = "f" * 64
 SPEC = ModelSpec("rwkv7", 2, 64, 64, 256, 257)
 CARD = ModelCard(
     name="Fake guide",
@@ -110,9 +115,9 @@ class FakeJob:
 
 
 class FakeLoad(FakeJob):
-    def __init__(self, request: LoadRequest, delay: float, error: EngineError | None) -> None:
+    def __init__(self, request: LoadRequest, delay: float, error: EngineError | None, id_: str) -> None:
         super().__init__(delay)
-        self.request, self.error = request, error
+        self.request, self.error, self.id = request, error, id_
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         for done in range(3):
@@ -123,11 +128,46 @@ class FakeLoad(FakeJob):
         if self.error:
             yield Failed(self.error)
             return
-        yield Loaded(model_info(self.request.path, self.request.tokenizer))
+        yield Loaded(model_info(self.request.path, self.request.tokenizer, self.id))
 
 
-def model_info(path: str, tokenizer: TokenizerRef) -> ModelInfo:
-    return ModelInfo("f" * 64, path, SPEC, "fp32", "cpu", tokenizer, nbytes=1_000_000, state_nbytes=50_000)
+def model_info(path: str, tokenizer: TokenizerRef, id_: str = ID) -> ModelInfo:
+    return ModelInfo(id_, path, SPEC, "fp32", "cpu", tokenizer, nbytes=1_000_000, state_nbytes=50_000)
+
+
+class FakeIdentify(FakeJob):
+    def __init__(self, path: str, delay: float) -> None:
+        super().__init__(delay)
+        self.path = path
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        yield Progress("hash", 0, 1)
+        yield Identified(self.path, ID) if await self.pause() else Cancelled()
+
+
+class FakeDownload(FakeJob):
+    """Writes `content` to the path that was asked for, in four pieces; cancelled, it keeps what it has."""
+
+    def __init__(
+        self, request: DownloadRequest, content: bytes, delay: float, error: EngineError | None
+    ) -> None:
+        super().__init__(delay)
+        self.request, self.content, self.error = request, content, error
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        target, size = Path(self.request.path), len(self.content)
+        part = target.with_name(f"{target.name}.part")
+        for quarter in range(5):
+            part.write_bytes(self.content[: size * quarter // 4])
+            yield Progress("download", size * quarter // 4, size)
+            if not await self.pause():
+                yield Cancelled()
+                return
+        if self.error:
+            yield Failed(self.error)
+            return
+        part.replace(target)
+        yield Downloaded(str(target), size, hashlib.sha256(self.content).hexdigest(), "known")
 
 
 class FakeGenerate(FakeJob):
@@ -171,13 +211,23 @@ class FakeGenerate(FakeJob):
 
 @dataclass
 class FakeEngine:
-    """Answers with `replies` in turn (the last again and again), `chunk` characters every `delay` seconds."""
+    """Answers with `replies` in turn (the last again and again), `chunk` characters every `delay` seconds.
+
+    Attributes:
+        identified: whether a load knows the model's id at once.
+        content: what a download brings, by the file's name (b"weights" where it is not listed).
+    """
 
     replies: Sequence[FakeReply | str] = (FakeReply(),)
     delay: float = 0.0
     chunk: int = 4
     load_delay: float = 0.0
     load_error: EngineError | None = None
+    identified: bool = True
+    content: dict[str, bytes] = field(default_factory=dict)
+    download_delay: float = 0.0
+    download_error: EngineError | None = None
+    downloads: list[DownloadRequest] = field(default_factory=list)
     requests: list[GenerateRequest] = field(default_factory=list)
     loads: list[LoadRequest] = field(default_factory=list)
     jobs: list[FakeJob] = field(default_factory=list)
@@ -187,7 +237,16 @@ class FakeEngine:
 
     def load(self, request: LoadRequest) -> FakeJob:
         self.loads.append(request)
-        return self._started(FakeLoad(request, self.load_delay, self.load_error))
+        id_ = ID if self.identified else ""
+        return self._started(FakeLoad(request, self.load_delay, self.load_error, id_))
+
+    def identify(self, path: str) -> FakeJob:
+        return self._started(FakeIdentify(path, self.delay))
+
+    def download(self, request: DownloadRequest) -> FakeJob:
+        self.downloads.append(request)
+        content = self.content.get(Path(request.path).name, b"weights")
+        return self._started(FakeDownload(request, content, self.download_delay, self.download_error))
 
     def submit(self, request: GenerateRequest) -> FakeJob:
         reply = self.replies[min(len(self.requests), len(self.replies) - 1)]

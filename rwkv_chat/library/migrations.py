@@ -63,7 +63,31 @@ def _first(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX threads_by_tree ON threads (tree)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+def _models(db: sqlite3.Connection) -> None:
+    """Weights on this machine: where they lie, what their header said, and what is known of them.
+
+    `mark` is size and time of change when the header was read; `spec` is its numbers as JSON.
+    """
+    db.execute(
+        """CREATE TABLE models (
+            path TEXT PRIMARY KEY,
+            source TEXT NOT NULL DEFAULT '',
+            id TEXT NOT NULL DEFAULT '',
+            format TEXT NOT NULL DEFAULT '',
+            spec TEXT NOT NULL DEFAULT '',
+            bytes INTEGER NOT NULL DEFAULT 0,
+            mark TEXT NOT NULL DEFAULT '',
+            offer TEXT NOT NULL DEFAULT '',
+            checked TEXT NOT NULL DEFAULT '',
+            family TEXT NOT NULL DEFAULT '',
+            template TEXT NOT NULL DEFAULT '',
+            added REAL NOT NULL DEFAULT 0,
+            verified REAL
+        ) WITHOUT ROWID"""
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _models)
 
 
 def migrate(db: sqlite3.Connection) -> None:

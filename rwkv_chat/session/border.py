@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from engine.types import Event, GenerateRequest, LoadRequest, TokenIds, TokenizerRef
+    from engine.types import DownloadRequest, Event, GenerateRequest, LoadRequest, TokenIds, TokenizerRef
 
 
 class JobLike(Protocol):
@@ -22,6 +22,10 @@ class EngineLike(Protocol):
     def load(self, request: LoadRequest) -> JobLike: ...
 
     def submit(self, request: GenerateRequest) -> JobLike: ...
+
+    def identify(self, path: str) -> JobLike: ...
+
+    def download(self, request: DownloadRequest) -> JobLike: ...
 
     def forget(self, prefixes: Iterable[str]) -> None: ...
 

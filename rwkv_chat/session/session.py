@@ -15,6 +15,7 @@ from rwkv_chat.session import cards
 from rwkv_chat.session.chats import Chats
 from rwkv_chat.session.housekeeping import keep_house
 from rwkv_chat.session.models import Models
+from rwkv_chat.session.shelf import Shelf
 from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Session:
     """What a front end holds.
 
     Attributes:
-        chats, models: the use cases.
+        chats, models, shelf: the use cases.
         library: the database, for those who look at its health.
         paths: where everything lives.
     """
@@ -49,6 +50,7 @@ class Session:
         self.paths, self.library, self._settings, self._engine = paths, library, settings, engine
         self._log = log
         self.models = Models(engine, card, settings, load_tokenizer)
+        self.shelf = Shelf(library, engine, paths)
         self.chats = Chats(library, self.models, engine, lambda: self.sampling)
         self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
 

@@ -1,0 +1,125 @@
+"""A download as its callers hold it: it runs whether anybody listens or not, and any number may listen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineClosed, EngineError, Unexpected
+from engine.types import Cancelled, Downloaded, Failed, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from engine.types import DownloadRequest
+    from rwkv_chat.session.border import EngineLike, JobLike
+    from rwkv_chat.session.shelf_types import Offer
+
+    PullEnd = Downloaded | Failed | Cancelled
+    PullEvent = Progress | PullEnd
+    Finish = Callable[[Downloaded], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+ENDS = (Downloaded, Failed, Cancelled)
+
+
+class Pull:
+    """The download of a model, and of the tokenizer that it needs.
+
+    Iterating gives Progress("download", bytes, of all bytes) …, and at the end exactly one of Downloaded,
+    Failed and Cancelled (paused: what came is kept, and the next pull goes on from there). A listener that
+    comes late begins with the last event.
+
+    Attributes:
+        offer: what is pulled.  last: the newest event, None before the first.
+    """
+
+    def __init__(
+        self, offer: Offer, engine: EngineLike, requests: Sequence[DownloadRequest], finish: Finish
+    ) -> None:
+        """The last of `requests` is the model; `finish` puts it on the shelf before `Downloaded` is told."""
+        self.offer = offer
+        self.last: PullEvent | None = None
+        self._engine, self._requests, self._finish = engine, requests, finish
+        self._listeners: set[asyncio.Queue[PullEvent]] = set()
+        self._job: JobLike | None = None
+        self._paused = False
+        self._before = 0
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return isinstance(self.last, ENDS)
+
+    def pause(self) -> None:
+        """End it and keep what came; it ends with `Cancelled`. Returns at once."""
+        self._paused = True
+        if self._job is not None:
+            self._job.cancel()
+
+    async def result(self) -> PullEnd:
+        """Wait for the last event."""
+        return await asyncio.shield(self._task)
+
+    async def __aiter__(self) -> AsyncIterator[PullEvent]:
+        queue: asyncio.Queue[PullEvent] = asyncio.Queue()
+        self._listeners.add(queue)
+        try:
+            event = self.last or await queue.get()
+            while True:
+                yield event
+                if isinstance(event, ENDS):
+                    return
+                event = await queue.get()
+        finally:
+            self._listeners.discard(queue)
+
+    # ------------------------------------------------------------------------------------ inside
+
+    async def _run(self) -> PullEnd:
+        end = await self._ended()
+        self._tell(end)
+        return end
+
+    async def _ended(self) -> PullEnd:
+        try:
+            return await self._pull()
+        except EngineError as error:
+            return Failed(error)
+        except Exception as error:
+            log.exception("a pull failed")
+            return Failed(Unexpected(type(error).__name__, str(error)))
+
+    async def _pull(self) -> PullEnd:
+        end: PullEnd = Cancelled()
+        for request in self._requests:
+            end = await self._one(request)
+            if not isinstance(end, Downloaded):
+                return end
+            self._before += end.nbytes
+        if isinstance(end, Downloaded):
+            await self._finish(end)
+        return end
+
+    async def _one(self, request: DownloadRequest) -> PullEnd:
+        if self._paused:
+            return Cancelled()
+        job = self._job = self._engine.download(request)
+        async for event in job:
+            if isinstance(event, ENDS):
+                return event
+            if isinstance(event, Progress):
+                self._tell(Progress(event.task, self._before + event.done, self._total(request, event)))
+        raise EngineClosed
+
+    def _total(self, request: DownloadRequest, event: Progress) -> int:
+        """Bytes of all files, as far as their sizes are known."""
+        after = self._requests[self._requests.index(request) + 1 :]
+        return self._before + event.total + sum(each.size or 0 for each in after)
+
+    def _tell(self, event: PullEvent) -> None:
+        self.last = event
+        for queue in self._listeners:
+            queue.put_nowait(event)

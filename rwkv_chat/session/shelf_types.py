@@ -1,0 +1,105 @@
+"""What the shelf tells: values only. `Shelf` makes them, front ends show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.weights.catalog import Entry
+    from engine.weights.fit import Fit
+
+    from engine.errors import EngineError
+    from engine.types import ModelSpec
+    from rwkv_chat.library.models import Source
+    from rwkv_chat.session.cards import ModelCard
+
+FoundKind = Literal["model", "tuned-state", "adapter", "unsupported", "damaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfEntry:
+    """A model on this machine.
+
+    Attributes:
+        card: its name, path, template, sampling and tokenizer.
+        source: where it came from; "built-in" comes with the program.
+        format: as `Archive.format`.  spec: None where the header cannot be read.
+        nbytes: of its files.
+        id: SHA-256 of the weights ("" until computed).
+        offer: its name in the catalogue ("" where it is not from there).
+        checked: what its SHA-256 was compared with: "known", "host", "mirror" (unverified), "" (nothing).
+        error: why it cannot be used now, None where it can.
+        missing: whether nothing lies at its path (deleted, or on a disk that is not connected).
+        fits: what it would take on this machine, best first; empty while unknown.
+        added, verified: seconds since the epoch; `verified` None until every byte was looked at.
+    """
+
+    card: ModelCard
+    source: Source | Literal["built-in"]
+    format: str = ""
+    spec: ModelSpec | None = None
+    nbytes: int = 0
+    id: str = ""
+    offer: str = ""
+    checked: str = ""
+    error: EngineError | None = None
+    missing: bool = False
+    fits: tuple[Fit, ...] = ()
+    added: float = 0.0
+    verified: float | None = None
+
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+    @property
+    def path(self) -> Path:
+        return self.card.path
+
+    @property
+    def ours(self) -> bool:
+        """Whether its files are a download or a copy of ours, and so may be deleted with it."""
+        return self.source in ("downloaded", "copied")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model that can be downloaded.
+
+    Attributes:
+        entry: what the catalogue knows of it.
+        fits: what it would take on this machine, best first.
+        here: the weights, where they are on the shelf already.
+        partial: bytes of a download that was paused or broken off.
+        advice: whether it is the one to recommend on this machine.
+        live: whether the release repository lists it and our catalogue does not.
+    """
+
+    entry: Entry
+    fits: tuple[Fit, ...] = ()
+    here: Path | None = None
+    partial: int = 0
+    advice: bool = False
+    live: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file or folder that an import looked at.
+
+    Attributes:
+        kind: what it is.  entry: its place on the shelf, for a model.
+        error: why it is not used, for "unsupported" and "damaged".
+    """
+
+    path: Path
+    kind: FoundKind
+    entry: ShelfEntry | None = None
+    error: EngineError | None = None

@@ -1,0 +1,45 @@
+"""The shelf: what is here, what it tells of it, and what a broken file does to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.chat.talk import begin
+from tests.engine import tiny
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_the_builtin_model_is_always_there(opened: list, tmp_path: Path) -> None:
+    session = await begin(opened, tmp_path)
+    (entry,) = await session.shelf.entries()
+    assert (entry.source, entry.card.builtin, entry.error) == ("built-in", True, None)
+    assert entry.nbytes > 0
+
+
+async def test_what_lies_in_the_folder_of_models_is_found_and_remembered(
+    opened: list, tmp_path: Path
+) -> None:
+    session = await begin(opened, tmp_path)
+    file = tiny.checkpoint(session.paths.models / "mine.safetensors")
+    (session.paths.models / "notes.txt").write_text("no model")
+    _, entry = await session.shelf.entries()
+    assert (entry.name, entry.source, entry.format, entry.error) == ("mine", "found", "safetensors", None)
+    assert entry.spec == tiny.spec()
+    assert entry.nbytes == file.stat().st_size
+    file.unlink()
+    _, entry = await session.shelf.entries()
+    assert entry.missing
+    assert entry.spec == tiny.spec()
+
+
+async def test_a_damaged_file_hides_nothing(opened: list, tmp_path: Path) -> None:
+    session = await begin(opened, tmp_path)
+    tiny.checkpoint(session.paths.models / "b.safetensors")
+    (session.paths.models / "a.pth").write_bytes(b"PK\x03\x04 cut short")
+    (session.paths.models / "empty").mkdir()
+    told = {each.name: each.error for each in (await session.shelf.entries())[1:]}
+    assert set(told) == {"a", "b"}
+    assert told["b"] is None
+    assert told["a"] is not None
