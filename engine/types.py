@@ -27,8 +27,11 @@ class ModelSpec:
     Attributes:
         arch: the architecture's name, a key of `engine.models.ARCHITECTURES`: "rwkv4", "rwkv5.0", "rwkv5.1",
             "rwkv5.2", "rwkv6" or "rwkv7".
-        n_layer, n_embd, head_size, n_ffn, vocab_size: L, C, N, F, O.
-        ranks: low-rank sizes by the official letter, as sorted pairs (("a", 64), ("g", 128), …).
+        n_layer, n_embd, head_size, n_ffn, vocab_size: L, C, N, F, O. RWKV-4 has a head for each
+            channel: N = 1.
+        ranks: low-rank sizes by the official letter, as sorted pairs (("a", 64), ("g", 128), …); RWKV-6's
+            are "d" (decay) and "m" (mixtures).
+        log_bonus: an RWKV-5 whose files keep the bonus as its logarithm, `time_first`.
     """
 
     arch: str
@@ -38,6 +41,7 @@ class ModelSpec:
     n_ffn: int
     vocab_size: int
     ranks: tuple[tuple[str, int], ...] = ()
+    log_bonus: bool = False
 
     @property
     def n_head(self) -> int:

@@ -26,6 +26,8 @@ IMPORTS = {
     "engine.types": HEAVY + SHOWING + APP + ("numpy",),
     "engine.errors": HEAVY + SHOWING + APP + ("numpy",),
     "engine.prefix": HEAVY + SHOWING + APP + ("numpy",),
+    "engine.models.names": HEAVY + SHOWING + APP + ("numpy",),
+    "engine.weights.recognise": HEAVY + SHOWING + APP + ("numpy",),
     "engine.service": HEAVY + SHOWING + APP,
     "engine.tokenizer": HEAVY + SHOWING + APP,
     "rwkv_chat": HEAVY + SHOWING,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.errors import DeviceUnavailable, InvalidRequest, OutOfMemory, WeightsCorrupt
+from engine.errors import DeviceUnavailable, InvalidRequest, OutOfMemory, UnsupportedFormat, WeightsCorrupt
+from engine.models import ARCHITECTURES
+from engine.models.names import expected_shapes
 from engine.models.rwkv7 import Rwkv7, fold
-from engine.models.rwkv7_names import expected_shapes
 from engine.types import Progress
 from engine.weights.archive import open_archive
 from engine.weights.recognise import recognise
@@ -135,6 +136,8 @@ def load(
     where = choose_device(device)
     archive = open_archive(Path(path))
     spec = recognise(str(path), archive.shapes)
+    if spec.arch not in ARCHITECTURES:
+        raise UnsupportedFormat(str(path), spec.arch)
     run_dtype = choose_dtype(dtype, where, archive.nbytes)
     needed = _bytes_needed(spec, run_dtype)
     _check_room(where, needed)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file
 
-from engine.models.rwkv7_names import expected_shapes
+from engine.models.names import expected_shapes
 from engine.tokenizer import load_tokenizer
 from engine.tune.init import initial_tensors, suggested_ranks
 from engine.tune.loop import TrainConfig, Trainer

@@ -119,9 +119,13 @@ def test_sizes_round_into_the_next_unit() -> None:
 
 def test_every_kind_of_file_that_is_refused_is_named_in_words() -> None:
     from engine.weights.archive import _KNOWN_STRANGERS
-    from engine.weights.recognise import SIGNS
+    from engine.weights.recognise import FAMILIES, SIGNS
 
-    hints = {hint for hint, _ in SIGNS} - {"rwkv7"} | set(_KNOWN_STRANGERS.values()) | {"unknown", "not-rwkv"}
+    hints = (
+        {hint for hint, _ in SIGNS} - FAMILIES.keys()
+        | set(_KNOWN_STRANGERS.values())
+        | {"unknown", "not-rwkv"}
+    )
     for hint in hints:
         words = lookup(f"errors.UnsupportedFormat.hint.{hint}")
         assert words is not None, hint

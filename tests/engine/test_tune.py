@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from engine.models.rwkv7_names import expected_shapes
+from engine.models.names import expected_shapes
 from engine.tune.data import batches, make_batch
 from engine.tune.init import initial_tensors, suggested_ranks
 from engine.tune.loop import TrainConfig, Trainer, rate_at

@@ -1,13 +1,14 @@
-"""Random small RWKV-7 checkpoints with official names: every term of the equations matters in them."""
+"""Random small checkpoints of every version, official names: every term of the equations matters in them."""
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
 
-from engine.models.rwkv7_names import UNUSED, block_shapes, expected_shapes, stored_shape
+from engine.models.names import block_shapes, expected_shapes, stored_shape, unused
 from engine.types import ModelSpec
 
 if TYPE_CHECKING:
@@ -15,53 +16,68 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+ARCHS = ("rwkv4", "rwkv5.0", "rwkv5.1", "rwkv5.2", "rwkv6", "rwkv7")
+
 
 def spec(
-    n_layer: int = 2, n_embd: int = 32, head_size: int = 16, vocab_size: int = 96, rank: int = 8
+    n_layer: int = 2,
+    n_embd: int = 32,
+    head_size: int = 16,
+    vocab_size: int = 96,
+    rank: int = 8,
+    *,
+    arch: str = "rwkv7",
+    n_ffn: int | None = None,
+    log_bonus: bool = False,
 ) -> ModelSpec:
-    """A small model's dimensions; F = 4C, four different ranks."""
-    ranks = (("a", rank), ("g", 2 * rank), ("v", rank // 2), ("w", rank + 2))
-    return ModelSpec("rwkv7", n_layer, n_embd, head_size, 4 * n_embd, vocab_size, ranks)
+    """A small model's dimensions; F = 4C if not said otherwise, all ranks different."""
+    ranks = {
+        "rwkv6": (("d", rank + 2), ("m", rank)),
+        "rwkv7": (("a", rank), ("g", 2 * rank), ("v", rank // 2), ("w", rank + 2)),
+    }.get(arch, ())
+    head_size = 1 if arch == "rwkv4" else head_size
+    return ModelSpec(arch, n_layer, n_embd, head_size, n_ffn or 4 * n_embd, vocab_size, ranks, log_bonus)
 
 
 def _shapes(of: ModelSpec) -> dict[str, tuple[int, ...]]:
-    """All names, block 0's unused ones included."""
-    C, O = of.n_embd, of.vocab_size  # noqa: E741  the vocabulary's letter
-    shapes: dict[str, tuple[int, ...]] = {"emb.weight": (O, C), "head.weight": (O, C)}
-    shapes |= {"ln_out.weight": (C,), "ln_out.bias": (C,)}
-    for layer in range(of.n_layer):
-        shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block_shapes(of, layer).items()}
-    return shapes
+    """All names, those that are never used included."""
+    first = {f"blocks.0.{name}": shape for name, shape in block_shapes(of, 0).items()}
+    return expected_shapes(of) | {name: first[name] for name in unused(of)}
 
 
 def _values(name: str, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    """Norm weights around 1, mixtures within 0…1, k_a and k_k of order 1, matrices that keep the scale."""
+    """Of the scale that training gives: see the comments."""
     x = torch.randn(shape, generator=rng)
-    if name.endswith(".weight") and len(shape) == 1:
+    if name.endswith("time_decay"):  # from −8 to 2: decays from 0.9997 to 0.0006 per token
+        return -8 + 10 * torch.rand(shape, generator=rng)
+    if name.endswith(("time_first", "time_faaaa")):
+        return 0.5 * x
+    if name.endswith(".weight") and len(shape) == 1:  # norms
         return 1 + 0.2 * x
-    if ".x_" in name:
-        return torch.sigmoid(x)
+    if ".x_" in name or ".time_mix_" in name or (".time_maa_" in name and len(shape) == 1):
+        return torch.sigmoid(x)  # shares of a token
     if name.endswith(("k_k", "k_a")):
         return 0.8 + 0.3 * x
     if name.endswith(("w0", "a0", "v0")):
         return 2 * x
     if len(shape) == 1 or name.endswith("r_k"):
         return 0.3 * x
-    return x * (1.5 / shape[-1] ** 0.5)
+    return x * (1.5 / shape[-1] ** 0.5)  # matrices keep the scale of what goes through them
 
 
 def tensors(of: ModelSpec, seed: int = 0, *, with_unused: bool = True) -> dict[str, Tensor]:
-    """fp32 tensors by official name in official shapes ([1,1,C] vectors)."""
-    rng = torch.Generator().manual_seed(seed)
-    made = {
-        name: _values(name, shape, rng).reshape(stored_shape(name, shape))
-        for name, shape in _shapes(of).items()
-    }
-    return made if with_unused else {name: x for name, x in made.items() if name not in UNUSED}
+    """fp32, by official name, in official shapes ([1,1,C] vectors); each from its name and the seed alone."""
+
+    def made(name: str, shape: tuple[int, ...]) -> Tensor:
+        rng = torch.Generator().manual_seed((seed << 32) + zlib.crc32(name.encode()))
+        return _values(name, shape, rng).reshape(stored_shape(of, name))
+
+    left_out = frozenset() if with_unused else unused(of)
+    return {name: made(name, shape) for name, shape in _shapes(of).items() if name not in left_out}
 
 
 def plain_tensors(of: ModelSpec, seed: int = 0) -> dict[str, Tensor]:
-    """The same, as the model class takes them: vectors as [C], nothing unused, ln0 not folded."""
+    """The same, as `prepare` takes them: vectors as [C], nothing unused."""
     made = tensors(of, seed)
     return {name: made[name].reshape(shape) for name, shape in expected_shapes(of).items()}
 
