@@ -14,6 +14,7 @@ EngineError
 ├── StateCorrupt(path, reason)
 ├── StoreFull(needed, budget)
 ├── DiskFailed(path, reason)
+├── DiskFull(path, needed, free)
 ├── DownloadFailed(url, done, total)
 ├── TuneDataInvalid(path, line, reason)
 ├── WorkerDied(exit_code)
@@ -134,6 +135,15 @@ class DiskFailed(EngineError):
 
     path: str
     reason: str
+
+
+@dataclass(eq=False)
+class DiskFull(EngineError):
+    """Bytes needed and bytes free on the disk of `path`, found out before anything was written."""
+
+    path: str
+    needed: int
+    free: int
 
 
 @dataclass(eq=False)

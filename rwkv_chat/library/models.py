@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from engine.types import ModelSpec
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Source = Literal["downloaded", "copied", "in place", "found"]
 _SOURCES = frozenset(get_args(Source))
-_NUMBERS = ("n_layer", "n_embd", "head_size", "n_ffn", "vocab_size")
+_FIELDS = {each.name for each in fields(ModelSpec)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,16 @@ def _row(row: sqlite3.Row) -> ModelRow:
 
 
 def _spec(text: str) -> ModelSpec | None:
-    """The numbers of a header as they were written; None where they are not ours."""
+    """The numbers of a header as they were written; None where they are not ours, or not all there."""
     try:
         values: Any = json.loads(text)
-        ranks = tuple((str(letter), int(rank)) for letter, rank in values["ranks"])
-        return ModelSpec(str(values["arch"]), **{name: int(values[name]) for name in _NUMBERS}, ranks=ranks)
+        values["ranks"] = tuple((str(letter), int(rank)) for letter, rank in values["ranks"])
+        return ModelSpec(**values) if values.keys() == _FIELDS and _whole(values) else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def _whole(values: dict[str, Any]) -> bool:
+    return isinstance(values["arch"], str) and all(
+        isinstance(value, int) for name, value in values.items() if name not in ("arch", "ranks")
+    )

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from engine.types import SamplingParams, TokenizerRef
 from rwkv_chat.paths import expanded, resource
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BUILTIN = "assets/demo/model.toml"
 DESCRIPTION = "model.toml"
@@ -57,6 +55,14 @@ def card_for(path: Path) -> ModelCard:
         return builtin()
     values = _read(path.parent / DESCRIPTION)
     return _card(path, values if values.get("file") == path.name else {}, builtin=False)
+
+
+def companions(card: ModelCard) -> tuple[Path, ...]:
+    """What belongs beside a weights file and is there: its description and its tokenizer."""
+    beside = [card.path.parent / DESCRIPTION] if _read(card.path.parent / DESCRIPTION).get("file") else []
+    if card.tokenizer.path is not None:
+        beside.append(Path(card.tokenizer.path))
+    return tuple(each for each in beside if each.is_file() and each.parent == card.path.parent)
 
 
 def _card(path: Path, values: dict[str, Any], *, builtin: bool) -> ModelCard:

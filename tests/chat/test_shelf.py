@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
+from rwkv_chat.session.shelf_types import Found
 from tests.chat.talk import begin
 from tests.engine import tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rwkv_chat.session import Session
 
 
 async def test_the_builtin_model_is_always_there(opened: list, tmp_path: Path) -> None:
@@ -43,3 +48,25 @@ async def test_a_damaged_file_hides_nothing(opened: list, tmp_path: Path) -> Non
     assert set(told) == {"a", "b"}
     assert told["b"] is None
     assert told["a"] is not None
+
+
+async def imported(session: Session, path: Path, *, copy: bool = False) -> list[Found]:
+    return [each async for each in session.shelf.import_(path, copy=copy) if isinstance(each, Found)]
+
+
+async def test_a_folder_is_told_file_by_file(opened: list, tmp_path: Path) -> None:
+    session = await begin(opened, tmp_path / "home")
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    tiny.checkpoint(folder / "good.pth")
+    tiny.save(folder / "state.pth", {"blocks.0.att.time_state": torch.zeros(2, 16, 16)})
+    tiny.save(folder / "adapter.pth", {"blocks.0.att.key.lora_A": torch.zeros(2, 16)})
+    (folder / "old.bin").write_bytes(b"fmgg old rwkv.cpp")
+    (folder / "cut.pth").write_bytes((folder / "good.pth").read_bytes()[:-100])
+    (folder / ".hidden.pth").write_bytes(b"x")
+    (folder / "notes.txt").write_text("x")
+    told = {each.path.name: each.kind for each in await imported(session, folder)}
+    expected = {"good.pth": "model", "state.pth": "tuned-state", "adapter.pth": "adapter"}
+    assert told == {**expected, "old.bin": "unsupported", "cut.pth": "damaged"}
+    _, entry = await session.shelf.entries()
+    assert (entry.path, entry.source, entry.ours) == (folder / "good.pth", "in place", False)
