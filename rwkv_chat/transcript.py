@@ -37,6 +37,7 @@ class Node:
         model, template: what encoded or wrote it ("" where none did yet).
         created: seconds since the epoch, UTC.
         seed: the seed a reply was sampled with.
+        mode: the think mode that a reply was asked for in ("" for none).
     """
 
     id: str
@@ -49,6 +50,7 @@ class Node:
     template: str = ""
     created: float = 0.0
     seed: int | None = None
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ class Thread:
 
     Attributes:
         tip: id of the last node, None while empty.
-        model: id of the model it speaks with ("" until the first one).
+        model, template: id of the model that it spoke with last, and how ("" until the first one).
+        chosen_template: a template chosen for it ("" for the model's own).
+        mode: the think mode chosen for it ("" for the usual one).
+        keep_reasoning: the model remembers what it thought, not only what it answered.
         deleted: when it was deleted (seconds since the epoch), None while alive.
     """
 
@@ -69,6 +74,9 @@ class Thread:
     created: float = 0.0
     updated: float = 0.0
     deleted: float | None = None
+    chosen_template: str = ""
+    mode: str = ""
+    keep_reasoning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,15 @@ def _models(db: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _models)
+def _thinking(db: sqlite3.Connection) -> None:
+    """How a conversation is spoken: its template, its think mode, whether thoughts are remembered."""
+    db.execute("ALTER TABLE threads ADD COLUMN chosen_template TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE threads ADD COLUMN mode TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE threads ADD COLUMN keep_reasoning INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE nodes ADD COLUMN mode TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _models, _thinking)
 
 
 def migrate(db: sqlite3.Connection) -> None:

@@ -82,6 +82,7 @@ def node(row: sqlite3.Row) -> Node:
         template=text(row, "template"),
         created=number(row, "created"),
         seed=whole(row, "seed"),
+        mode=text(row, "mode"),
     )
 
 
@@ -96,4 +97,7 @@ def thread(row: sqlite3.Row) -> Thread:
         created=number(row, "created"),
         updated=number(row, "updated"),
         deleted=float(deleted) if isinstance(deleted, int | float) else None,
+        chosen_template=text(row, "chosen_template"),
+        mode=text(row, "mode"),
+        keep_reasoning=bool(whole(row, "keep_reasoning")),
     )

@@ -83,6 +83,22 @@ def describe(db: sqlite3.Connection, thread: str, model: str, template: str) -> 
     return get(db, thread)
 
 
+def configure(
+    db: sqlite3.Connection,
+    thread: str,
+    template: str | None = None,
+    mode: str | None = None,
+    keep_reasoning: bool | None = None,
+) -> Thread:
+    """Choose how a thread is spoken from now on; None leaves a choice as it is. Raises: ThreadMissing."""
+    db.execute(
+        "UPDATE threads SET chosen_template = coalesce(?, chosen_template), mode = coalesce(?, mode), "
+        "keep_reasoning = coalesce(?, keep_reasoning) WHERE id = ?",
+        (template, mode, None if keep_reasoning is None else int(keep_reasoning), thread),
+    )
+    return get(db, thread)
+
+
 def tip_keys(db: sqlite3.Connection) -> tuple[str, ...]:
     """Prefix keys of the tips of threads that are not deleted, in every coding, newest thread first."""
     found = db.execute(

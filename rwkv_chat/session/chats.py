@@ -7,6 +7,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rwkv_chat import templates
 from rwkv_chat.library import nodes, threads
 from rwkv_chat.session.answering import SEEDS, Answering
 from rwkv_chat.session.errors import EmptyMessage, NothingToRegenerate, SessionClosed, ThreadBusy
@@ -79,6 +80,28 @@ class Chats:
 
     async def restore(self, thread_id: str) -> Thread:
         return await self._library.run(threads.restore, thread_id)
+
+    async def configure(
+        self,
+        thread_id: str,
+        *,
+        template: str | None = None,
+        mode: str | None = None,
+        keep_reasoning: bool | None = None,
+    ) -> Thread:
+        """Choose how a conversation is spoken from its next reply on; None leaves a choice as it is.
+
+        Args:
+            template: a name of `templates.names()`; "" goes back to the model's own.
+            mode: name of a think mode; "" goes back to the usual one. One that the template does not have
+                counts as the usual one.
+
+        Raises:
+            TemplateInvalid: there is no such template.
+        """
+        if template:
+            await asyncio.to_thread(templates.template, template)
+        return await self._library.run(threads.configure, thread_id, template, mode, keep_reasoning)
 
     # ------------------------------------------------------------------ speaking
 

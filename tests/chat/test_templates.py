@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from rwkv_chat.session.reply import ReplyParser, parse
 from rwkv_chat.session.titles import TITLE_CELLS, title_from, width
-from rwkv_chat.templates import TemplateInvalid, names, read, template
+from rwkv_chat.template_files import read
+from rwkv_chat.templates import TemplateInvalid, names, template
 
 if TYPE_CHECKING:
     from pathlib import Path
