@@ -156,7 +156,7 @@ def scrub(text: str) -> str:
 
 
 def template(name: str) -> Template:
-    """The template called `name`. Raises: TemplateInvalid (there is no such file, or it is not a template)."""
+    """The template called `name`. Raises: TemplateInvalid (no such file, or not a template)."""
     from rwkv_chat.template_files import load
 
     return load(name)
