@@ -15,7 +15,17 @@ EngineError
 ├── StoreFull(needed, budget)
 ├── DiskFailed(path, reason)
 ├── DiskFull(path, needed, free)
-├── DownloadFailed(url, done, total)
+├── DownloadFailed(url, done, total, hint)
+├── Offline(host)
+├── FileGone(url)
+├── AccessRefused(url, status)
+├── RedirectRefused(url, target)
+├── DownloadMismatch(url, hint, expected, found)
+├── DownloadBusy(path)
+├── FileInTheWay(path)
+├── CatalogInvalid(path, where, reason)
+├── ModelUnknown(name, near)
+├── ModelAmbiguous(name, candidates)
 ├── TuneDataInvalid(path, line, reason)
 ├── WorkerDied(exit_code)
 ├── EngineClosed()
@@ -148,11 +158,100 @@ class DiskFull(EngineError):
 
 @dataclass(eq=False)
 class DownloadFailed(EngineError):
-    """A transfer broke at `done` of `total` bytes."""
+    """A transfer broke at `done` of `total` bytes (0: not known), also when tried again.
+
+    Attributes:
+        hint: "dropped", "stalled", "busy" (the server asks for patience), "server" (it failed) or "nonsense"
+            (what it sent breaks the protocol).
+    """
 
     url: str
     done: int
     total: int
+    hint: str = "dropped"
+
+
+@dataclass(eq=False)
+class Offline(EngineError):
+    """There is no way to `host` from here: no network, no such name, nobody listening."""
+
+    host: str
+
+
+@dataclass(eq=False)
+class FileGone(EngineError):
+    """No address has the file (any more); `url` is the first that was tried."""
+
+    url: str
+
+
+@dataclass(eq=False)
+class AccessRefused(EngineError):
+    """The server wants a token, or another one."""
+
+    url: str
+    status: int
+
+
+@dataclass(eq=False)
+class RedirectRefused(EngineError):
+    """An address, or what it redirects to, is not https and not on this machine; or redirects do not end."""
+
+    url: str
+    target: str
+
+
+@dataclass(eq=False)
+class DownloadMismatch(EngineError):
+    """What the server has is not the file that was asked for; what was fetched of it is removed.
+
+    Attributes:
+        hint: "sha256" or "size": what differs.
+    """
+
+    url: str
+    hint: str
+    expected: str
+    found: str
+
+
+@dataclass(eq=False)
+class DownloadBusy(EngineError):
+    """Another program is fetching the file that would stand at `path`."""
+
+    path: str
+
+
+@dataclass(eq=False)
+class FileInTheWay(EngineError):
+    """At `path` stands another file than the one asked for; it was left untouched."""
+
+    path: str
+
+
+@dataclass(eq=False)
+class CatalogInvalid(EngineError):
+    """The list of models cannot be used."""
+
+    path: str
+    where: str
+    reason: str
+
+
+@dataclass(eq=False)
+class ModelUnknown(EngineError):
+    """No model is called `name`; `near` are names that come near, joined by commas ("" for none)."""
+
+    name: str
+    near: str
+
+
+@dataclass(eq=False)
+class ModelAmbiguous(EngineError):
+    """Several models may be meant by `name`: the newest of them, joined by commas."""
+
+    name: str
+    candidates: str
 
 
 @dataclass(eq=False)
