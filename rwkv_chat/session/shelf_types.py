@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.weights.catalog import Entry
-    from engine.weights.fit import Fit
-
     from engine.errors import EngineError
     from engine.types import ModelSpec
+    from engine.weights.catalog import Entry
+    from engine.weights.fit import Fit
     from rwkv_chat.library.models import Source
     from rwkv_chat.session.cards import ModelCard
 
