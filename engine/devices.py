@@ -15,12 +15,17 @@ CPU_CHUNK_BYTES = 32 << 30  # weight bytes a chunk may touch, token by token: ha
 
 
 def prefill_chunk(info: ModelInfo) -> int:
-    """Tokens fed at once, and so the longest wait of a cancel.
+    """`chunk_for` a loaded model."""
+    return chunk_for(info.device, info.nbytes)
+
+
+def chunk_for(device: str, nbytes: int) -> int:
+    """Tokens fed at once by a model of `nbytes` of weights, and so the longest wait of a cancel.
 
     It depends on the model alone: the same tokens are always cut alike, so a rebuilt state is rounded alike.
     """
     chunk = LARGEST_CHUNK
-    while info.device == "cpu" and chunk > SMALLEST_CHUNK and chunk * info.nbytes > CPU_CHUNK_BYTES:
+    while device == "cpu" and chunk > SMALLEST_CHUNK and chunk * nbytes > CPU_CHUNK_BYTES:
         chunk //= 2
     return chunk
 

@@ -171,15 +171,6 @@ def test_saved_states_are_counted(home: Path) -> None:
     assert found["Saved states"].value.startswith("1, 1.5 kB of at most")
 
 
-def test_memory_is_read_from_the_systems_table(tmp_path: Path) -> None:
-    table = tmp_path / "meminfo"
-    table.write_text("MemTotal:       2000 kB\nMemAvailable:   1000 kB\n")
-    assert memory._meminfo("MemAvailable", table) == 1_024_000
-    assert memory._meminfo("Missing", table) is None
-    assert memory._meminfo("MemTotal", tmp_path / "none") is None
-    assert (memory.total_bytes() or 0) >= (memory.available_bytes() or 0) > 0
-
-
 def test_little_memory_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**8)
     assert next(iter(memory.check(Paths.find(), None))).status == "note"

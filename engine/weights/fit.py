@@ -1,0 +1,146 @@
+"""What a model needs of a device's memory, told from its header alone, against what is free there.
+
+Imports no torch, but where a CUDA device is asked for (or torch is there already) to see its free memory.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine import memory
+from engine.devices import chunk_for
+from engine.models.names import expected_shapes
+from engine.types import ModelSpec
+from engine.weights.archive import open_archive
+from engine.weights.recognise import recognise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# bytes of one weight, by tier, largest first
+WEIGHT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+
+# Peak of one prefill chunk, fitted to measurements (tests/engine/test_fit.py compares them anew): so many
+# bytes for each token and channel, so many numbers of the run dtype for both and for each token and ffn
+# unit, and what libraries take.
+FP32_BYTES, RUN_NUMBERS, FFN_NUMBERS, FIXED = 200, 14, 3, 16 << 20
+STATES = 4  # the one before, the new one and its layers, and a copy that is being saved
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What of a model decides how much memory it takes; a catalogue knows this of files not yet here."""
+
+    arch: str
+    params: int
+    n_layer: int
+    n_embd: int
+    n_ffn: int
+    head_size: int = 64
+    vocab_size: int = 65536
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Size:
+        params = sum(math.prod(shape) for shape in expected_shapes(spec).values())
+        return cls(spec.arch, params, spec.n_layer, spec.n_embd, spec.n_ffn, spec.head_size, spec.vocab_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Bytes that one tier of a model needs on a device, and bytes free there (None: nobody knows).
+
+    Attributes:
+        state: of one sequence.  working: on top, while reading a prompt or writing a reply.
+    """
+
+    tier: str
+    device: str
+    weights: int
+    state: int
+    working: int
+    free: int | None
+
+    @property
+    def needed(self) -> int:
+        return self.weights + self.state + self.working
+
+    @property
+    def fits(self) -> bool:
+        return self.free is None or self.needed <= self.free
+
+
+def estimate(
+    source: Path | str | ModelSpec | Size,
+    *,
+    device: str = "auto",
+    tiers: Iterable[str] = tuple(WEIGHT_BYTES),
+) -> tuple[Fit, ...]:
+    """One `Fit` for each tier, in the order asked for.
+
+    Args:
+        source: a weights file or folder, whose header is read; or what is known of one.
+        device: "cpu", "cuda", "cuda:1"; "auto" is CUDA only where torch is imported already and has it.
+
+    Raises:
+        ModelNotFound, UnsupportedFormat, WeightsCorrupt: of the file.
+    """
+    size, where = _size(source), _device(device)
+    free = free_bytes(where)
+    return tuple(fit(size, tier, where, free) for tier in tiers)
+
+
+def fit(size: Size, tier: str, device: str, free: int | None) -> Fit:
+    """The arithmetic of `estimate`."""
+    weights = size.params * WEIGHT_BYTES[tier]
+    state = state_bytes(size, tier)
+    chunk = chunk_for(device.split(":", maxsplit=1)[0], weights)
+    return Fit(tier, device, weights, state, _working(size, tier, chunk) + (STATES - 1) * state, free)
+
+
+def best(fits: Sequence[Fit]) -> Fit | None:
+    """The first that fits."""
+    return next((each for each in fits if each.fits), None)
+
+
+def state_bytes(size: Size, tier: str) -> int:
+    """Bytes of one sequence's state: the recurrent memory in fp32, the token shifts in the run dtype."""
+    run = WEIGHT_BYTES[tier]
+    memory_of_layer = 3 if size.arch == "rwkv4" else size.head_size
+    return size.n_layer * size.n_embd * (4 * memory_of_layer + 2 * run)
+
+
+def _working(size: Size, tier: str, chunk: int) -> int:
+    run = WEIGHT_BYTES[tier]
+    of_token = size.n_embd * (FP32_BYTES + RUN_NUMBERS * run) + size.n_ffn * FFN_NUMBERS * run
+    return chunk * of_token + size.vocab_size * 16 + FIXED
+
+
+def _size(source: Path | str | ModelSpec | Size) -> Size:
+    if isinstance(source, Size):
+        return source
+    if isinstance(source, ModelSpec):
+        return Size.of(source)
+    return Size.of(recognise(str(source), open_archive(Path(source)).shapes))
+
+
+def _device(name: str) -> str:
+    torch = sys.modules.get("torch")
+    if name == "auto":
+        return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
+    return name
+
+
+def free_bytes(device: str) -> int | None:
+    """Bytes free on "cpu" or a CUDA device; None where that is not known."""
+    if device == "cpu":
+        return memory.available_bytes()
+    import torch
+
+    try:
+        return torch.cuda.mem_get_info(device)[0]
+    except (RuntimeError, AssertionError):  # no such device, or torch without CUDA
+        return None
