@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from engine.errors import DiskFailed, ModelNotFound, UnsupportedFormat, WeightsCorrupt
+from engine.weights import hugging_face, web_rwkv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,14 +73,28 @@ def _open_safetensors(path: Path) -> Archive:
     return open_safetensors(path)
 
 
+def _open_folder(path: Path) -> Archive:
+    from engine.weights.hugging_face_folder import open_folder
+
+    return open_folder(path)
+
+
 # container → reader; `_kind` tells which
 READERS: dict[str, Callable[[Path], Archive]] = {
     "pth": _open_pth,
     "safetensors": _open_safetensors,
+    "folder": _open_folder,
 }
 
 # naming → translation; the first that fits what a container holds, none of them for official names
-NAMINGS: dict[str, Naming] = {}
+NAMINGS: dict[str, Naming] = {
+    "hf-fla": Naming(hugging_face.is_fla, hugging_face.from_fla),
+    "hf-native": Naming(hugging_face.is_native, hugging_face.plain("hf-native")),
+    "hf-rwkv6": Naming(hugging_face.is_rwkv6, hugging_face.plain("hf-rwkv6")),
+    "hf-rwkv5": Naming(hugging_face.is_rwkv5, hugging_face.plain("hf-rwkv5")),
+    "hf-rwkv4": Naming(hugging_face.is_rwkv4, hugging_face.plain("hf-rwkv4")),
+    "web-rwkv": Naming(web_rwkv.fits, web_rwkv.translate),
+}
 
 # a file's first bytes → its reader
 _MAGIC: dict[bytes, str] = {
@@ -87,7 +102,16 @@ _MAGIC: dict[bytes, str] = {
 }
 
 # a file in a folder → the folder's reader
-_FOLDER_SIGNS: dict[str, str] = {}
+_FOLDER_SIGNS: dict[str, str] = dict.fromkeys(
+    (
+        "config.json",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ),
+    "folder",
+)
 
 # a file's first bytes → a hint for formats that are known and not read
 _KNOWN_STRANGERS = {
@@ -125,6 +149,11 @@ def _kind(path: Path) -> str:
         found = f"the bytes {start[:8].hex(' ')}" if start else "an empty file"
         raise WeightsCorrupt(str(path), "byte 0", "a zip archive", found)
     raise UnsupportedFormat(str(path), "unknown")
+
+
+def open_file(path: Path) -> Archive:
+    """One container, under the names that stand in it; the errors are those of `open_archive`."""
+    return READERS[_kind(path)](path)
 
 
 def _official(archive: Archive) -> Archive:

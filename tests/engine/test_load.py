@@ -27,7 +27,7 @@ from engine.weights.archive import NAMINGS, READERS, open_archive
 from engine.weights.export import export_safetensors
 from engine.weights.load import load, read_spec, tier_name
 from tests.engine import tiny
-from tests.engine.samples import SAMPLES
+from tests.engine.samples import SAMPLES, spec_of
 
 if TYPE_CHECKING:
     from engine.models.rwkv7 import Rwkv7
@@ -67,11 +67,11 @@ def test_spec_is_read_from_the_shapes(path):
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_an_archive_says_what_it_is(name, tmp_path):
-    path = SAMPLES[name](tmp_path, tiny.spec())
+    path = SAMPLES[name](tmp_path, spec_of(name))
     archive = open_archive(path)
     assert archive.format == name
     assert all(file.is_file() for file in archive.files)
-    assert read_spec(path) == tiny.spec()
+    assert read_spec(path) == spec_of(name)
 
 
 def test_every_format_that_is_read_has_a_sample():
