@@ -136,13 +136,22 @@ def model_info(path: str, tokenizer: TokenizerRef, id_: str = ID) -> ModelInfo:
 
 
 class FakeIdentify(FakeJob):
+    """Ends after `delay` seconds, or when `go_on` is set."""
+
     def __init__(self, path: str, delay: float) -> None:
         super().__init__(delay)
         self.path = path
+        self.go_on = asyncio.Event()
+
+    def cancel(self) -> None:
+        super().cancel()
+        self.go_on.set()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         yield Progress("hash", 0, 1)
-        yield Identified(self.path, ID) if await self.pause() else Cancelled()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.go_on.wait(), self.delay)
+        yield Cancelled() if self.cancelled.is_set() else Identified(self.path, ID)
 
 
 class FakeDownload(FakeJob):
@@ -224,6 +233,8 @@ class FakeEngine:
     load_delay: float = 0.0
     load_error: EngineError | None = None
     identified: bool = True
+    identify_delay: float = 0.0
+    identifying: list[FakeIdentify] = field(default_factory=list)
     content: dict[str, bytes] = field(default_factory=dict)
     download_delay: float = 0.0
     download_error: EngineError | None = None
@@ -241,7 +252,8 @@ class FakeEngine:
         return self._started(FakeLoad(request, self.load_delay, self.load_error, id_))
 
     def identify(self, path: str) -> FakeJob:
-        return self._started(FakeIdentify(path, self.delay))
+        self.identifying.append(job := FakeIdentify(path, self.identify_delay))
+        return self._started(job)
 
     def download(self, request: DownloadRequest) -> FakeJob:
         self.downloads.append(request)

@@ -84,6 +84,14 @@ def remove(db: sqlite3.Connection, path: str) -> None:
     db.execute("DELETE FROM models WHERE path = ?", (path,))
 
 
+def identified(db: sqlite3.Connection, path: str, mark: str, id_: str) -> None:
+    """The id of these weights became known: give it to them, and to what was said under `mark` so far."""
+    with transaction(db):
+        db.execute("UPDATE models SET id = ? WHERE path = ?", (id_, path))
+        db.execute("UPDATE nodes SET model = ? WHERE model = ?", (id_, mark))
+        db.execute("UPDATE threads SET model = ? WHERE model = ?", (id_, mark))
+
+
 def look(file: Path) -> tuple[ModelRow, ...]:
     """`every` through a connection of its own that cannot write; nothing where there is no such table yet."""
     if not file.is_file():

@@ -142,7 +142,7 @@ class Answering:
             status="growing",
             coding=speaker.coding,
             tokens=(),
-            model=speaker.info.id,
+            model=speaker.model,
             template=speaker.template.name,
             seed=params.seed,
             params=params,
@@ -158,7 +158,7 @@ class Answering:
             job.cancel()  # where it was not the engine that failed, nobody reads on
             await writer.cut("failed")
             raise
-        await _to_the_end(self._finish(thread, end, writer, blank))
+        await _to_the_end(self._finish(thread, end, writer, blank, speaker))
 
     def _seeded(self) -> SamplingParams:
         """The seed is drawn here, so that it is known even of a reply that a crash cuts."""
@@ -193,13 +193,15 @@ class Answering:
             self._totals[each.part] += len(each.text)
             self._turn.emit(ReplyGrew(each.text, self._totals[each.part], writer.tokens, speed, each.part))
 
-    async def _finish(self, thread: Thread, end: Finished, writer: ReplyWriter, blank: Reply) -> None:
+    async def _finish(
+        self, thread: Thread, end: Finished, writer: ReplyWriter, blank: Reply, speaker: Speaker
+    ) -> None:
         self._show(writer.rest(), writer)
         reply = replace(blank, status=STATUS[end.reason], seed=end.usage.seed, usage=end.usage)
         saved = await writer.finish(end, reply)
         thread, node = saved or (thread, None)
-        if node is not None and (thread.model, thread.template) != (node.model, node.template):
-            thread = await self._library.run(threads.describe, thread.id, node.model, node.template)
+        if node is not None and (thread.model, thread.template) != (speaker.model, node.template):
+            thread = await self._library.run(threads.describe, thread.id, speaker.model, node.template)
         self._engine.keep(await self._library.run(threads.tip_keys))  # where conversations go on from
         self._turn.emit(Answered(thread, node, end.usage, end.reason))
 

@@ -8,21 +8,32 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineClosed, EngineError, TokenizerInvalid, Unexpected
-from engine.types import Cancelled, Failed, Loaded, LoadRequest, ModelInfo, Progress, TokenizerRef
+from engine.types import (
+    Cancelled,
+    Failed,
+    Identified,
+    Loaded,
+    LoadRequest,
+    ModelInfo,
+    Progress,
+    TokenizerRef,
+)
 from rwkv_chat import templates
 from rwkv_chat.session.cards import ModelCard, card_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from rwkv_chat.session.border import EngineLike, JobLike, LoadTokenizer, TokenizerLike
     from rwkv_chat.settings import SettingsFile
     from rwkv_chat.templates import Template
+
+    Identify = Callable[["Speaker"], Awaitable[None]]
 
 __all__ = ["ModelCard", "Models", "Speaker"]
 
@@ -31,29 +42,44 @@ log = logging.getLogger(__name__)
 LoadEvent = Progress | Loaded | Failed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Speaker:
-    """Everything a turn needs of a model that is ready.
+    """Everything a turn needs of a model that is ready. Only `info` changes: its id may come later.
 
     Attributes:
         coding: under what token ids of this tokenizer and template are kept.
+        mark: stands for the id until that is known.
     """
 
     info: ModelInfo
     template: Template
     tokenizer: TokenizerLike
     coding: str
+    mark: str = ""
+
+    @property
+    def model(self) -> str:
+        """What messages and conversations name it by: its id, else its mark."""
+        return self.info.id or self.mark
 
 
 class Models:
     """The chosen model. `current` is known at once; nothing here loads torch."""
 
     def __init__(
-        self, engine: EngineLike, card: ModelCard, settings: SettingsFile, load_tokenizer: LoadTokenizer
+        self,
+        engine: EngineLike,
+        card: ModelCard,
+        settings: SettingsFile,
+        load_tokenizer: LoadTokenizer,
+        identified: Identify,
     ) -> None:
+        """`identified` is awaited once the id of a speaker that had none is known."""
         self.current = card
         self.speaker: Speaker | None = None
         self._engine, self._settings, self._load_tokenizer = engine, settings, load_tokenizer
+        self._identified = identified
+        self._naming: asyncio.Task[None] | None = None
         self._task: asyncio.Task[Speaker] | None = None
         self._job: JobLike | None = None
         self._watchers: set[asyncio.Queue[LoadEvent]] = set()
@@ -128,9 +154,10 @@ class Models:
             self._abandon()
 
     async def close(self) -> None:
-        """Stop loading."""
-        if (task := self._abandon()) is not None:
-            await asyncio.wait([task])
+        """Stop loading and hashing."""
+        naming, task = self._naming, self._abandon()
+        if running := [each for each in (task, naming) if each is not None]:
+            await asyncio.wait(running)
 
     def _abandon(self) -> asyncio.Task[Speaker] | None:
         """Give up the load in progress and forget the speaker, at once: whoever waits finds the next."""
@@ -138,8 +165,9 @@ class Models:
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
-        if task is not None:
-            task.cancel()
+        for each in (task, self._naming):
+            if each is not None:
+                each.cancel()
         return task
 
     async def _load(self, card: ModelCard) -> Speaker:
@@ -149,7 +177,31 @@ class Models:
             self._tell(Failed(error if isinstance(error, EngineError) else _unexpected(error)))
             raise
         self._tell(Loaded(speaker.info))
+        self._naming = asyncio.get_running_loop().create_task(self._name(speaker))
         return speaker
+
+    async def _name(self, speaker: Speaker) -> None:
+        """Find out the speaker's id while it already speaks; messages marked meanwhile get it."""
+        try:
+            if not speaker.info.id:
+                id_ = await self._hash(speaker.info.path)
+                speaker.info = replace(speaker.info, id=id_)
+            await self._identified(speaker)
+        except Exception as error:  # its states stay in memory only; all else works
+            log.warning("the model could not be identified: %s", type(error).__name__)
+
+    async def _hash(self, path: str) -> str:
+        """Raises: EngineError."""
+        job = self._engine.identify(path)
+        try:
+            async for event in job:
+                if isinstance(event, Identified):
+                    return event.id
+                if isinstance(event, Failed):
+                    raise event.error
+        finally:
+            job.cancel()
+        raise EngineClosed
 
     async def _prepare(self, card: ModelCard) -> Speaker:
         values = self._settings.values
@@ -158,7 +210,8 @@ class Models:
         template = await asyncio.to_thread(templates.template, card.template)
         info = await self._follow(job)
         tokenizer, identity = await asyncio.to_thread(self._tokenizer, info.tokenizer)
-        return Speaker(info, template, tokenizer, f"{identity}/{template.name}")
+        mark = await asyncio.to_thread(_mark, info.path)
+        return Speaker(info, template, tokenizer, f"{identity}/{template.name}", mark)
 
     async def _follow(self, job: JobLike) -> ModelInfo:
         async for event in job:
@@ -179,6 +232,16 @@ class Models:
         self._last = event
         for queue in self._watchers:
             queue.put_nowait(event)
+
+
+def _mark(path: str) -> str:
+    """Changes when the weights do, and is no id."""
+    from rwkv_chat.session.shelf_headers import measure
+
+    try:
+        return f"unidentified {measure(Path(path))[1]} {path}"
+    except EngineError:
+        return f"unidentified {path}"
 
 
 def tokenizer_id(ref: TokenizerRef) -> str:

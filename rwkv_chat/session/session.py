@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.types import SamplingParams
+from rwkv_chat.library import models as library_models
 from rwkv_chat.library.database import Library
 from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.paths import Paths
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from rwkv_chat.session.border import EngineLike, LoadTokenizer
     from rwkv_chat.session.cards import ModelCard
+    from rwkv_chat.session.models import Speaker
 
 GB = 1_000_000_000
 
@@ -49,7 +51,7 @@ class Session:
     ) -> None:
         self.paths, self.library, self._settings, self._engine = paths, library, settings, engine
         self._log = log
-        self.models = Models(engine, card, settings, load_tokenizer)
+        self.models = Models(engine, card, settings, load_tokenizer, self._identified)
         self.shelf = Shelf(library, engine, paths)
         self.chats = Chats(library, self.models, engine, lambda: self.sampling)
         self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
@@ -68,6 +70,11 @@ class Session:
     def sampling(self) -> SamplingParams:
         """How replies are sampled now: the model's own way with the person's changes."""
         return self.settings.sampling_over(self.models.current.sampling)
+
+    async def _identified(self, speaker: Speaker) -> None:
+        """What was said before its id was known names it by its mark."""
+        info = speaker.info
+        await self.library.run(library_models.identified, info.path, speaker.mark, info.id)
 
     async def change_settings(self, **changes: Any) -> Settings:
         """Set and write settings. Raises: ValueError, OSError (see `SettingsFile.change`)."""

@@ -77,7 +77,14 @@ class ReplyWriter:
         reasoning, text = parse(self._speaker.template, end.text)
         if end.reason == "cancelled" and not text and not reasoning:
             return None
-        whole = replace(reply, text=text, reasoning=reasoning, tokens=end.tokens, prefix=end.prefix)
+        whole = replace(
+            reply,
+            text=text,
+            reasoning=reasoning,
+            tokens=end.tokens,
+            prefix=end.prefix,
+            model=self._speaker.model,
+        )
         return await self._library.run(nodes.save_reply, self._thread, whole)
 
     async def cut(self, status: NodeStatus) -> None:
@@ -114,6 +121,7 @@ class ReplyWriter:
             status=status,
             tokens=draft.tokens,
             tail=self._tail(draft),
+            model=self._speaker.model,  # its id may have become known since the reply began
         )
         nodes.save_reply(db, self._thread, reply)
 
