@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.types import GenerateRequest, LoadRequest
+    from engine.types import FeedRequest, GenerateRequest, LoadRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Ask:
     """A job."""
 
     job: int
-    request: LoadRequest | GenerateRequest
+    request: LoadRequest | GenerateRequest | FeedRequest
 
 
 @dataclass(frozen=True, slots=True)

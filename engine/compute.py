@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine.errors import InvalidRequest, ModelNotFound, ModelNotLoaded, OutOfMemory, TokenizerInvalid
+from engine.feeding import feed
 from engine.replying import Voice
 from engine.states import States
 from engine.store.fingerprint import Stopped, fingerprint
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from engine.saver import Save
     from engine.store.statestore import StateStore
     from engine.tokenizer import Tokenizer
-    from engine.types import Event, GenerateRequest, LoadRequest
+    from engine.types import Event, FeedRequest, GenerateRequest, LoadRequest
 
 HASH_POLL_SECONDS = 0.05
 
@@ -87,6 +88,16 @@ class Compute:
         if self._voice is None:
             raise ModelNotLoaded
         yield from self._voice.reply(request, should_stop)
+
+    def feed(self, request: FeedRequest, should_stop: Callable[[], bool]) -> Iterator[Event | Save]:
+        """See `engine.feeding.feed`.
+
+        Raises:
+            ModelNotLoaded: no model has been loaded.
+        """
+        if self._voice is None:
+            raise ModelNotLoaded
+        yield from feed(self._voice, request, should_stop)
 
     def forget(self, prefixes: Iterable[str]) -> None:
         """Lets go of remembered states of these prefix keys."""

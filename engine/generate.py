@@ -46,6 +46,7 @@ class Start:
         samplers: one for each alternative.
         carry: bytes of a cut reply's last, incomplete character.
         chunk: tokens fed at once: how long a cancel may wait.
+        pause: after so many tokens of `feed` the state is told too, wherever a chunk would end.
     """
 
     state: State
@@ -53,6 +54,7 @@ class Start:
     samplers: tuple[SamplerState, ...]
     carry: bytes = b""
     chunk: int = 256
+    pause: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def generate(
     """
     *body, last = start.feed
     state = start.state
-    for done, state in prefill(model, start.state, tuple(body), start.chunk):
+    for done, state in prefill(model, start.state, tuple(body), start.chunk, start.pause):
         yield Fed(done, len(start.feed), state)
         if should_stop():
             for index, sampler in enumerate(start.samplers):
@@ -108,13 +110,22 @@ def generate(
     yield from decode(model, tokenizer, request, replace(start, state=state, feed=(last,)), should_stop)
 
 
-def prefill(model: Model, state: State, tokens: TokenIds, chunk: int) -> Iterator[tuple[int, State]]:
-    """Feeds `tokens` after `state` (batch 1), `chunk` at a time: (tokens done, state), from none on."""
+def prefill(
+    model: Model, state: State, tokens: TokenIds, chunk: int, pause: int = 0
+) -> Iterator[tuple[int, State]]:
+    """Feeds `tokens` after `state` (batch 1), `chunk` at a time: (tokens done, state), from none on.
+
+    A chunk ends at `pause` too.
+    """
     yield 0, state
-    for at in range(0, len(tokens), chunk):
-        part = tokens[at : at + chunk]
-        _, state = model.forward(_ids([part], state), state)
-        yield at + len(part), state
+    ends = {*range(chunk, len(tokens), chunk), len(tokens)} - {0}
+    if 0 < pause < len(tokens):
+        ends.add(pause)
+    at = 0
+    for end in sorted(ends):
+        _, state = model.forward(_ids([tokens[at:end]], state), state)
+        at = end
+        yield at, state
 
 
 def decode(

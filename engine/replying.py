@@ -20,9 +20,10 @@ from engine.types import Finished, Piece, Prefilled, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from engine.models.state import State
     from engine.states import Begin, Chain, States
     from engine.tokenizer import Tokenizer
-    from engine.types import GenerateRequest, ModelInfo, SamplingParams
+    from engine.types import GenerateRequest, ModelInfo, SamplingParams, TokenIds
 
 FRESH_SEEDS = 1 << 32
 
@@ -41,7 +42,8 @@ class Voice:
     ) -> Iterator[Prefilled | Piece | Finished | Save]:
         """One reply (or n): events to be told at once, and snapshots to be saved.
 
-        A snapshot is saved at the end of the prompt, before the first draw, and at the end of each reply.
+        A snapshot is saved at the end of the prompt, before the first draw, and at the end of each reply; where
+        the request has a fork, there alone.
 
         Raises:
             InvalidRequest: see `chain_of`.
@@ -50,7 +52,7 @@ class Voice:
         chain = chain_of(request, self.info.spec.vocab_size)
         begin = self.states.find(chain)
         start = self._start(request, chain, begin)
-        usage = _usage(chain, begin)
+        usage = usage_of(chain, begin)
         for event in generate(self.model, self.tokenizer, request, start, should_stop):
             if isinstance(event, Fed):
                 total = len(start.feed)
@@ -62,15 +64,26 @@ class Voice:
             else:
                 yield event
 
-    def _start(self, request: GenerateRequest, chain: Chain, begin: Begin) -> Start:
+    def opened(self, chain: Chain, begin: Begin) -> tuple[State, TokenIds]:
+        """The state to go on from, and what of the chain it has not consumed."""
         found = begin.snapshot
-        state = found.state if found else self.states.zero
-        feed = (*found.pending, *chain.tokens[found.length :]) if found else chain.tokens
+        if found is None:
+            return self.states.zero, chain.tokens
+        return found.state, (*found.pending, *chain.tokens[found.length :])
+
+    def at(self, chain: Chain, consumed: int, state: State) -> Snapshot:
+        """A place in the chain whose state has consumed so many tokens; the next one is pending."""
+        key = self.states.key(chain.keys[consumed])
+        return Snapshot(key, consumed + 1, state, chain.tokens[consumed : consumed + 1])
+
+    def _start(self, request: GenerateRequest, chain: Chain, begin: Begin) -> Start:
+        state, feed = self.opened(chain, begin)
         sampler, carry = self._sampler(request, chain, begin)
         samplers = tuple(
             replace(sampler, seed=(sampler.seed + index) % (1 << 63)) for index in range(request.n)
         )
-        return Start(state, feed, samplers, carry, prefill_chunk(self.info))
+        pause = 0 if chain.fork is None else chain.fork - 1 - (len(chain.tokens) - len(feed))
+        return Start(state, feed, samplers, carry, prefill_chunk(self.info), pause)
 
     def _sampler(self, request: GenerateRequest, chain: Chain, begin: Begin) -> tuple[SamplerState, bytes]:
         """The sampler's state and the carry before the first draw."""
@@ -86,13 +99,13 @@ class Voice:
         return replay(params, self.tokenizer, _seed(params), cut), decoder.carry
 
     def _reached(self, request: GenerateRequest, chain: Chain, start: Start, fed: Fed) -> Iterator[Save]:
-        """Remembers how far the chain has been fed; has the end of the prompt saved."""
-        if fed.state is None:
-            return
+        """Remembers how far the chain has been fed; has the end of the prompt (or the fork) saved."""
         consumed = len(chain.tokens) - len(start.feed) + fed.done
-        key = self.states.key(chain.keys[consumed])
-        snapshot = Snapshot(key, consumed + 1, fed.state, chain.tokens[consumed : consumed + 1])
-        if consumed == len(chain.tokens) - 1:
+        last = (chain.fork or len(chain.tokens)) - 1
+        if fed.state is None or consumed > last:
+            return
+        snapshot = self.at(chain, consumed, fed.state)
+        if consumed == last:
             if request.continues:
                 snapshot = replace(snapshot, sampler=start.samplers[0], carry=start.carry)
             self.states.remember(snapshot)
@@ -109,7 +122,7 @@ class Voice:
         )
         prefix = extend(row.tokens, chain.keys[-1])
         finished = Finished(row.index, row.reason, row.tokens, row.text, usage, prefix)
-        if row.state is None:
+        if row.state is None or chain.fork is not None:
             yield finished
             return
         length = len(chain.tokens) + len(row.tokens)
@@ -123,7 +136,8 @@ def _seed(params: SamplingParams) -> int:
     return secrets.randbelow(FRESH_SEEDS) if params.seed is None else params.seed
 
 
-def _usage(chain: Chain, begin: Begin) -> Usage:
+def usage_of(chain: Chain, begin: Begin) -> Usage:
+    """What will have been fed, before any of it was."""
     return Usage(
         prompt_tokens=len(chain.tokens) - max(begin.length, chain.new_from),
         history_tokens=max(0, chain.new_from - begin.length),

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
-from engine.types import Saved
+from engine.types import Cancelled, Saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from engine.store.snapshot import Snapshot
     from engine.store.statestore import StateStore
-    from engine.types import Event, Finished, StateKey
+    from engine.types import Event, Fed, Finished, StateKey
 
 log = logging.getLogger("engine")
 
@@ -26,7 +26,7 @@ class Save:
     """A snapshot (on the CPU) to be written; then `finished` is told, with the key if it could be kept."""
 
     snapshot: Snapshot
-    finished: Finished | None = None
+    finished: Finished | Fed | Cancelled | None = None
 
 
 class Saver:
@@ -68,7 +68,9 @@ class Saver:
 
     def _save(self, job: int, save: Save) -> None:
         key = self._kept(job, save)
-        if save.finished:
+        if isinstance(save.finished, Cancelled):
+            self._emit(job, save.finished)
+        elif save.finished:
             self._emit(job, replace(save.finished, key=key))
 
     def _kept(self, job: int, save: Save) -> StateKey | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from engine.commands import Ask, Cancel, Forget, Keep, WorkerConfig
 from engine.errors import EngineClosed, ModelNotLoaded, WorkerDied
 from engine.job import Job
-from engine.types import Failed, GenerateRequest
+from engine.types import Failed, FeedRequest, GenerateRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,9 +65,12 @@ class Engine:
         """
         return self._ask(request, 1)
 
-    def submit(self, request: GenerateRequest) -> Job:
-        """Asks for a reply: `Prefilled` …, `Piece` …, `Saved`, a `Finished` per alternative; or `Failed`."""
-        return self._ask(request, request.n)
+    def submit(self, request: GenerateRequest | FeedRequest) -> Job:
+        """Asks for a reply: `Prefilled` …, `Piece` …, `Saved`, a `Finished` per alternative; or `Failed`.
+
+        Or has tokens read: `Prefilled` …, `Saved`, and `Fed`, `Failed` or `Cancelled`.
+        """
+        return self._ask(request, request.n if isinstance(request, GenerateRequest) else 1)
 
     def forget(self, prefixes: Iterable[str]) -> None:
         """Deletes the states of these prefix keys, of every model: their conversation was deleted."""
@@ -94,13 +97,13 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------------
 
-    def _ask(self, request: LoadRequest | GenerateRequest, ends: int) -> Job:
+    def _ask(self, request: LoadRequest | GenerateRequest | FeedRequest, ends: int) -> Job:
         with self._lock:
             number = next(self._ids)
             job = Job(number, max(1, ends), lambda: self._cancel(number))
             if self._closed:
                 job.put(Failed(EngineClosed()))
-            elif self._worker is None and isinstance(request, GenerateRequest):
+            elif self._worker is None and isinstance(request, GenerateRequest | FeedRequest):
                 job.put(Failed(ModelNotLoaded()))
             else:
                 self._jobs[number] = job

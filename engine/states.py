@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import InvalidRequest, StateCorrupt, StateMismatch
 from engine.prefix import walk
 from engine.store.snapshot import Snapshot, layout_of
-from engine.types import StateKey
+from engine.types import GenerateRequest, StateKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from engine.models.state import State
     from engine.store.statestore import StateStore
-    from engine.types import GenerateRequest, ModelInfo, StateSource, TokenIds
+    from engine.types import FeedRequest, ModelInfo, StateSource, TokenIds
 
 log = logging.getLogger("engine")
 
@@ -31,11 +31,13 @@ class Chain:
 
     Attributes:
         keys: prefix key after each token.  new_from: where the request's prompt begins.
+        fork: the last place from whose state feeding may begin, None for the end.
     """
 
     tokens: TokenIds
     keys: tuple[str, ...]
     new_from: int
+    fork: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +52,34 @@ class Begin:
         return self.snapshot.length if self.snapshot else 0
 
 
-def chain_of(request: GenerateRequest, vocab: int) -> Chain:
+def chain_of(request: GenerateRequest | FeedRequest, vocab: int) -> Chain:
     """The chain of a request.
 
     Raises:
         InvalidRequest: nothing to feed, an id outside the vocabulary, a start key that is not the history's,
-            an unknown initial state, n or continues out of range.
+            an unknown initial state; n, continues or fork out of range.
     """
     tokens = (*request.history, *request.prompt)
     if not tokens:
         raise InvalidRequest("nothing to feed")
     if not all(0 <= token < vocab for token in tokens):
         raise InvalidRequest("a token id outside the vocabulary")
-    if not 1 <= request.n <= MOST_ALTERNATIVES or not 0 <= request.continues <= len(tokens):
-        raise InvalidRequest("n or continues out of range")
+    fork = _fork(request, len(tokens)) if isinstance(request, GenerateRequest) else None
     if request.initial:
         raise InvalidRequest("unknown initial state")
     keys = tuple(walk(tokens))
     if request.start and request.history and request.start != keys[len(request.history) - 1]:
         raise InvalidRequest("start is not the key of history")
-    return Chain(tokens, keys, len(request.history))
+    return Chain(tokens, keys, len(request.history), fork)
+
+
+def _fork(request: GenerateRequest, length: int) -> int | None:
+    """Raises: InvalidRequest."""
+    if not 1 <= request.n <= MOST_ALTERNATIVES or not 0 <= request.continues <= length:
+        raise InvalidRequest("n or continues out of range")
+    if request.fork is not None and (request.continues or not 1 <= request.fork <= length):
+        raise InvalidRequest("fork out of range")
+    return request.fork
 
 
 class States:
@@ -85,9 +95,9 @@ class States:
         return StateKey(self._info.id, self._info.tier, "", "", prefix)
 
     def find(self, chain: Chain) -> Begin:
-        """The longest beginning of the chain whose state is remembered or saved."""
+        """The longest beginning of the chain (up to its fork) whose state is remembered or saved."""
         saved = self._store.prefixes() if self._store else frozenset()
-        for length in range(len(chain.tokens), 0, -1):
+        for length in range(chain.fork or len(chain.tokens), 0, -1):
             prefix = chain.keys[length - 1]
             snapshot = self._remembered.get(prefix)
             source: StateSource = "device" if snapshot else "disk"

@@ -193,6 +193,8 @@ class GenerateRequest:
         start: prefix key of `history`; None lets the engine compute it.
         continues: how many tokens at the chain's end belong to a cut reply that now goes on (0: none): its
             penalty counts, sampler position and unfinished character are taken up again.
+        fork: where what will be remembered parts from this chain: after so many of its tokens. The state there is
+            saved, and neither the one at the prompt's end nor the one after the reply. None: they are.
         n: parallel alternatives, 0…n−1.
         top: how many alternatives to report for each token (0 for none).
         initial: id of an initial state ("" for zeros).
@@ -207,19 +209,25 @@ class GenerateRequest:
     top: int = 0
     continues: int = 0
     initial: str = ""
+    fork: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FeedRequest:
     """Tokens to be read without an answer: a conversation for another model, an answer without its thinking.
 
-    The state after the last token is saved under the chain's key. The fields are those of `GenerateRequest`.
+    The state after the last token is saved under the chain's key. Cancelled, it keeps how far it came, and
+    the next request goes on from there. The fields are those of `GenerateRequest`.
+
+    Attributes:
+        background: replies go first, and a load that is asked for ends it.
     """
 
     prompt: TokenIds
     history: TokenIds = ()
     start: str | None = None
     initial: str = ""
+    background: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 Commands go in, (job id, event) pairs come out. Jobs are generators that take turns, a token or a chunk each.
 A load waits until replies asked for before it have ended; replies asked for after it wait for the load.
+Reading in the background goes on only while no reply is being written, and ends when a load is asked for.
 Torch is imported by the compute thread at the first load, and by no other.
 """
 
@@ -21,7 +22,7 @@ from engine.devices import compute_threads
 from engine.errors import DiskFailed, EngineClosed, EngineError, ModelNotLoaded, OutOfMemory, Unexpected
 from engine.saver import Save, Saver
 from engine.store.statestore import StateStore
-from engine.types import Cancelled, Failed, LoadRequest
+from engine.types import Cancelled, Failed, FeedRequest, Finished, LoadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +44,10 @@ class Task:
     @property
     def loads(self) -> bool:
         return isinstance(self.ask.request, LoadRequest)
+
+    @property
+    def background(self) -> bool:
+        return _is_background(self.ask)
 
 
 class Worker:
@@ -103,10 +108,19 @@ class Worker:
         while not (self._closing.is_set() and not self._tasks and self._inbox.empty()):
             self._read_inbox(wait=not self._tasks and not self._waiting)
             self._admit()
-            for _ in range(len(self._tasks)):
-                self._step(self._tasks.popleft())
+            self._round()
         for ask in self._waiting:
             self._fail(ask, EngineClosed())
+
+    def _round(self) -> None:
+        """A step of every task; reading in the background only where nobody waits for a reply."""
+        replying = any(not each.background for each in self._tasks)
+        for _ in range(len(self._tasks)):
+            task = self._tasks.popleft()
+            if task.background and replying and task.ask.job not in self._cancelled:
+                self._tasks.append(task)
+            else:
+                self._step(task)
 
     def _read_inbox(self, *, wait: bool) -> None:
         while wait or not self._inbox.empty():
@@ -147,8 +161,14 @@ class Worker:
             yield from self._compute.load(ask.request, should_stop)
         elif self._compute is None:
             raise ModelNotLoaded
+        elif isinstance(ask.request, FeedRequest):
+            yield from self._compute.feed(ask.request, lambda: should_stop() or self._yields(ask))
         else:
             yield from self._compute.reply(ask.request, should_stop)
+
+    def _yields(self, ask: Ask) -> bool:
+        """A load is waiting for this reading to end."""
+        return _is_background(ask) and any(isinstance(each.request, LoadRequest) for each in self._waiting)
 
     def _make_compute(self) -> Compute:
         """Torch's thread count and inference mode belong to a thread: this one."""
@@ -174,6 +194,8 @@ class Worker:
         self._tasks.append(task)
         if isinstance(event, Save):
             self._saver.save(job, event)
+        elif isinstance(event, Finished):
+            self._saver.emit(job, event)  # after the `Saved` of its fork
         else:
             self._emit(job, event)
 
@@ -184,6 +206,10 @@ class Worker:
             self._compute.free_memory()
         self._cancelled.discard(ask.job)
         self._saver.emit(ask.job, Failed(mapped))
+
+
+def _is_background(ask: Ask) -> bool:
+    return isinstance(ask.request, FeedRequest) and ask.request.background
 
 
 def at_border(error: Exception) -> EngineError:
