@@ -48,9 +48,9 @@ def feed(
 def _read(
     voice: Voice, chain: Chain, begin: Begin, usage: Usage, should_stop: Callable[[], bool]
 ) -> Iterator[Prefilled | Cancelled | Save]:
-    state, todo = voice.opened(chain, begin)
+    opened, todo = voice.opened(chain, begin)
     began = saved = time.monotonic()
-    for done, state in prefill(voice.model, state, todo[:-1], prefill_chunk(voice.info)):
+    for done, state in prefill(voice.model, opened, todo[:-1], prefill_chunk(voice.info)):
         snapshot = _remembered(voice, chain, len(chain.tokens) - len(todo) + done, state)
         yield Prefilled(done, len(todo), usage.history_tokens > 0)
         if should_stop():

@@ -42,8 +42,8 @@ class Voice:
     ) -> Iterator[Prefilled | Piece | Finished | Save]:
         """One reply (or n): events to be told at once, and snapshots to be saved.
 
-        A snapshot is saved at the end of the prompt, before the first draw, and at the end of each reply; where
-        the request has a fork, there alone.
+        A snapshot is saved at the end of the prompt, before the first draw, and at the end of each reply;
+        where the request has a fork, there alone.
 
         Raises:
             InvalidRequest: see `chain_of`.

@@ -193,8 +193,8 @@ class GenerateRequest:
         start: prefix key of `history`; None lets the engine compute it.
         continues: how many tokens at the chain's end belong to a cut reply that now goes on (0: none): its
             penalty counts, sampler position and unfinished character are taken up again.
-        fork: where what will be remembered parts from this chain: after so many of its tokens. The state there is
-            saved, and neither the one at the prompt's end nor the one after the reply. None: they are.
+        fork: where what will be remembered parts from this chain: after so many of its tokens. The state
+            there is saved, not the one at the prompt's end, nor the one after the reply. None: these are.
         n: parallel alternatives, 0…n−1.
         top: how many alternatives to report for each token (0 for none).
         initial: id of an initial state ("" for zeros).

@@ -1,4 +1,4 @@
-"""Reading without answering, and replies whose chain is not remembered: from where they go on, what is saved."""
+"""Reading without answering, and replies whose chain is not remembered: where they go on, what is saved."""
 
 from __future__ import annotations
 
