@@ -35,8 +35,10 @@ class Source:
         """The official shape; a tensor with too few axes keeps its own, and is refused by name later."""
         if self.row is not None:
             return stored[1:] if stored and self.row < stored[0] else stored
-        turned = self.turned and len(stored) > 1
-        return (*stored[:-2], stored[-1], stored[-2]) if turned else stored
+        if not self.turned or len(stored) < 2:
+            return stored
+        *before, rows, columns = stored
+        return (*before, columns, rows)
 
     def value(self, stored: Tensor) -> Tensor:
         """A view of the stored tensor."""
