@@ -1,20 +1,165 @@
-"""Writes a model's tensors as safetensors with official names and shapes."""
+"""Models into files: `convert` from any format that is read into any of `WRITERS`, tensor by tensor.
+
+A file appears whole or not at all: it is written beside its place under another name, synced and renamed.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
 
+from engine.errors import DiskFailed, DiskFull, InvalidRequest
 from engine.models.names import stored_shape
+from engine.types import Progress
+from engine.weights.archive import open_archive
+from engine.weights.export_pth import write_pth
+from engine.weights.export_safetensors import write_safetensors
+from engine.weights.export_web_rwkv import ARCHS as WEB_RWKV_ARCHS
+from engine.weights.export_web_rwkv import write_web_rwkv
+from engine.weights.outgoing import DTYPES, check_dtype, outgoing
 from engine.weights.recognise import recognise
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from torch import Tensor
+
+    from engine.weights.outgoing import Outgoing
+
+EVERY_ARCH = ("rwkv4", "rwkv5.0", "rwkv5.1", "rwkv5.2", "rwkv6", "rwkv7")
+PLAIN_DTYPES = ("stored", *DTYPES)
+_SLACK = 16 << 20  # headers, tables and padding
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A format that models can be written in.
+
+    Attributes:
+        suffix: of its files.
+        write: (path, model) → the bytes of values written so far, after every piece.
+        dtypes: what `convert` may be asked for, the default first; "stored" keeps the source's.
+        archs: the versions that the format has a place for.
+    """
+
+    suffix: str
+    write: Callable[[Path, Outgoing], Iterator[int]]
+    dtypes: tuple[str, ...] = PLAIN_DTYPES
+    archs: tuple[str, ...] = EVERY_ARCH
+
+
+# format → how it is written
+WRITERS: dict[str, Writer] = {
+    "pth": Writer(".pth", write_pth),
+    "safetensors": Writer(".safetensors", write_safetensors),
+    "web-rwkv": Writer(".st", write_web_rwkv, ("fp16",), WEB_RWKV_ARCHS),
+}
+
+
+@contextmanager
+def in_place_of(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that becomes it at the end, synced; nothing stays after an error.
+
+    Raises:
+        DiskFailed: the disk refused.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("r+b") as handle:  # Windows syncs only what may be written
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise DiskFailed(str(path), error.strerror or str(error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_place(path: Path, needed: int, *, overwrite: bool = False) -> None:
+    """Whether `needed` bytes can be written at `path`.
+
+    Raises:
+        DiskFailed: something is there already (and `overwrite` is not said), or the folder is missing.
+        DiskFull.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise DiskFailed(str(path), os.strerror(errno.EEXIST))
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError as error:
+        raise DiskFailed(str(path.parent), error.strerror or str(error)) from error
+    if needed > free:
+        raise DiskFull(str(path.parent), needed, free)
+
+
+class _Stopped(Exception):
+    """Leaves `in_place_of` without a file."""
+
+
+def _writer(format: str, dtype: str) -> tuple[Writer, str]:  # noqa: A002  that of `WRITERS`
+    """The format's writer and the dtype that is meant: "stored" is its default where it cannot keep them."""
+    if format not in WRITERS:
+        raise InvalidRequest(f"format {format}, not one of {', '.join(WRITERS)}")
+    writer = WRITERS[format]
+    meant = writer.dtypes[0] if dtype == "stored" else dtype
+    check_dtype(meant, writer.dtypes)
+    return writer, meant
+
+
+def _write(
+    writer: Writer, model: Outgoing, target: Path, should_stop: Callable[[], bool]
+) -> Generator[Progress, None, Path | None]:
+    try:
+        with in_place_of(target) as temporary:
+            for done in writer.write(temporary, model):
+                if should_stop():
+                    raise _Stopped
+                yield Progress("convert", done, model.nbytes)
+    except _Stopped:
+        return None
+    return target
+
+
+def convert(
+    source: Path,
+    target: Path,
+    format: str,  # noqa: A002  that of `WRITERS`
+    *,
+    dtype: str = "stored",
+    overwrite: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Generator[Progress, None, Path | None]:
+    """Writes the model at `source` as `target`, streaming; yields Progress("convert", bytes, of all bytes).
+
+    Returns `target`, or None if stopped; then nothing is left behind.
+
+    Args:
+        format: a key of `WRITERS`.
+        dtype: one of that writer's; "stored" keeps the source's, tensor by tensor.
+        overwrite: a file at `target` is replaced when the new one is complete.
+
+    Raises:
+        InvalidRequest: no such format or dtype, or the format has no place for the model's version.
+        DiskFailed, DiskFull, ModelNotFound, UnsupportedFormat, WeightsCorrupt.
+    """
+    writer, dtype = _writer(format, dtype)
+    archive = open_archive(source)
+    spec = recognise(str(source), archive.shapes)
+    if spec.arch not in writer.archs:
+        raise InvalidRequest(f"{format} has no place for {spec.arch}")
+    model = outgoing(archive, spec, dtype)
+    check_place(target, model.nbytes + _SLACK, overwrite=overwrite)
+    if any(should_stop() for _ in archive.verify()):
+        return None
+    return (yield from _write(writer, model, target, should_stop))
 
 
 def export_safetensors(
@@ -26,11 +171,5 @@ def export_safetensors(
         name: x.detach().to("cpu", dtype).reshape(stored_shape(spec, name)).contiguous()
         for name, x in tensors.items()
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with in_place_of(path) as temporary:
         save_file(official, temporary, metadata={"format": "pt"})
-        with temporary.open("r+b") as handle:  # Windows syncs only what may be written
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
