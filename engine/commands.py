@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.store.fingerprint import Mark
     from engine.types import FeedRequest, GenerateRequest, LoadRequest
 
 
@@ -27,11 +28,28 @@ class WorkerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Identify:
+    """Asks for the identity of the weights at `path`."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A job."""
 
     job: int
-    request: LoadRequest | GenerateRequest | FeedRequest
+    request: LoadRequest | GenerateRequest | FeedRequest | Identify
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An identify job's outcome, from the worker's transfer thread to its compute thread."""
+
+    job: int
+    path: str
+    mark: Mark
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +72,4 @@ class Close:
     """Cancel everything, save, end."""
 
 
-Command = Ask | Cancel | Forget | Keep | Close
+Command = Ask | Known | Cancel | Forget | Keep | Close

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
-from concurrent.futures import TimeoutError as NotYet
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine.errors import InvalidRequest, ModelNotFound, ModelNotLoaded, OutOfMemory, TokenizerInvalid
+from engine.errors import FileChanged, InvalidRequest, ModelNotLoaded, OutOfMemory, TokenizerInvalid
 from engine.feeding import feed
 from engine.replying import Voice
 from engine.states import States
-from engine.store.fingerprint import Stopped, fingerprint
+from engine.store.fingerprint import mark
 from engine.tokenizer import load_tokenizer
 from engine.types import Cancelled, Loaded, ModelInfo, Progress
+from engine.waiting import Waiting
 from engine.weights import load as weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
-    from concurrent.futures import Executor, Future
 
     from engine.saver import Save
+    from engine.store.fingerprint import Mark
+    from engine.store.snapshot import Snapshot
     from engine.store.statestore import StateStore
     from engine.tokenizer import Tokenizer
     from engine.types import Event, FeedRequest, GenerateRequest, LoadRequest
-
-HASH_POLL_SECONDS = 0.05
 
 
 class Compute:
     """At most one loaded model."""
 
-    def __init__(self, store: StateStore | None, cache: Path | None, transfer: Executor) -> None:
-        """`transfer` hashes weights meanwhile; `cache` is the folder where hashes are remembered."""
-        self._store, self._cache, self._transfer = store, cache, transfer
+    def __init__(self, store: StateStore | None, identity: Callable[[Mark], str]) -> None:
+        """`identity`: the id of weights, "" as long as it is not known."""
+        self._store, self._identity = store, identity
+        self._waiting = Waiting()
         self._voice: Voice | None = None
 
     def load(
@@ -48,21 +47,21 @@ class Compute:
             EngineError: the file, its tokenizer or the device cannot be used.
         """
         path = Path(request.path)
-        if not path.is_file():
-            raise ModelNotFound(request.path)
+        before = mark(path)
         if request.dtype not in ("auto", *weights.TIERS):
             raise InvalidRequest(f"unknown dtype {request.dtype}")
         tokenizer = load_tokenizer(request.tokenizer)
-        hashing = self._transfer.submit(fingerprint, path, self._cache, should_stop)
         model = yield from self._read(request, should_stop)
-        identity = yield from _wait(hashing, path.stat().st_size)
-        if model is None or identity is None or should_stop():
+        if model is None or should_stop():
             yield Cancelled()
             return
+        if mark(path) != before:
+            raise FileChanged(request.path)
         _check_vocabulary(request, tokenizer, model.spec.vocab_size)
         zero = model.zero_state(1)
-        info = _info(identity, request, model, zero.nbytes)
-        self._voice = Voice(model, info, tokenizer, States(info, zero, self._store))
+        info = _info(self._identity(before), request, model, zero.nbytes)
+        states = States(info, zero, self._store, before, self._waiting)
+        self._voice = Voice(model, info, tokenizer, states)
         yield Loaded(info)
 
     def _read(self, request: LoadRequest, should_stop: Callable[[], bool]) -> Generator[Progress, Any, Any]:
@@ -99,8 +98,20 @@ class Compute:
             raise ModelNotLoaded
         yield from feed(self._voice, request, should_stop)
 
+    def wait(self, snapshot: Snapshot) -> None:
+        """Keeps a snapshot of the loaded model until its id is known."""
+        if self._voice:
+            self._voice.states.wait(snapshot)
+
+    def identified(self, model: Mark, identity: str) -> list[Snapshot]:
+        """The id of some weights became known; returns what waited for it, to be saved."""
+        if self._voice and self._voice.states.mark == model:
+            self._voice.states.identified(identity)
+        return self._waiting.take(model, identity)
+
     def forget(self, prefixes: Iterable[str]) -> None:
-        """Lets go of remembered states of these prefix keys."""
+        """Lets go of remembered and waiting states of these prefix keys."""
+        self._waiting.forget(prefixes)
         if self._voice:
             self._voice.states.forget(prefixes)
 
@@ -132,14 +143,3 @@ def _info(identity: str, request: LoadRequest, model: Any, state_nbytes: int) ->
         nbytes=model.nbytes,
         state_nbytes=state_nbytes,
     )
-
-
-def _wait(hashing: Future[str], total: int) -> Generator[Progress, Any, str | None]:
-    """The hash; None if it was stopped."""
-    while True:
-        with contextlib.suppress(NotYet):
-            try:
-                return hashing.result(HASH_POLL_SECONDS)
-            except Stopped:
-                return None
-        yield Progress("hash", 0, total)

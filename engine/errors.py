@@ -3,6 +3,7 @@
 EngineError
 ├── ModelNotFound(path)
 ├── WeightsCorrupt(path, where, expected, found)
+├── FileChanged(path)
 ├── UnsupportedFormat(path, hint)
 ├── TokenizerInvalid(path, reason)
 ├── InvalidParameter(name, value, low, high)
@@ -60,6 +61,13 @@ class WeightsCorrupt(EngineError):
     where: str
     expected: str
     found: str
+
+
+@dataclass(eq=False)
+class FileChanged(EngineError):
+    """A weights file was changed by somebody else while it was being read."""
+
+    path: str
 
 
 @dataclass(eq=False)

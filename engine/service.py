@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Literal
 
-from engine.commands import Ask, Cancel, Forget, Keep, WorkerConfig
+from engine.commands import Ask, Cancel, Forget, Identify, Keep, WorkerConfig
 from engine.errors import EngineClosed, ModelNotLoaded, WorkerDied
 from engine.job import Job
 from engine.types import Failed, FeedRequest, GenerateRequest
@@ -61,9 +61,17 @@ class Engine:
     def load(self, request: LoadRequest) -> Job:
         """Loads a model, after the replies asked for: `Progress` …, then `Loaded`, `Failed` or `Cancelled`.
 
-        The model before it stays if this fails or is cancelled, unless two do not fit into memory.
+        The model before it stays if this fails or is cancelled, unless two do not fit into memory. A model
+        identified before has its id; the states of another wait in RAM until `identify` tells it.
         """
         return self._ask(request, 1)
+
+    def identify(self, path: Path | str) -> Job:
+        """Finds out the id of weights while others compute: `Progress` …, then `Identified`, `Failed` …
+
+        At once if it is remembered. What waited for the id has been saved when `Identified` comes.
+        """
+        return self._ask(Identify(str(path)), 1)
 
     def submit(self, request: GenerateRequest | FeedRequest) -> Job:
         """Asks for a reply: `Prefilled` …, `Piece` …, `Saved`, a `Finished` per alternative; or `Failed`.
@@ -97,7 +105,7 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------------
 
-    def _ask(self, request: LoadRequest | GenerateRequest | FeedRequest, ends: int) -> Job:
+    def _ask(self, request: LoadRequest | GenerateRequest | FeedRequest | Identify, ends: int) -> Job:
         with self._lock:
             number = next(self._ids)
             job = Job(number, max(1, ends), lambda: self._cancel(number))

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from engine.models.state import State
+    from engine.store.fingerprint import Mark
     from engine.store.statestore import StateStore
     from engine.types import FeedRequest, ModelInfo, StateSource, TokenIds
+    from engine.waiting import Waiting
 
 log = logging.getLogger("engine")
 
@@ -85,21 +87,36 @@ def _fork(request: GenerateRequest, length: int) -> int | None:
 class States:
     """The states of one loaded model: a few remembered on its device, the others in the store."""
 
-    def __init__(self, info: ModelInfo, zero: State, store: StateStore | None) -> None:
-        """`zero`: the model's state before the first token, of batch 1, on its device."""
-        self.zero = zero
-        self._info, self._store = info, store
+    def __init__(
+        self, info: ModelInfo, zero: State, store: StateStore | None, mark: Mark, waiting: Waiting
+    ) -> None:
+        """
+        Args:
+            zero: the model's state before the first token, of batch 1, on its device.
+            mark: the weights as they were loaded.  waiting: where snapshots wait for the model's id.
+        """
+        self.zero, self.mark = zero, mark
+        self._info, self._store, self._waiting = info, store, waiting
         self._remembered: OrderedDict[str, Snapshot] = OrderedDict()  # by prefix key
 
     def key(self, prefix: str) -> StateKey:
+        """The key of a state; without a model as long as the model's id is not known."""
         return StateKey(self._info.id, self._info.tier, "", "", prefix)
+
+    def identified(self, identity: str) -> None:
+        """The model's id is known from now on."""
+        self._info = replace(self._info, id=identity)
+
+    def wait(self, snapshot: Snapshot) -> None:
+        """Keeps a snapshot in RAM until the model's id is known."""
+        self._waiting.add(self.mark, snapshot)
 
     def find(self, chain: Chain) -> Begin:
         """The longest beginning of the chain (up to its fork) whose state is remembered or saved."""
         saved = self._store.prefixes() if self._store else frozenset()
         for length in range(chain.fork or len(chain.tokens), 0, -1):
             prefix = chain.keys[length - 1]
-            snapshot = self._remembered.get(prefix)
+            snapshot = self._remembered.get(prefix) or self._from_waiting(prefix)
             source: StateSource = "device" if snapshot else "disk"
             if snapshot is None and prefix[:32] in saved:
                 snapshot = self._from_disk(prefix, chain, length)
@@ -107,9 +124,14 @@ class States:
                 return Begin(snapshot, source if length >= chain.new_from else "rebuilt")
         return Begin(None, "rebuilt" if chain.new_from else "fresh")
 
+    def _from_waiting(self, prefix: str) -> Snapshot | None:
+        """A state that waits to be saved, moved to the device."""
+        snapshot = self._waiting.get(self.mark, self._info.tier, prefix)
+        return moved(snapshot, self._info.device) if snapshot else None
+
     def _from_disk(self, prefix: str, chain: Chain, length: int) -> Snapshot | None:
         """A saved state, moved to the device; None if it is not there or damaged (it will be rebuilt)."""
-        if self._store is None:
+        if self._store is None or not self._info.id:
             return None
         key = self.key(prefix)
         try:

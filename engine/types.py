@@ -80,7 +80,7 @@ class ModelInfo:
     """A loaded model.
 
     Attributes:
-        id: SHA-256 of the weights file, hex.
+        id: SHA-256 of the weights, hex; "" until `Engine.identify` has told it.
         tier: numeric tier, e.g. "fp32", "bf16"; part of every state's key.
         nbytes: bytes of weights in memory.
         state_nbytes: bytes of one sequence's state.

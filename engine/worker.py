@@ -1,4 +1,4 @@
-"""The engine's threads: one computes, one writes to the disk (`Saver`), one hashes files.
+"""The engine's threads: one computes, one writes to the disk (`Saver`), one hashes files (`Identifier`).
 
 Commands go in, (job id, event) pairs come out. Jobs are generators that take turns, a token or a chunk each.
 A load waits until replies asked for before it have ended; replies asked for after it wait for the load.
@@ -13,16 +13,17 @@ import logging
 import queue
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.commands import Ask, Cancel, Close, Forget, Keep
+from engine.commands import Ask, Cancel, Close, Forget, Identify, Keep, Known
 from engine.devices import compute_threads
 from engine.errors import DiskFailed, EngineClosed, EngineError, ModelNotLoaded, OutOfMemory, Unexpected
+from engine.identifier import Identifier
 from engine.saver import Save, Saver
+from engine.store.fingerprint import Stopped
 from engine.store.statestore import StateStore
-from engine.types import Cancelled, Failed, FeedRequest, Finished, LoadRequest
+from engine.types import Cancelled, Failed, FeedRequest, Finished, Identified, LoadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,11 +89,14 @@ class Worker:
         try:
             self._store = self._open_store()
             self._saver = Saver(self._store, self._emit)
-            self._transfer = ThreadPoolExecutor(1, "engine-transfer")
+            self._identifier = Identifier(
+                self._config.cache, self._saver.emit, self._unidentified, self._inbox.put
+            )
             with self._entered:
                 self._serve()
+                self._identifier.close()
+                self._read_inbox(wait=False)  # what it may have found out last
             self._saver.close()
-            self._transfer.shutdown()
         except BaseException:
             log.exception("the compute thread ended")  # not raised again: Python would print it
             self._died(1)
@@ -126,8 +130,12 @@ class Worker:
         while wait or not self._inbox.empty():
             wait = False
             command = self._inbox.get()
-            if isinstance(command, Ask):
+            if isinstance(command, Ask) and isinstance(command.request, Identify):
+                self._identifier.begin(command.job, command.request.path, self._stopping(command.job))
+            elif isinstance(command, Ask):
                 self._waiting.append(command)
+            elif isinstance(command, Known):
+                self._identified(command)
             elif isinstance(command, Forget):
                 self._forget(command.prefixes)
             elif isinstance(command, Keep) and self._store:
@@ -137,6 +145,20 @@ class Worker:
         if self._compute:
             self._compute.forget(prefixes)
         self._saver.forget(prefixes)
+
+    def _identified(self, found: Known) -> None:
+        """Saves what waited for the id, then tells it."""
+        self._cancelled.discard(found.job)
+        for snapshot in self._compute.identified(found.mark, found.id) if self._compute else ():
+            self._saver.save(found.job, Save(snapshot))
+        self._saver.emit(found.job, Identified(found.path, found.id))
+
+    def _unidentified(self, job: int, error: Exception) -> None:
+        self._cancelled.discard(job)
+        self._saver.emit(job, Cancelled() if isinstance(error, Stopped) else Failed(at_border(error)))
+
+    def _stopping(self, job: int) -> Callable[[], bool]:
+        return lambda: self._closing.is_set() or job in self._cancelled
 
     def _admit(self) -> None:
         """Starts what may start: jobs in order, a load only alone."""
@@ -149,10 +171,7 @@ class Worker:
 
     def _begin(self, ask: Ask) -> Iterator[Event | Save]:
         """The job as a generator; its errors come out of it."""
-
-        def should_stop() -> bool:
-            return self._closing.is_set() or ask.job in self._cancelled
-
+        should_stop = self._stopping(ask.job)
         if isinstance(ask.request, LoadRequest):
             if should_stop():
                 yield Cancelled()
@@ -178,7 +197,7 @@ class Worker:
 
         torch.set_num_threads(self._config.threads or compute_threads())
         self._entered.enter_context(torch.inference_mode())
-        return Compute(self._store, self._config.cache, self._transfer)
+        return Compute(self._store, self._identifier.known)
 
     def _step(self, task: Task) -> None:
         """One event of a task, which then takes its place at the end of the line."""
@@ -193,11 +212,21 @@ class Worker:
             return
         self._tasks.append(task)
         if isinstance(event, Save):
-            self._saver.save(job, event)
+            self._save(job, event)
         elif isinstance(event, Finished):
             self._saver.emit(job, event)  # after the `Saved` of its fork
         else:
             self._emit(job, event)
+
+    def _save(self, job: int, save: Save) -> None:
+        """Has a snapshot written; one whose model has no id yet waits in RAM."""
+        if save.snapshot.key.model:
+            self._saver.save(job, save)
+            return
+        if self._compute:
+            self._compute.wait(save.snapshot)
+        if save.finished:
+            self._saver.emit(job, save.finished)
 
     def _fail(self, ask: Ask, error: Exception) -> None:
         """Ends a job with an error, after all that it still has to tell."""

@@ -117,6 +117,8 @@ def engine_on(
 
 
 def load(engine: Engine, request: LoadRequest) -> ModelInfo:
+    """Loads a model whose id is known, so that its states are saved at once."""
+    engine.identify(request.path).result()
     last = engine.load(request).result()
     assert isinstance(last, Loaded)
     return last.info

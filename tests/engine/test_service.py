@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,6 @@ from engine.types import (
     LoadRequest,
     Piece,
     Prefilled,
-    Progress,
     SamplingParams,
     Saved,
     TokenizerRef,
@@ -190,26 +188,6 @@ def test_cancel_while_loading(model: LoadRequest, tmp_path: Path) -> None:
     assert isinstance(events[-1], Cancelled)
 
 
-def test_cancel_while_hashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: LoadRequest) -> None:
-    def slow(path: object, cache: object, should_stop) -> str:
-        while not should_stop():
-            time.sleep(0.01)
-        from engine.store.fingerprint import Stopped
-
-        raise Stopped
-
-    monkeypatch.setattr("engine.compute.fingerprint", slow)
-    engine = Engine(tmp_path / "states", threads=1)
-    job = engine.load(model)
-    events: list[Event] = []
-    for event in job:
-        events.append(event)
-        if isinstance(event, Progress) and event.task == "hash":
-            job.cancel()
-    assert isinstance(events[-1], Cancelled)
-    engine.close()
-
-
 # ------------------------------------------------------------------------------------------------ loading
 
 
@@ -233,6 +211,7 @@ def test_a_load_waits_for_running_replies_and_then_takes_their_place(
 ) -> None:
     other = write_model(tmp_path / "other", seed=1)
     with engine_on(tmp_path, model) as engine:
+        engine.identify(other.path).result()
         before = engine.submit(request(max_tokens=200))
         loading = engine.load(other)
         after = engine.submit(request(max_tokens=200))

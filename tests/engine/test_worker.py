@@ -141,6 +141,7 @@ from pathlib import Path
 from engine.service import Engine
 from engine.types import *
 engine = Engine(Path({str(tmp_path / "states")!r}), threads=1)
+engine.identify({model.path!r}).result()
 ref = TokenizerRef("json", {model.tokenizer.path!r})
 engine.load(LoadRequest({model.path!r}, ref, "cpu", "fp32")).result()
 job = engine.submit(GenerateRequest((1, 2), params=SamplingParams(max_tokens=1000000), stop=StopRule(())))
