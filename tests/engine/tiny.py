@@ -69,7 +69,8 @@ def tensors(of: ModelSpec, seed: int = 0, *, with_unused: bool = True) -> dict[s
     """fp32, by official name, in official shapes ([1,1,C] vectors); each from its name and the seed alone."""
 
     def made(name: str, shape: tuple[int, ...]) -> Tensor:
-        rng = torch.Generator().manual_seed((seed << 32) + zlib.crc32(name.encode()))
+        # the generator takes 32 bits of a seed
+        rng = torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
         return _values(name, shape, rng).reshape(stored_shape(of, name))
 
     left_out = frozenset() if with_unused else unused(of)
