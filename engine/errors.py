@@ -6,6 +6,7 @@ EngineError
 ├── FileChanged(path)
 ├── UnsupportedFormat(path, hint)
 ├── TokenizerInvalid(path, reason)
+├── TokenizerMissing(path, file)
 ├── InvalidParameter(name, value, low, high)
 ├── InvalidRequest(reason)
 ├── OutOfMemory(needed, free)
@@ -84,6 +85,14 @@ class TokenizerInvalid(EngineError):
 
     path: str
     reason: str
+
+
+@dataclass(eq=False)
+class TokenizerMissing(EngineError):
+    """The model at `path` needs a tokenizer called `file` beside it."""
+
+    path: str
+    file: str
 
 
 @dataclass(eq=False)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-Source = Literal["downloaded", "copied", "in place", "found"]
+Source = Literal["built-in", "downloaded", "copied", "in place", "found"]
 _SOURCES = frozenset(get_args(Source))
 _FIELDS = {each.name for each in fields(ModelSpec)}
 
@@ -31,7 +31,7 @@ class ModelRow:
     Attributes:
         path: the weights, a file or a folder, absolute.
         source: "downloaded" and "copied" are ours to delete; "in place" lies where the person has it;
-            "found" lay in our folder of models.
+            "found" lay in our folder of models; "built-in" comes with the program and is never stored.
         id: SHA-256 of the weights ("" until computed).
         format: what the archive said.  spec: None where the header was not read, or cannot be.
         nbytes: of all its files.

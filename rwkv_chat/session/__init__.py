@@ -1,4 +1,4 @@
-"""Use cases, one each, for every front end: chats, models, settings. Nothing here knows Textual or click, or
+"""Use cases, one each, for every front end: chats, models, the shelf that they lie on, settings. Nothing here knows Textual or click, or
 loads torch.
 
 session = await open_session()
@@ -20,6 +20,9 @@ from rwkv_chat.session.events import (
 )
 from rwkv_chat.session.models import ModelCard, Models
 from rwkv_chat.session.session import Session, open_session
+from rwkv_chat.session.shelf import Shelf
+from rwkv_chat.session.shelf_pull import Pull
+from rwkv_chat.session.shelf_types import Found, Offer, ShelfEntry
 from rwkv_chat.session.turn import Turn
 
 __all__ = [
@@ -27,12 +30,17 @@ __all__ = [
     "Chats",
     "Committed",
     "EmptyMessage",
+    "Found",
     "ModelCard",
     "Models",
     "NothingToRegenerate",
+    "Offer",
+    "Pull",
     "ReplyGrew",
     "Session",
     "SessionError",
+    "Shelf",
+    "ShelfEntry",
     "ThreadBusy",
     "Turn",
     "TurnEvent",

@@ -24,16 +24,16 @@ from engine.types import (
     TokenizerRef,
 )
 from rwkv_chat import templates
-from rwkv_chat.session.cards import ModelCard, card_for
+from rwkv_chat.paths import expanded
+from rwkv_chat.session.cards import ModelCard, builtin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from rwkv_chat.session.border import EngineLike, JobLike, LoadTokenizer, TokenizerLike
+    from rwkv_chat.session.shelf import Shelf
     from rwkv_chat.settings import SettingsFile
     from rwkv_chat.templates import Template
-
-    Identify = Callable[["Speaker"], Awaitable[None]]
 
 __all__ = ["ModelCard", "Models", "Speaker"]
 
@@ -72,13 +72,12 @@ class Models:
         card: ModelCard,
         settings: SettingsFile,
         load_tokenizer: LoadTokenizer,
-        identified: Identify,
+        shelf: Shelf,
     ) -> None:
-        """`identified` is awaited once the id of a speaker that had none is known."""
         self.current = card
         self.speaker: Speaker | None = None
         self._engine, self._settings, self._load_tokenizer = engine, settings, load_tokenizer
-        self._identified = identified
+        self._shelf = shelf
         self._naming: asyncio.Task[None] | None = None
         self._task: asyncio.Task[Speaker] | None = None
         self._job: JobLike | None = None
@@ -104,12 +103,14 @@ class Models:
         return (await self.speaking()).info
 
     async def use(self, path: Path | None) -> ModelCard:
-        """Change to another weights file (None: the built-in guide), remember it, and begin to load it.
+        """Change to other weights, a file or a folder (None: the built-in guide), remember them on the
+        shelf and in the settings, and begin to load them.
 
         Raises:
-            EngineError: the file is missing or not a model; the model in use stays.
+            EngineError: nothing is there, or no model, or it lacks its tokenizer; the model in use stays.
+            LibraryError.
         """
-        card = await asyncio.to_thread(_checked_card, path)
+        card = builtin() if path is None else await self._shelf.card(expanded(path), keep=True)
         self._abandon()
         self.current = card
         self.start()
@@ -186,7 +187,7 @@ class Models:
             if not speaker.info.id:
                 id_ = await self._hash(speaker.info.path)
                 speaker.info = replace(speaker.info, id=id_)
-            await self._identified(speaker)
+            await self._shelf.identified(speaker.info.path, speaker.mark, speaker.info.id)
         except Exception as error:  # its states stay in memory only; all else works
             log.warning("the model could not be identified: %s", type(error).__name__)
 
@@ -204,6 +205,8 @@ class Models:
         raise EngineClosed
 
     async def _prepare(self, card: ModelCard) -> Speaker:
+        if card.spec is None and not card.builtin:
+            card = self.current = await self._shelf.card(card.path)
         values = self._settings.values
         request = LoadRequest(str(card.path), card.tokenizer, values.device, values.dtype)
         job = self._job = self._engine.load(request)
@@ -256,22 +259,6 @@ def tokenizer_id(ref: TokenizerRef) -> str:
         return hashlib.sha256(Path(ref.path).read_bytes()).hexdigest()[:16]
     except OSError as error:
         raise TokenizerInvalid(ref.path, error.strerror or str(error)) from error
-
-
-def _checked_card(path: Path | None) -> ModelCard:
-    from rwkv_chat.session import cards
-
-    if path is None:
-        return cards.builtin()
-    _read_spec(path)
-    return card_for(path)
-
-
-def _read_spec(path: Path) -> object:
-    """Raises: EngineError."""
-    from engine.weights.load import read_spec  # pyright: ignore[reportMissingImports]
-
-    return read_spec(path)
 
 
 def _failed(task: asyncio.Task[Speaker]) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.types import SamplingParams
-from rwkv_chat.library import models as library_models
 from rwkv_chat.library.database import Library
 from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.paths import Paths
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from rwkv_chat.session.border import EngineLike, LoadTokenizer
     from rwkv_chat.session.cards import ModelCard
-    from rwkv_chat.session.models import Speaker
 
 GB = 1_000_000_000
 
@@ -51,8 +49,8 @@ class Session:
     ) -> None:
         self.paths, self.library, self._settings, self._engine = paths, library, settings, engine
         self._log = log
-        self.models = Models(engine, card, settings, load_tokenizer, self._identified)
-        self.shelf = Shelf(library, engine, paths)
+        self.shelf = Shelf(library, engine, paths, lambda: self.settings)
+        self.models = Models(engine, card, settings, load_tokenizer, self.shelf)
         self.chats = Chats(library, self.models, engine, lambda: self.sampling)
         self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
 
@@ -71,11 +69,6 @@ class Session:
         """How replies are sampled now: the model's own way with the person's changes."""
         return self.settings.sampling_over(self.models.current.sampling)
 
-    async def _identified(self, speaker: Speaker) -> None:
-        """What was said before its id was known names it by its mark."""
-        info = speaker.info
-        await self.library.run(library_models.identified, info.path, speaker.mark, info.id)
-
     async def change_settings(self, **changes: Any) -> Settings:
         """Set and write settings. Raises: ValueError, OSError (see `SettingsFile.change`)."""
         return await asyncio.to_thread(self._settings.change, **changes)
@@ -91,6 +84,7 @@ class Session:
         await asyncio.wait([self._house])
         await self.chats.close()
         await self.models.close()
+        await self.shelf.close()
         await asyncio.to_thread(self._engine.close)
         await self.library.close()
         log, self._log = self._log, None

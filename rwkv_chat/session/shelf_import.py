@@ -15,31 +15,32 @@ from rwkv_chat.paths import expanded
 from rwkv_chat.session import cards
 from rwkv_chat.session.shelf_copy import copy_model
 from rwkv_chat.session.shelf_headers import kind_of
-from rwkv_chat.session.shelf_look import look_at
 from rwkv_chat.session.shelf_scan import candidates, weights_in
 from rwkv_chat.session.shelf_types import Found
 from rwkv_chat.session.steps import steps
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from rwkv_chat.library.database import Library
+    from rwkv_chat.session.shelf_look import Look
     from rwkv_chat.session.shelf_types import ShelfEntry
 
 
 async def imported(
-    library: Library, folder: Path, path: Path, *, copy: bool
+    library: Library, make_look: Callable[[], Look], path: Path, *, copy: bool
 ) -> AsyncIterator[Progress | Found]:
-    """See `Shelf.import_`; `folder` is where copies go."""
+    """See `Shelf.import_`."""
     path = expanded(path).absolute()
+    look = await asyncio.to_thread(make_look)
     for each in await asyncio.to_thread(_sources, path):
         row = await library.run(models.find, str(each)) or ModelRow(str(each), "in place", added=time.time())
-        row, entry = await asyncio.to_thread(look_at, row)
-        if entry.error is not None:
+        row, entry = await asyncio.to_thread(look.at, row)
+        if not entry.readable and entry.error is not None:
             yield Found(each, kind_of(entry.error), error=entry.error)
         elif copy and not entry.ours:
-            async for event in _copied(library, folder, row, entry):
+            async for event in _copied(library, look, row, entry):
                 yield event
         else:
             await library.run(models.put, [row])
@@ -80,16 +81,16 @@ def _is_model_folder(path: Path) -> bool:
 
 
 async def _copied(
-    library: Library, folder: Path, row: ModelRow, entry: ShelfEntry
+    library: Library, look: Look, row: ModelRow, entry: ShelfEntry
 ) -> AsyncIterator[Progress | Found]:
     beside = await asyncio.to_thread(cards.companions, entry.card)
     try:
-        async for event in steps(lambda stop: copy_model(entry.path, beside, folder, stop)):
+        async for event in steps(lambda stop: copy_model(entry.path, beside, look.folder, stop)):
             if isinstance(event, Progress):
                 yield event
             else:
                 copied = replace(row, path=str(event), source="copied", mark="", added=time.time())
-                copied, made = await asyncio.to_thread(look_at, copied)
+                copied, made = await asyncio.to_thread(look.at, copied)
                 await library.run(models.put, [copied])
                 yield Found(entry.path, "model", made)
     except DiskFailed as error:

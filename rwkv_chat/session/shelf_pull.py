@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from engine.types import DownloadRequest
     from rwkv_chat.session.border import EngineLike, JobLike
-    from rwkv_chat.session.shelf_types import Offer
 
     PullEnd = Downloaded | Failed | Cancelled
     PullEvent = Progress | PullEnd
@@ -32,14 +31,14 @@ class Pull:
     comes late begins with the last event.
 
     Attributes:
-        offer: what is pulled.  last: the newest event, None before the first.
+        name: the model's short name.  last: the newest event, None before the first.
     """
 
     def __init__(
-        self, offer: Offer, engine: EngineLike, requests: Sequence[DownloadRequest], finish: Finish
+        self, name: str, engine: EngineLike, requests: Sequence[DownloadRequest], finish: Finish
     ) -> None:
         """The last of `requests` is the model; `finish` puts it on the shelf before `Downloaded` is told."""
-        self.offer = offer
+        self.name = name
         self.last: PullEvent | None = None
         self._engine, self._requests, self._finish = engine, requests, finish
         self._listeners: set[asyncio.Queue[PullEvent]] = set()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from engine.errors import TokenizerMissing
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -32,12 +34,12 @@ class ShelfEntry:
         checked: what its SHA-256 was compared with: "known", "host", "mirror" (unverified), "" (nothing).
         error: why it cannot be used now, None where it can.
         missing: whether nothing lies at its path (deleted, or on a disk that is not connected).
-        fits: what it would take on this machine, best first; empty while unknown.
+        fits: what it would take on this machine, by tier; empty while unknown.
         added, verified: seconds since the epoch; `verified` None until every byte was looked at.
     """
 
     card: ModelCard
-    source: Source | Literal["built-in"]
+    source: Source
     format: str = ""
     spec: ModelSpec | None = None
     nbytes: int = 0
@@ -59,6 +61,11 @@ class ShelfEntry:
         return self.card.path
 
     @property
+    def readable(self) -> bool:
+        """Whether it is a model that the engine reads, even if it cannot speak for want of a tokenizer."""
+        return self.error is None or isinstance(self.error, TokenizerMissing)
+
+    @property
     def ours(self) -> bool:
         """Whether its files are a download or a copy of ours, and so may be deleted with it."""
         return self.source in ("downloaded", "copied")
@@ -70,7 +77,7 @@ class Offer:
 
     Attributes:
         entry: what the catalogue knows of it.
-        fits: what it would take on this machine, best first.
+        fits: what it would take on this machine, by tier.
         here: the weights, where they are on the shelf already.
         partial: bytes of a download that was paused or broken off.
         advice: whether it is the one to recommend on this machine.

@@ -14,6 +14,7 @@ from rwkv_chat.session import (
     WaitingForModel,
 )
 from tests.chat.talk import answered, begin, failed, said, stored
+from tests.engine import tiny
 from tests.fakes import ByteTokenizer, FakeEngine, fake_session
 
 
@@ -92,16 +93,15 @@ async def test_watchers_see_the_load(opened: list, tmp_path: Path) -> None:
 
 
 async def test_changing_the_model_reads_the_conversation_anew_and_keeps_the_old_tokens(
-    opened: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: list, tmp_path: Path
 ) -> None:
     engine = FakeEngine([" One.\n\nMore.", " Two."])
     session = await begin(opened, tmp_path, engine)
     thread = (await answered(session.chats.send(None, "a"))).thread.id
     before = await stored(session, thread)
-    other = tmp_path / "other.pth"
+    other = tiny.checkpoint(tmp_path / "other.pth")
     vocabulary = tmp_path / "tokenizer.json"
     vocabulary.write_text("{}")
-    monkeypatch.setattr("rwkv_chat.session.models._read_spec", lambda path: None)
     card = await session.models.use(other)
     assert card.tokenizer.path == str(vocabulary)
     assert session.settings.model == str(other)
@@ -113,17 +113,15 @@ async def test_changing_the_model_reads_the_conversation_anew_and_keeps_the_old_
     assert all(kept[each.id] == each.tokens for each in before)
 
 
-async def test_a_model_changed_while_a_message_waits_answers_it(
-    opened: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_model_changed_while_a_message_waits_answers_it(opened: list, tmp_path: Path) -> None:
     engine = FakeEngine(load_delay=0.1)
     session = await begin(opened, tmp_path, engine)
-    monkeypatch.setattr("rwkv_chat.session.models._read_spec", lambda path: None)
+    other = tiny.checkpoint(tmp_path / "other.pth", tiny.spec(vocab_size=65536))
     turn = session.chats.send(None, "Hi")
     async for event in turn:
         if isinstance(event, WaitingForModel):
             engine.load_delay = 0.0
-            await session.models.use(tmp_path / "other.pth")
+            await session.models.use(other)
     await answered(turn)
     assert [Path(each.path).name for each in engine.loads] == ["fake.safetensors", "other.pth"]
     assert len(engine.requests) == 1

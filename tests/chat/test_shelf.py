@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from rwkv_chat.session import Session
 
+WORLD = tiny.spec(vocab_size=65536, n_embd=16, rank=4)  # the tokenizer comes with the program
+
 
 async def test_the_builtin_model_is_always_there(opened: list, tmp_path: Path) -> None:
     session = await begin(opened, tmp_path)
@@ -27,21 +29,21 @@ async def test_what_lies_in_the_folder_of_models_is_found_and_remembered(
     opened: list, tmp_path: Path
 ) -> None:
     session = await begin(opened, tmp_path)
-    file = tiny.checkpoint(session.paths.models / "mine.safetensors")
+    file = tiny.checkpoint(session.paths.models / "mine.safetensors", WORLD)
     (session.paths.models / "notes.txt").write_text("no model")
     _, entry = await session.shelf.entries()
     assert (entry.name, entry.source, entry.format, entry.error) == ("mine", "found", "safetensors", None)
-    assert entry.spec == tiny.spec()
+    assert entry.spec == WORLD
     assert entry.nbytes == file.stat().st_size
     file.unlink()
     _, entry = await session.shelf.entries()
     assert entry.missing
-    assert entry.spec == tiny.spec()
+    assert entry.spec == WORLD
 
 
 async def test_a_damaged_file_hides_nothing(opened: list, tmp_path: Path) -> None:
     session = await begin(opened, tmp_path)
-    tiny.checkpoint(session.paths.models / "b.safetensors")
+    tiny.checkpoint(session.paths.models / "b.safetensors", WORLD)
     (session.paths.models / "a.pth").write_bytes(b"PK\x03\x04 cut short")
     (session.paths.models / "empty").mkdir()
     told = {each.name: each.error for each in (await session.shelf.entries())[1:]}
@@ -58,7 +60,7 @@ async def test_a_folder_is_told_file_by_file(opened: list, tmp_path: Path) -> No
     session = await begin(opened, tmp_path / "home")
     folder = tmp_path / "theirs"
     folder.mkdir()
-    tiny.checkpoint(folder / "good.pth")
+    tiny.checkpoint(folder / "good.pth", WORLD)
     tiny.save(folder / "state.pth", {"blocks.0.att.time_state": torch.zeros(2, 16, 16)})
     tiny.save(folder / "adapter.pth", {"blocks.0.att.key.lora_A": torch.zeros(2, 16)})
     (folder / "old.bin").write_bytes(b"fmgg old rwkv.cpp")
