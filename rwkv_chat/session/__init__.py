@@ -1,5 +1,5 @@
-"""Use cases, one each, for every front end: chats, models, the shelf that they lie on, settings. Nothing here knows Textual or click, or
-loads torch.
+"""Use cases, one each, for every front end: chats, models and the shelf that they lie on, settings. Nothing
+here knows Textual or click, or loads torch.
 
 session = await open_session()
 session.models.start()

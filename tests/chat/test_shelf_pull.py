@@ -1,4 +1,4 @@
-"""What can be downloaded: what is recommended, how a pull goes on, and what stands on the shelf afterwards."""
+"""What can be downloaded: what is recommended, how a pull goes on, and what is on the shelf then."""
 
 from __future__ import annotations
 
