@@ -36,6 +36,7 @@ class Archive:
         format: a key of `READERS`, or of `NAMINGS` where names had to be translated.
         files: those that hold weights, or say where they are; a model's id is made from them.
         notes: what else was found, for people: quantisation types, a tokenizer beside the weights.
+        mapped: `get` copies nothing: it gives views of the mapped file.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Archive:
     format: str
     files: tuple[Path, ...]
     notes: dict[str, str] = field(default_factory=dict)
+    mapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

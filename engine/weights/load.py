@@ -12,6 +12,7 @@ from engine.errors import DeviceUnavailable, InvalidRequest, OutOfMemory, Weight
 from engine.models import ARCHITECTURES
 from engine.models.names import expected_shapes
 from engine.models.prepare import dtype_of, prepare_tensor, prepared_shapes
+from engine.models.tiers import TIERS, tier_name  # noqa: F401  the second for whoever loads
 from engine.types import Progress
 from engine.weights.archive import open_archive
 from engine.weights.recognise import recognise
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from engine.types import ModelSpec
     from engine.weights.archive import Archive
 
-# run dtypes by the tier's name
-TIERS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
 # "auto" on a CPU: below this many stored bytes fp32, exact and fastest there; above, bf16 halves the memory
 SMALL_MODEL = 1_000_000_000
 
@@ -39,11 +37,6 @@ def read_spec(path: Path | str) -> ModelSpec:
         ModelNotFound, UnsupportedFormat, WeightsCorrupt.
     """
     return recognise(str(path), open_archive(Path(path)).shapes)
-
-
-def tier_name(dtype: torch.dtype) -> str:
-    """The inverse of `TIERS`."""
-    return next(name for name, x in TIERS.items() if x == dtype)
 
 
 def choose_device(name: str) -> torch.device:

@@ -93,3 +93,14 @@ def test_the_estimate_is_near_what_is_taken(tier, tmp_path):
     needed = estimate(path, device="cpu", tiers=[tier])[0].needed
     print(f"{tier}: estimated {needed / 1e6:.0f} MB, measured {measured / 1e6:.0f} MB")
     assert 0.8 <= needed / measured <= 1.5
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_headers_are_read_without_torch(name, tmp_path):
+    """The list of models is shown before torch is there."""
+    path = SAMPLES[name](tmp_path, tiny.spec())
+    program = "import sys; from engine.weights.fit import estimate; estimate(sys.argv[1]); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
