@@ -1,7 +1,7 @@
 """Official `.pth` files: a zip of one pickle and the raw tensor data, used where it lies in the mapped file.
 
-Downloaded pickles are hostile: this one is not unpickled at all (`pickle_table`), and every size and offset is
-compared with the file before use.
+Downloaded pickles are hostile: this one is not unpickled at all (`pickle_table`), and every size and offset
+is compared with the file before use.
 """
 
 from __future__ import annotations
