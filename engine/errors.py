@@ -5,6 +5,7 @@ EngineError
 ├── WeightsCorrupt(path, where, expected, found)
 ├── FileChanged(path)
 ├── UnsupportedFormat(path, hint)
+├── AdapterMismatch(path, where, expected, found)
 ├── TokenizerInvalid(path, reason)
 ├── TokenizerMissing(path, file)
 ├── InvalidParameter(name, value, low, high)
@@ -77,6 +78,16 @@ class UnsupportedFormat(EngineError):
 
     path: str
     hint: str
+
+
+@dataclass(eq=False)
+class AdapterMismatch(EngineError):
+    """An adapter belongs to another model; `where` names the tensor that differs."""
+
+    path: str
+    where: str
+    expected: str
+    found: str
 
 
 @dataclass(eq=False)

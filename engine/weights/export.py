@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from engine.errors import DiskFailed, DiskFull, InvalidRequest
 from engine.models.names import stored_shape
 from engine.types import Progress
+from engine.weights.adapters import check_adapter, merged, read_adapter
 from engine.weights.archive import open_archive
 from engine.weights.export_pth import write_pth
 from engine.weights.export_safetensors import write_safetensors
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from engine.types import ModelSpec
+    from engine.weights.archive import Archive
     from engine.weights.outgoing import Outgoing
 
 EVERY_ARCH = ("rwkv4", "rwkv5.0", "rwkv5.1", "rwkv5.2", "rwkv6", "rwkv7")
@@ -128,12 +131,23 @@ def _write(
     return target
 
 
+def _with_adapter(
+    archive: Archive, spec: ModelSpec, path: Path, alpha: float | None
+) -> Callable[[str], Tensor]:
+    """The archive's values with an adapter merged in, one at a time."""
+    adapter = read_adapter(path)
+    check_adapter(adapter, spec, alpha)
+    return lambda name: merged(name, archive.get(name), adapter, alpha)
+
+
 def convert(
     source: Path,
     target: Path,
     format: str,  # noqa: A002  that of `WRITERS`
     *,
     dtype: str = "stored",
+    adapter: Path | None = None,
+    alpha: float | None = None,
     overwrite: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Progress, None, Path | None]:
@@ -144,18 +158,20 @@ def convert(
     Args:
         format: a key of `WRITERS`.
         dtype: one of that writer's; "stored" keeps the source's, tensor by tensor.
+        adapter: merged on the way, in fp32, one weight at a time.  alpha: a LoRA's, where its file says none.
         overwrite: a file at `target` is replaced when the new one is complete.
 
     Raises:
-        InvalidRequest: no such format or dtype, or the format has no place for the model's version.
-        DiskFailed, DiskFull, ModelNotFound, UnsupportedFormat, WeightsCorrupt.
+        InvalidRequest: no such format or dtype, no place for the model's version, an alpha not given.
+        AdapterMismatch, DiskFailed, DiskFull, ModelNotFound, UnsupportedFormat, WeightsCorrupt.
     """
     writer, dtype = _writer(format, dtype)
     archive = open_archive(source)
     spec = recognise(str(source), archive.shapes)
     if spec.arch not in writer.archs:
         raise InvalidRequest(f"{format} has no place for {spec.arch}")
-    model = outgoing(archive, spec, dtype)
+    get = _with_adapter(archive, spec, adapter, alpha) if adapter else archive.get
+    model = outgoing(archive, spec, dtype, get)
     check_place(target, model.nbytes + _SLACK, overwrite=overwrite)
     if any(should_stop() for _ in archive.verify()):
         return None

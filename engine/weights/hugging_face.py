@@ -92,6 +92,19 @@ def _fla_sources(names: Iterable[str]) -> dict[str, Source]:
     return sources
 
 
+def official_weight(name: str) -> str:
+    """The official name of one tensor of an adapter, whatever stands before it; other names stay.
+
+    Not for tensors that are turned: an adapter changes a weight in the orientation that both have.
+    """
+    for prefix in ("base_model.model.", "_orig_mod."):
+        name = name.removeprefix(prefix)
+    if found := _FLA_LAYER.fullmatch(name):
+        sources = _fla_layer(found[1], found[2], name)
+        return next((each for each, source in sources.items() if source == Source(name)), name)
+    return _FLA_TOP.get(name, _plain(name))
+
+
 def _has(shapes: Shapes, name: str) -> bool:
     """Whether the first block's time mix has this tensor, under any of the plain structures' names."""
     return any(
