@@ -114,7 +114,7 @@ async def test_changing_the_model_reads_the_conversation_anew_and_keeps_the_old_
 
 
 async def test_a_model_changed_while_a_message_waits_answers_it(opened: list, tmp_path: Path) -> None:
-    engine = FakeEngine(load_delay=0.1)
+    engine = FakeEngine(load_delay=60.0)
     session = await begin(opened, tmp_path, engine)
     other = tiny.checkpoint(tmp_path / "other.pth", tiny.spec(vocab_size=65536))
     turn = session.chats.send(None, "Hi")
