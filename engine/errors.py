@@ -29,6 +29,7 @@ EngineError
 ├── CatalogInvalid(path, where, reason)
 ├── ModelUnknown(name, near)
 ├── ModelAmbiguous(name, candidates)
+├── ModelGone(name, replacement)
 ├── TuneDataInvalid(path, line, reason)
 ├── WorkerDied(exit_code)
 ├── EngineClosed()
@@ -280,6 +281,18 @@ class ModelAmbiguous(EngineError):
 
     name: str
     candidates: str
+
+
+@dataclass(eq=False)
+class ModelGone(EngineError):
+    """The file of the model `name` was removed from its repository.
+
+    Attributes:
+        replacement: short name of the newest of its size.
+    """
+
+    name: str
+    replacement: str
 
 
 @dataclass(eq=False)

@@ -27,6 +27,7 @@ EXIT_CODES = {
     "ModelNotFound": NOT_FOUND,
     "ModelUnknown": NOT_FOUND,
     "FileGone": NOT_FOUND,
+    "ModelGone": NOT_FOUND,
     "ThreadMissing": NOT_FOUND,
     "NodeMissing": NOT_FOUND,
     "FileNotFoundError": NOT_FOUND,

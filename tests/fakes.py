@@ -41,12 +41,15 @@ from rwkv_chat.library.database import Library
 from rwkv_chat.paths import Paths
 from rwkv_chat.session.cards import ModelCard
 from rwkv_chat.session.session import Session
+from rwkv_chat.session.shelf_fetch import Hub
 from rwkv_chat.settings import SettingsFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from engine.errors import EngineError
+    from engine.weights.catalog import Entry, LiveFile
+    from rwkv_chat.session.shelf_fetch import Sources
 
 ID = "f" * 64
 SPEC = ModelSpec("rwkv7", 2, 64, 64, 256, 257)
@@ -280,6 +283,21 @@ class FakeEngine:
         return job
 
 
+@dataclass
+class FakeHub(Hub):
+    """A hub that holds `files`, and nothing on this machine."""
+
+    files: tuple[LiveFile, ...] = ()
+    asked: list[str] = field(default_factory=list)
+
+    def live(self, repository: str, sources: Sources) -> tuple[LiveFile, ...]:
+        self.asked.append(repository)
+        return self.files
+
+    def cached(self, entry: Entry) -> Path | None:
+        return None
+
+
 async def fake_session(
     home: Path,
     engine: FakeEngine | None = None,
@@ -291,7 +309,7 @@ async def fake_session(
     """A real session (library, settings, chats, models) over a fake engine; everything lives under `home`."""
     paths = Paths.under(home).make()
     library = await Library.open(paths.database)
-    return Session(
+    session = Session(
         paths,
         library,
         SettingsFile(paths.settings_file),
@@ -299,3 +317,5 @@ async def fake_session(
         card,
         lambda ref: ByteTokenizer(),
     )
+    session.shelf.hub = FakeHub()
+    return session

@@ -15,6 +15,7 @@ from rwkv_chat.library import models
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.library.models import ModelRow
 from rwkv_chat.session.shelf_device import device_of
+from rwkv_chat.session.shelf_fetch import Fetch, Hub, Sources
 from rwkv_chat.session.shelf_import import imported
 from rwkv_chat.session.shelf_look import Look
 from rwkv_chat.session.shelf_offers import catalogue, names_by_file, offers
@@ -41,6 +42,7 @@ class Shelf:
 
     Attributes:
         pulls: the downloads of this run by short name, those that ended included.
+        hub: asked what it holds, and what of it lies in its cache here.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Shelf:
     ) -> None:
         self._library, self._engine, self._paths, self._settings = library, engine, paths, settings
         self.pulls: dict[str, Pull] = {}
+        self.hub = Hub()
 
     # ------------------------------------------------------------------------------------ looking
 
@@ -89,11 +92,12 @@ class Shelf:
 
     # ------------------------------------------------------------------------------------ getting
 
-    def pull(self, name: str) -> Pull:
+    def pull(self, name: str, sources: Sources | None = None) -> Pull:
         """Begin to download a model of the catalogue, or go on with a download that was paused.
 
         Args:
             name: as `Offer.name`, or anything that means one model: "g1k-1.5b", a file's name, "0.4b".
+            sources: None for the hub, without a token.
 
         Raises:
             ModelUnknown, ModelAmbiguous, CatalogInvalid: at once; nothing is fetched.
@@ -101,7 +105,7 @@ class Shelf:
         entry = self._catalogue.choose(name)
         running = self.pulls.get(entry.name)
         if running is None or running.done:
-            running = self.pulls[entry.name] = self._pull(entry)
+            running = self.pulls[entry.name] = self._pull(entry, sources or Sources())
         return running
 
     def import_(self, path: Path, *, copy: bool = False) -> AsyncIterator[Progress | Found]:
@@ -149,21 +153,18 @@ class Shelf:
     def _offers(self, entries: tuple[ShelfEntry, ...]) -> tuple[Offer, ...]:
         return offers(self._catalogue, entries, self._paths.models, device_of(self._settings().device))
 
-    def _pull(self, entry: Entry) -> Pull:
-        folder = self._paths.models
-        requests = [entry.request(folder)]
-        if entry.companion is not None and not (folder / entry.companion.file).is_file():
-            requests.insert(0, entry.companion.request(folder))
-
+    def _pull(self, entry: Entry, sources: Sources) -> Pull:
         async def finish(end: Downloaded) -> None:
             await self._downloaded(entry, end)
 
-        return Pull(entry.name, self._engine, requests, finish)
+        fetch = Fetch(entry, self._paths.models, self._catalogue, sources, self.hub)
+        return Pull(self._engine, fetch, finish)
 
     async def _downloaded(self, entry: Entry, end: Downloaded) -> None:
-        """Put a finished download on the shelf; its id is its SHA-256."""
+        """Put a finished download on the shelf (or what lay in a cache of the hub); its id is its SHA-256."""
         now, look = time.time(), await asyncio.to_thread(self._look)
-        row = ModelRow(end.path, "downloaded", offer=entry.name, checked=end.source, added=now)
+        source = "downloaded" if end.path.startswith(str(self._paths.models)) else "in place"
+        row = ModelRow(end.path, source, offer=entry.name, checked=end.source, added=now)
         row, seen = await asyncio.to_thread(look.at, row)
         if seen.readable:
             await self._library.run(models.put, [replace(row, id=end.sha256, verified=now)])

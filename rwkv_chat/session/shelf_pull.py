@@ -10,10 +10,11 @@ from engine.errors import EngineClosed, EngineError, Unexpected
 from engine.types import Cancelled, Downloaded, Failed, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from engine.types import DownloadRequest
     from rwkv_chat.session.border import EngineLike, JobLike
+    from rwkv_chat.session.shelf_fetch import Fetch
 
     PullEnd = Downloaded | Failed | Cancelled
     PullEvent = Progress | PullEnd
@@ -34,17 +35,14 @@ class Pull:
         name: the model's short name.  last: the newest event, None before the first.
     """
 
-    def __init__(
-        self, name: str, engine: EngineLike, requests: Sequence[DownloadRequest], finish: Finish
-    ) -> None:
-        """The last of `requests` is the model; `finish` puts it on the shelf before `Downloaded` is told."""
-        self.name = name
+    def __init__(self, engine: EngineLike, fetch: Fetch, finish: Finish) -> None:
+        """`finish` puts what came on the shelf, before `Downloaded` is told."""
+        self.name = fetch.entry.name
         self.last: PullEvent | None = None
-        self._engine, self._requests, self._finish = engine, requests, finish
+        self._engine, self._fetch, self._finish = engine, fetch, finish
         self._listeners: set[asyncio.Queue[PullEvent]] = set()
         self._job: JobLike | None = None
         self._paused = False
-        self._before = 0
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     @property
@@ -86,37 +84,42 @@ class Pull:
         try:
             return await self._pull()
         except EngineError as error:
-            return Failed(error)
+            return Failed(await asyncio.to_thread(self._fetch.instead, error))
         except Exception as error:
             log.exception("a pull failed")
             return Failed(Unexpected(type(error).__name__, str(error)))
 
     async def _pull(self) -> PullEnd:
-        end: PullEnd = Cancelled()
-        for request in self._requests:
-            end = await self._one(request)
-            if not isinstance(end, Downloaded):
-                return end
-            self._before += end.nbytes
+        end: PullEnd = await asyncio.to_thread(self._fetch.cached) or await self._fetched()
         if isinstance(end, Downloaded):
             await self._finish(end)
         return end
 
-    async def _one(self, request: DownloadRequest) -> PullEnd:
+    async def _fetched(self) -> PullEnd:
+        """Every file, one after the other."""
+        requests = await asyncio.to_thread(self._fetch.requests)
+        before, end = 0, Cancelled()
+        for place, request in enumerate(requests):
+            after = sum(each.size or 0 for each in requests[place + 1 :])
+            end = await self._one(request, before, after)
+            if not isinstance(end, Downloaded):
+                break
+            before += end.nbytes
+        return end
+
+    async def _one(self, request: DownloadRequest, before: int, after: int) -> PullEnd:
+        """One file; `before` and `after` are the bytes of the others. Raises: EngineError."""
         if self._paused:
             return Cancelled()
         job = self._job = self._engine.download(request)
         async for event in job:
-            if isinstance(event, ENDS):
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Downloaded | Cancelled):
                 return event
             if isinstance(event, Progress):
-                self._tell(Progress(event.task, self._before + event.done, self._total(request, event)))
+                self._tell(Progress(event.task, before + event.done, before + event.total + after))
         raise EngineClosed
-
-    def _total(self, request: DownloadRequest, event: Progress) -> int:
-        """Bytes of all files, as far as their sizes are known."""
-        after = self._requests[self._requests.index(request) + 1 :]
-        return self._before + event.total + sum(each.size or 0 for each in after)
 
     def _tell(self, event: PullEvent) -> None:
         self.last = event

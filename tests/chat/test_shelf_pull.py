@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import FileGone, ModelAmbiguous, ModelUnknown
+from engine.errors import FileGone, ModelAmbiguous, ModelGone, ModelUnknown
 from engine.types import Cancelled, Downloaded, Failed, Progress
+from engine.weights.catalog import Entry, LiveFile
 from engine.weights.fit import Fit
 from rwkv_chat.session.shelf_offers import advised, catalogue
 from tests.chat.talk import begin
 from tests.engine import tiny
-from tests.fakes import FakeEngine
+from tests.fakes import FakeEngine, FakeHub
 
 G = 1_000_000_000
 FILE = "rwkv7-g1d-0.1b-20260129-ctx8192.pth"
@@ -65,6 +66,37 @@ async def test_who_listens_late_hears_the_end(opened: list, tmp_path: Path) -> N
     pull = session.shelf.pull("g1d-0.1b")
     assert isinstance(await pull.result(), Failed)
     assert [type(each) async for each in pull] == [Failed]
+
+
+async def test_what_is_gone_is_replaced_by_the_newest_of_its_size(opened: list, tmp_path: Path) -> None:
+    session = await begin(opened, tmp_path, FakeEngine(download_error=FileGone("https://x/y")))
+    old, new = catalogue().choose("g1c-1.5b"), catalogue().choose("g1k-1.5b")
+    session.shelf.hub = hub = FakeHub((LiveFile(new.repository, new.file, 3 * G, None),))
+    end = await session.shelf.pull(old.name).result()
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, ModelGone)
+    assert (end.error.name, end.error.replacement) == (old.name, new.name)
+    assert hub.asked == [old.repository]
+
+
+async def test_what_lies_in_a_cache_of_the_hub_is_used_there(opened: list, tmp_path: Path) -> None:
+    session = await begin(opened, tmp_path / "home", engine := FakeEngine())
+    blob = tmp_path / catalogue().choose("g1d-0.1b").file
+    blob.write_bytes(weights(tmp_path))
+    session.shelf.hub = CachingHub(blob)
+    assert isinstance(await session.shelf.pull("g1d-0.1b").result(), Downloaded)
+    assert engine.downloads == []
+    _, entry = await session.shelf.entries()
+    assert (entry.path, entry.source, entry.ours) == (blob, "in place", False)
+
+
+class CachingHub(FakeHub):
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.file = file
+
+    def cached(self, entry: Entry) -> Path | None:
+        return self.file
 
 
 async def test_a_pile_model_brings_its_tokenizer(opened: list, tmp_path: Path) -> None:
