@@ -59,9 +59,10 @@ def _read(
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
             yield Save(moved(snapshot, "cpu"))
-    usage = replace(usage, prefill_seconds=time.monotonic() - began)
-    yield Prefilled(len(todo), len(todo), usage.history_tokens > 0)
-    yield Save(moved(snapshot, "cpu"), Fed(chain.keys[-1], usage))
+        if done == len(todo) - 1:
+            usage = replace(usage, prefill_seconds=time.monotonic() - began)
+            yield Prefilled(len(todo), len(todo), usage.history_tokens > 0)
+            yield Save(moved(snapshot, "cpu"), Fed(chain.keys[-1], usage))
 
 
 def _remembered(voice: Voice, chain: Chain, consumed: int, state: State) -> Snapshot:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Literal
 from engine.commands import Ask, Cancel, Forget, Identify, Keep, WorkerConfig
 from engine.errors import EngineClosed, ModelNotLoaded, WorkerDied
 from engine.job import Job
-from engine.types import Failed, FeedRequest, GenerateRequest
+from engine.store.statestore import file_name
+from engine.types import Failed, FeedRequest, GenerateRequest, StateKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.types import Event, LoadRequest
+    from engine.types import Event, LoadRequest, ModelInfo
     from engine.worker import Worker
     from engine.worker_process import ProcessWorker
 
@@ -79,6 +80,12 @@ class Engine:
         Or has tokens read: `Prefilled` …, `Saved`, and `Fed`, `Failed` or `Cancelled`.
         """
         return self._ask(request, request.n if isinstance(request, GenerateRequest) else 1)
+
+    def known(self, info: ModelInfo, prefixes: Iterable[str]) -> frozenset[str]:
+        """Those of these prefix keys for which a state of the model is saved. Looks at the disk alone."""
+        keys = (StateKey(info.id, info.tier, "", "", each) for each in prefixes)
+        folder = self._config.states
+        return frozenset(each.prefix for each in keys if (folder / file_name(each)).is_file())
 
     def forget(self, prefixes: Iterable[str]) -> None:
         """Deletes the states of these prefix keys, of every model: their conversation was deleted."""

@@ -23,7 +23,7 @@ from engine.identifier import Identifier
 from engine.saver import Save, Saver
 from engine.store.fingerprint import Stopped
 from engine.store.statestore import StateStore
-from engine.types import Cancelled, Failed, FeedRequest, Finished, Identified, LoadRequest
+from engine.types import Cancelled, Failed, FeedRequest, Finished, GenerateRequest, Identified, LoadRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -182,7 +182,7 @@ class Worker:
             raise ModelNotLoaded
         elif isinstance(ask.request, FeedRequest):
             yield from self._compute.feed(ask.request, lambda: should_stop() or self._yields(ask))
-        else:
+        elif isinstance(ask.request, GenerateRequest):
             yield from self._compute.reply(ask.request, should_stop)
 
     def _yields(self, ask: Ask) -> bool:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from engine.types import SamplingParams
 
 
+THINK_MODES = ("none", "fast", "free", "bit", "lot")
+
+
 def _setting(default: Any, **limits: Any) -> Any:
     """A field; `choices`, or `min`, `max` and `step`, say what it may be."""
     return field(default=default, metadata=limits)
@@ -39,6 +42,7 @@ class Settings:
         threads: CPU threads of the engine (0 lets it choose).
         model: a weights file ("" for the built-in guide).
         snapshot_budget_gb: most GB of saved states (0 for the engine's default).
+        think: the usual think mode ("" leaves it to the model's family).
         sampling: what differs from the model's own sampling, by field of `SamplingParams`.
         keymap: key names by binding id, e.g. {"chat.stop": "ctrl+x"}.
     """
@@ -54,6 +58,7 @@ class Settings:
     show_sampling: bool = False
     enter_sends: bool = True
     first_run_done: bool = False
+    think: str = _setting("", choices=("", *THINK_MODES))
     sampling: Mapping[str, Any] = field(default_factory=dict)
     keymap: Mapping[str, str] = field(default_factory=dict)
 

@@ -20,6 +20,8 @@ from engine.types import (
     DownloadRequest,
     Event,
     Failed,
+    Fed,
+    FeedRequest,
     Finished,
     FinishReason,
     GenerateRequest,
@@ -221,12 +223,31 @@ class FakeGenerate(FakeJob):
         return Finished(0, reason, tokens, said, usage, prefix)
 
 
+class FakeFeed(FakeJob):
+    """Reads in four steps; a cancelled one ends at its next step."""
+
+    def __init__(self, request: FeedRequest, delay: float) -> None:
+        super().__init__(delay)
+        self.request = request
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        total = len(self.request.history) + len(self.request.prompt)
+        for quarter in range(5):
+            yield Prefilled(total * quarter // 4, total)
+            if not await self.pause():
+                yield Cancelled()
+                return
+        prefix = extend((*self.request.history, *self.request.prompt))
+        yield Fed(prefix, Usage(prompt_tokens=len(self.request.prompt), prefill_seconds=0.01))
+
+
 @dataclass
 class FakeEngine:
     """Answers with `replies` in turn (the last again and again), `chunk` characters every `delay` seconds.
 
     Attributes:
         identified: whether a load knows the model's id at once.
+        states: prefix keys of which it says that it has a state.
         content: what a download brings, by the file's name (b"weights" where it is not listed).
     """
 
@@ -243,6 +264,9 @@ class FakeEngine:
     download_error: EngineError | None = None
     downloads: list[DownloadRequest] = field(default_factory=list)
     requests: list[GenerateRequest] = field(default_factory=list)
+    feeds: list[FeedRequest] = field(default_factory=list)
+    feed_delay: float = 0.0
+    states: set[str] = field(default_factory=set)
     loads: list[LoadRequest] = field(default_factory=list)
     jobs: list[FakeJob] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
@@ -263,7 +287,13 @@ class FakeEngine:
         content = self.content.get(Path(request.path).name, b"weights")
         return self._started(FakeDownload(request, content, self.download_delay, self.download_error))
 
-    def submit(self, request: GenerateRequest) -> FakeJob:
+    def known(self, info: ModelInfo, prefixes: Iterable[str]) -> frozenset[str]:
+        return frozenset(prefixes) & self.states
+
+    def submit(self, request: GenerateRequest | FeedRequest) -> FakeJob:
+        if isinstance(request, FeedRequest):
+            self.feeds.append(request)
+            return self._started(FakeFeed(request, self.feed_delay))
         reply = self.replies[min(len(self.requests), len(self.replies) - 1)]
         self.requests.append(request)
         scripted = FakeReply(reply) if isinstance(reply, str) else reply

@@ -30,6 +30,11 @@ MOST_BYTES = 20_000_000_000
 ABANDONED_SECONDS = 60.0  # no write takes longer: an older temporary file belongs to a process that died
 
 
+def file_name(key: StateKey) -> str:
+    """A snapshot's file: the start of its prefix key, then the start of its digest."""
+    return f"{key.prefix[:32]}-{key.digest()[:32]}{SUFFIX}"
+
+
 def default_budget(folder: Path) -> int:
     """The smaller of 20 GB and a tenth of what is free (this store's own bytes count as free)."""
     free = shutil.disk_usage(folder).free + sum(size for _, size, _ in _files(folder))
@@ -56,8 +61,8 @@ class StateStore:
     # ---------------------------------------------------------------------------------------- one snapshot
 
     def path(self, key: StateKey) -> Path:
-        """Where the snapshot of `key` is: the start of its prefix key, then the start of its digest."""
-        return self.folder / f"{key.prefix[:32]}-{key.digest()[:32]}{SUFFIX}"
+        """Where the snapshot of `key` is."""
+        return self.folder / file_name(key)
 
     def __contains__(self, key: StateKey) -> bool:
         return self.path(key).is_file()

@@ -49,8 +49,10 @@ class Reply:
     """A reply as far as it is known: written again and again while it grows, last with its end.
 
     Attributes:
-        tokens, tail: together they cover `text` and `reasoning` as the model wrote them.
+        tokens, tail: together they are what the model will remember of it: all that it wrote, or the answer
+            alone.
         prefix: the chain's key after `tokens`; None while growing.
+        mode: the think mode that it was asked for in.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Reply:
     seed: int | None = None
     params: SamplingParams | None = None
     usage: Usage | None = None
+    mode: str = ""
 
 
 _PATH = """
@@ -188,11 +191,12 @@ def _grows(existing: sqlite3.Row, reply: Reply) -> bool:
 
 def _insert_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
     made = db.execute(
-        "INSERT INTO nodes (id, tree, parent, role, text, reasoning, status, model, template, seed, params, "
-        "usage, created) SELECT ?, tree, ?, 'assistant', ?, ?, ?, ?, ?, ?, ?, ?, ? FROM threads WHERE id = ?",
+        "INSERT INTO nodes (id, tree, parent, role, text, reasoning, status, model, template, mode, seed, "
+        "params, usage, created) "
+        "SELECT ?, tree, ?, 'assistant', ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM threads WHERE id = ?",
         (
             *(reply.id, reply.parent, reply.text, reply.reasoning, reply.status, reply.model, reply.template),
-            *(reply.seed, _json(reply.params), _json(reply.usage), time.time(), thread),
+            *(reply.mode, reply.seed, _json(reply.params), _json(reply.usage), time.time(), thread),
         ),
     )
     if made.rowcount != 1:
@@ -215,6 +219,20 @@ def _write_reply_tokens(db: sqlite3.Connection, reply: Reply) -> None:
         "tail = excluded.tail",
         (reply.id, reply.coding, rows.pack(reply.tokens), reply.prefix, reply.tail),
     )
+
+
+_SPEED = (
+    "SELECT sum(json_extract(usage, '$.prompt_tokens') + json_extract(usage, '$.history_tokens')) AS tokens, "
+    "sum(json_extract(usage, '$.prefill_seconds')) AS seconds FROM (SELECT usage FROM nodes "
+    "WHERE model = ? AND json_valid(usage) ORDER BY created DESC LIMIT 50)"
+)
+
+
+def prefill_speed(db: sqlite3.Connection, model: str) -> float | None:
+    """Tokens per second at which a model has read lately; None where it has not, or the usage is damaged."""
+    row = db.execute(_SPEED, (model,)).fetchone()
+    tokens, seconds = rows.number(row, "tokens"), rows.number(row, "seconds")
+    return tokens / seconds if tokens > 0 and seconds > 0 else None
 
 
 def _json(value: SamplingParams | Usage | None) -> str | None:

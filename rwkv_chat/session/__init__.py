@@ -13,35 +13,42 @@ from rwkv_chat.session.errors import EmptyMessage, NothingToRegenerate, SessionE
 from rwkv_chat.session.events import (
     Answered,
     Committed,
+    HasRead,
     ReplyGrew,
     TurnEvent,
     TurnFailed,
     WaitingForModel,
 )
+from rwkv_chat.session.exact import ExactPrompt
 from rwkv_chat.session.models import ModelCard, Models
+from rwkv_chat.session.reading import ToRead
 from rwkv_chat.session.session import Session, open_session
 from rwkv_chat.session.shelf import Shelf
 from rwkv_chat.session.shelf_pull import Pull
 from rwkv_chat.session.shelf_types import Found, Offer, ShelfEntry
-from rwkv_chat.session.turn import Turn
+from rwkv_chat.session.turn import Reading, Turn
 
 __all__ = [
     "Answered",
     "Chats",
     "Committed",
     "EmptyMessage",
+    "ExactPrompt",
     "Found",
+    "HasRead",
     "ModelCard",
     "Models",
     "NothingToRegenerate",
     "Offer",
     "Pull",
+    "Reading",
     "ReplyGrew",
     "Session",
     "SessionError",
     "Shelf",
     "ShelfEntry",
     "ThreadBusy",
+    "ToRead",
     "Turn",
     "TurnEvent",
     "TurnFailed",

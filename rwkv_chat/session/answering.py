@@ -1,7 +1,8 @@
 """One turn, from the committed message to the committed reply. The order is the point:
 
 message committed → model ready → its tokens committed → submitted → the reply written as it grows → its end
-committed with the exact tokens, and the tip moved.
+committed with the exact tokens that will be remembered, and the tip moved → where those are not the ones that
+were drawn, the engine is asked to read them.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import asyncio
 import logging
 import secrets
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineClosed, EngineError, ModelNotLoaded, Unexpected, WorkerDied
-from engine.types import Failed, Finished, GenerateRequest, Piece, Prefilled, SamplingParams
+from engine.types import Failed, Finished, Piece, Prefilled, SamplingParams
 from rwkv_chat.library import nodes, threads
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.library.nodes import Reply
 from rwkv_chat.session import chain
 from rwkv_chat.session.errors import SessionError
 from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed, WaitingForModel
+from rwkv_chat.session.manner import manner_of
+from rwkv_chat.session.memory import Memory
 from rwkv_chat.session.speed import Speedometer
 from rwkv_chat.session.writing import ReplyWriter
 from rwkv_chat.templates import TemplateInvalid
@@ -28,10 +31,11 @@ from rwkv_chat.templates import TemplateInvalid
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from engine.types import FinishReason
+    from engine.types import FeedRequest, FinishReason
     from rwkv_chat.library.database import Library
     from rwkv_chat.session.border import EngineLike, JobLike
-    from rwkv_chat.session.chain import Chain
+    from rwkv_chat.session.chain import Asking, Chain
+    from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.models import Models, Speaker
     from rwkv_chat.session.reply import Delta
     from rwkv_chat.session.turn import Turn
@@ -40,6 +44,32 @@ if TYPE_CHECKING:
 SEEDS = 2**63
 STATUS: dict[FinishReason, NodeStatus] = {"stop": "complete", "length": "length", "cancelled": "stopped"}
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every turn works with.
+
+    Attributes:
+        usual_mode: the think mode in the settings ("" for none).
+        settle: has the engine read, behind the turn's back, what will be remembered of a conversation.
+    """
+
+    library: Library
+    models: Models
+    engine: EngineLike
+    usual_mode: Callable[[], str]
+    settle: Callable[[str, FeedRequest], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One reply's part: who speaks, how, after what."""
+
+    speaker: Speaker
+    manner: Manner
+    coded: Chain
+    asked: Asking
 
 
 class Answering:
@@ -51,17 +81,11 @@ class Answering:
     """
 
     def __init__(
-        self,
-        library: Library,
-        models: Models,
-        engine: EngineLike,
-        turn: Turn,
-        params: Callable[[], SamplingParams],
-        *,
-        again: bool = False,
+        self, desk: Desk, turn: Turn, params: Callable[[str], SamplingParams], *, again: bool = False
     ) -> None:
-        self._library, self._models, self._engine, self._turn = library, models, engine, turn
-        self._params, self._again = params, again
+        """`params`: how to sample in a think mode."""
+        self._desk, self._turn, self._params, self._again = desk, turn, params, again
+        self._library, self._models, self._engine = desk.library, desk.models, desk.engine
         self._used: Speaker | None = None
         self._loaded_again = False
         self._speed = Speedometer()
@@ -85,23 +109,23 @@ class Answering:
 
     async def _answer(self, thread: Thread, node: Node) -> None:
         while (speaker := await self._speaker()) is not None:
-            coded = await self._coded(node, speaker)
+            part = await self._part(thread, node, speaker)
             # if the model was changed meanwhile, its tokens are other ones
-            if speaker is self._models.speaker and await self._generated(thread, node, speaker, coded):
+            if speaker is self._models.speaker and await self._generated(thread, node, part):
                 return
         self._turn.emit(Answered(thread, None, None, "cancelled"))
 
-    async def _generated(self, thread: Thread, node: Node, speaker: Speaker, coded: Chain) -> bool:
+    async def _generated(self, thread: Thread, node: Node, part: Part) -> bool:
         """False where the engine had lost the model before (its process died while nothing was asked of
         it): it is loaded again, once.
         """
         try:
-            await self._generate(thread, node, speaker, coded)
+            await self._generate(thread, node, part)
         except ModelNotLoaded:
             if self._loaded_again:
                 raise
             self._loaded_again = True
-            self._models.lost(speaker)
+            self._models.lost(part.speaker)
             return False
         return True
 
@@ -121,18 +145,21 @@ class Answering:
             ready.cancel()
             stopped.cancel()
 
-    async def _coded(self, node: Node, speaker: Speaker) -> Chain:
+    async def _part(self, thread: Thread, node: Node, speaker: Speaker) -> Part:
         """Encode what this model has not seen, and commit it before it is fed."""
-        path = await self._library.run(nodes.path, node.id, speaker.coding)
+        manner = await asyncio.to_thread(manner_of, thread, speaker, self._desk.usual_mode())
+        path = await self._library.run(nodes.path, node.id, manner.coding)
         rows = speaker.info.spec.vocab_size
-        coded = await asyncio.to_thread(chain.code, path, speaker.template, speaker.tokenizer, rows)
+        coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows)
         if coded.changed:
-            await self._library.run(nodes.save_tokens, speaker.coding, coded.changed)
-        return coded
+            await self._library.run(nodes.save_tokens, manner.coding, coded.changed)
+        asked = await asyncio.to_thread(chain.asking, coded, path, manner, again=self._again)
+        return Part(speaker, manner, coded, asked)
 
-    async def _generate(self, thread: Thread, node: Node, speaker: Speaker, coded: Chain) -> None:
-        params, self._used = self._seeded(), speaker
-        job = self._engine.submit(self._request(speaker, coded, params))
+    async def _generate(self, thread: Thread, node: Node, part: Part) -> None:
+        speaker, manner = part.speaker, part.manner
+        params, self._used = self._seeded(manner.mode.name), speaker
+        job = self._engine.submit(part.asked.request(params, manner.template))
         self._turn.runs(job)
         blank = Reply(
             id=threads.new_id(),
@@ -140,14 +167,15 @@ class Answering:
             text="",
             reasoning="",
             status="growing",
-            coding=speaker.coding,
+            coding=manner.coding,
             tokens=(),
             model=speaker.model,
-            template=speaker.template.name,
+            template=manner.template.name,
             seed=params.seed,
             params=params,
+            mode=manner.mode.name,
         )
-        writer = ReplyWriter(self._library, thread.id, blank, speaker)
+        writer = ReplyWriter(self._library, thread.id, blank, speaker, Memory(manner, part.asked))
         try:
             end = await self._follow(job, writer)
         except asyncio.CancelledError:
@@ -158,22 +186,12 @@ class Answering:
             job.cancel()  # where it was not the engine that failed, nobody reads on
             await writer.cut("failed")
             raise
-        await _to_the_end(self._finish(thread, end, writer, blank, speaker))
+        await _to_the_end(self._finish(thread, end, writer, blank, part))
 
-    def _seeded(self) -> SamplingParams:
+    def _seeded(self, mode: str) -> SamplingParams:
         """The seed is drawn here, so that it is known even of a reply that a crash cuts."""
-        params = self._params()
+        params = self._params(mode)
         return params if params.seed is not None else replace(params, seed=secrets.randbelow(SEEDS))
-
-    def _request(self, speaker: Speaker, coded: Chain, params: SamplingParams) -> GenerateRequest:
-        known = len(coded.tokens) - (0 if self._again else coded.tip)
-        return GenerateRequest(
-            prompt=coded.tokens[known:],
-            history=coded.tokens[:known],
-            start=coded.prefix if self._again else coded.before_tip,
-            params=params,
-            stop=speaker.template.stop,
-        )
 
     async def _follow(self, job: JobLike, writer: ReplyWriter) -> Finished:
         async for event in job:
@@ -194,16 +212,27 @@ class Answering:
             self._turn.emit(ReplyGrew(each.text, self._totals[each.part], writer.tokens, speed, each.part))
 
     async def _finish(
-        self, thread: Thread, end: Finished, writer: ReplyWriter, blank: Reply, speaker: Speaker
+        self, thread: Thread, end: Finished, writer: ReplyWriter, blank: Reply, part: Part
     ) -> None:
         self._show(writer.rest(), writer)
         reply = replace(blank, status=STATUS[end.reason], seed=end.usage.seed, usage=end.usage)
-        saved = await writer.finish(end, reply)
+        saved = await writer.finish(end, reply, part.coded.prefix)
         thread, node = saved or (thread, None)
-        if node is not None and (thread.model, thread.template) != (speaker.model, node.template):
-            thread = await self._library.run(threads.describe, thread.id, speaker.model, node.template)
+        if node is not None:
+            thread = await self._described(thread, node, part.speaker.model)
+            self._settle(thread, node, part)
         self._engine.keep(await self._library.run(threads.tip_keys))  # where conversations go on from
         self._turn.emit(Answered(thread, node, end.usage, end.reason))
+
+    async def _described(self, thread: Thread, node: Node, model: str) -> Thread:
+        if (thread.model, thread.template) == (model, node.template):
+            return thread
+        return await self._library.run(threads.describe, thread.id, model, node.template)
+
+    def _settle(self, thread: Thread, node: Node, part: Part) -> None:
+        """Where the engine's state is not the one to go on from, it makes that one meanwhile."""
+        if not Memory(part.manner, part.asked).is_saved(node.message.reasoning):
+            self._desk.settle(thread.id, chain.settling(part.coded, part.asked, node.tokens or ()))
 
 
 async def _to_the_end(work: Awaitable[None]) -> None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from engine.types import DownloadRequest, Event, GenerateRequest, LoadRequest, TokenIds, TokenizerRef
+    from engine.types import (
+        DownloadRequest,
+        Event,
+        FeedRequest,
+        GenerateRequest,
+        LoadRequest,
+        ModelInfo,
+        TokenIds,
+        TokenizerRef,
+    )
 
 
 class JobLike(Protocol):
@@ -21,7 +30,9 @@ class JobLike(Protocol):
 class EngineLike(Protocol):
     def load(self, request: LoadRequest) -> JobLike: ...
 
-    def submit(self, request: GenerateRequest) -> JobLike: ...
+    def submit(self, request: GenerateRequest | FeedRequest) -> JobLike: ...
+
+    def known(self, info: ModelInfo, prefixes: Iterable[str]) -> frozenset[str]: ...
 
     def identify(self, path: str) -> JobLike: ...
 

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.prefix import EMPTY, extend
+from engine.types import FeedRequest, GenerateRequest
 from rwkv_chat.library.nodes import Coded
+from rwkv_chat.templates import PLAIN
 
 if TYPE_CHECKING:
-    from engine.types import TokenIds
+    from collections.abc import Sequence
+
+    from engine.types import SamplingParams, TokenIds
     from rwkv_chat.library.nodes import StoredNode
     from rwkv_chat.session.border import TokenizerLike
-    from rwkv_chat.templates import Template
+    from rwkv_chat.session.manner import Manner
+    from rwkv_chat.templates import Template, ThinkMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class Chain:
         tokens: of the whole chain.  prefix: its key.
         tip: how many of `tokens` are the tip's.  before_tip: the key before those.
         changed: messages whose ids or key are new or were completed: to be committed before they are fed.
+        ends: where each message ends, and the key there.
     """
 
     tokens: TokenIds
@@ -30,6 +36,7 @@ class Chain:
     tip: int
     before_tip: str
     changed: tuple[Coded, ...]
+    ends: tuple[tuple[int, str], ...] = ()
 
 
 def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerLike, rows: int) -> Chain:
@@ -40,16 +47,17 @@ def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerL
     that another program finished after this one went on from it) would name somebody else's state.
     """
     whole: list[int] = []
-    tokens, changed, before, prefix = (), [], EMPTY, EMPTY
+    tokens, changed, ends, before, prefix = (), [], [], EMPTY, EMPTY
     for place, stored in enumerate(path):
         tokens = _fed(stored, tokenizer, rows)
         if tokens is None:
-            tokens = _encoded(stored, template, tokenizer, first=place == 0)
+            tokens = encoded(stored, template, tokenizer, first=place == 0)
         before, prefix = prefix, extend(tokens, prefix)
         whole += tokens
+        ends.append((len(whole), prefix))
         if (tokens, prefix, "") != (stored.node.tokens, stored.node.prefix, stored.tail):
             changed.append(Coded(stored.node.id, tokens, prefix))
-    return Chain(tuple(whole), prefix, len(tokens), before, tuple(changed))
+    return Chain(tuple(whole), prefix, len(tokens), before, tuple(changed), tuple(ends))
 
 
 def _fed(stored: StoredNode, tokenizer: TokenizerLike, rows: int) -> TokenIds | None:
@@ -60,7 +68,80 @@ def _fed(stored: StoredNode, tokenizer: TokenizerLike, rows: int) -> TokenIds | 
     return tokens + tuple(tokenizer.encode(stored.tail)) if stored.tail else tokens
 
 
-def _encoded(stored: StoredNode, template: Template, tokenizer: TokenizerLike, *, first: bool) -> TokenIds:
+def encoded(
+    stored: StoredNode, template: Template, tokenizer: TokenizerLike, *, first: bool, mode: ThinkMode = PLAIN
+) -> TokenIds:
+    """A message as it is fed: template, cleaning, and the chain's first ids where it is the first."""
     message = stored.node.message
-    rendered = tuple(tokenizer.encode(template.render(message.role, message.text, first=first)))
-    return template.first_ids + rendered if first else rendered
+    text = template.render(message.role, message.text, first=first, mode=mode)
+    ids = as_trained(tuple(tokenizer.encode(text)), tokenizer)
+    return template.first_ids + ids if first else ids
+
+
+def as_trained(ids: TokenIds, tokenizer: TokenizerLike) -> TokenIds:
+    """The 20B models saw each line end as a token of its own: a blank line at a turn's end is two of them."""
+    if ids[-1:] != (535,) or tuple(tokenizer.encode("\n\n")) != (535,):
+        return ids
+    return (*ids[:-1], 187, 187) if tuple(tokenizer.encode("\n")) == (187,) else ids
+
+
+# ------------------------------------------------------------------------------------------------ asking
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What is fed for one reply.
+
+    Attributes:
+        tokens: of the whole chain, the way to think included.
+        known: how many of them are no news to the model.  start: their key, None where it was not derived.
+        fork: how many of them will be remembered as they are, the reply apart; None: all.
+        lead: ids of the way to think, for a chain that remembers the reply as it was drawn.
+    """
+
+    tokens: TokenIds
+    known: int
+    start: str | None
+    fork: int | None = None
+    lead: TokenIds = ()
+
+    def request(self, params: SamplingParams, template: Template) -> GenerateRequest:
+        return GenerateRequest(
+            prompt=self.tokens[self.known :],
+            history=self.tokens[: self.known],
+            start=self.start,
+            params=params,
+            stop=template.stop,
+            fork=self.fork,
+        )
+
+
+def asking(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, *, again: bool) -> Asking:
+    """What to feed for a reply to the last message of `path`.
+
+    Args:
+        again: the message has a reply already, so that the model knows it.
+    """
+    plain, before = coded.tokens, len(coded.tokens) - coded.tip
+    if not manner.mode.hint and not manner.mode.tail:
+        return Asking(plain, *((len(plain), coded.prefix) if again else (before, coded.before_tip)))
+    turn = encoded(path[-1], manner.template, manner.tokenizer, first=len(path) == 1, mode=manner.mode)
+    tokens = plain[:before] + turn
+    fork = max(1, _shared(plain, tokens))
+    known, start = (fork, None) if again else (before, coded.before_tip)
+    if manner.keep and fork == len(plain):
+        return Asking(tokens, known, start, None, tokens[fork:])
+    return Asking(tokens, known, start, fork, tuple(manner.tokenizer.encode(manner.mode.tail)))
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many of the first tokens are the same."""
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def settling(coded: Chain, asked: Asking, reply: TokenIds) -> FeedRequest:
+    """Has the chain read as it will be remembered: from where the reply's own chain parts from it."""
+    whole = coded.tokens + reply
+    known = asked.fork or len(coded.tokens)
+    return FeedRequest(prompt=whole[known:], history=whole[:known], background=False)

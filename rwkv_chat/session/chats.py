@@ -5,26 +5,32 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rwkv_chat import templates
 from rwkv_chat.library import nodes, threads
-from rwkv_chat.session.answering import SEEDS, Answering
+from rwkv_chat.library.errors import LibraryError
+from rwkv_chat.session import reading
+from rwkv_chat.session.answering import SEEDS, Answering, Desk
 from rwkv_chat.session.errors import EmptyMessage, NothingToRegenerate, SessionClosed, ThreadBusy
+from rwkv_chat.session.events import TurnFailed
+from rwkv_chat.session.exact import exact_prompt
 from rwkv_chat.session.titles import title_from
-from rwkv_chat.session.turn import Turn
+from rwkv_chat.session.turn import Reading, Turn
 from rwkv_chat.templates import scrub
-from rwkv_chat.transcript import Conversation
+from rwkv_chat.transcript import Conversation, Thread
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
-    from engine.types import SamplingParams
+    from engine.types import FeedRequest, SamplingParams
     from rwkv_chat.library.database import Library
     from rwkv_chat.session.border import EngineLike
+    from rwkv_chat.session.exact import ExactPrompt
     from rwkv_chat.session.models import Models
-    from rwkv_chat.transcript import Node, Thread
+    from rwkv_chat.session.reading import ToRead
+    from rwkv_chat.transcript import Node
 
     Begin = Callable[[], Awaitable[tuple[Thread, Node]]]
 
@@ -36,10 +42,18 @@ class Chats:
     """
 
     def __init__(
-        self, library: Library, models: Models, engine: EngineLike, sampling: Callable[[], SamplingParams]
+        self,
+        library: Library,
+        models: Models,
+        engine: EngineLike,
+        sampling: Callable[[str], SamplingParams],
+        usual_mode: Callable[[], str] = str,
     ) -> None:
-        self._library, self._models, self._engine, self._sampling = library, models, engine, sampling
+        """`sampling`: how to sample in a think mode ("" for the usual one)."""
+        self._library, self._sampling = library, sampling
+        self._desk = Desk(library, models, engine, usual_mode, self._settle)
         self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}
+        self._readings: dict[str, tuple[Reading, asyncio.Task[None]]] = {}
         self._closed = False
 
     # ------------------------------------------------------------------ looking
@@ -75,6 +89,7 @@ class Chats:
         """Into the trash, from where `restore` takes it back for 30 days; a reply being written is stopped
         first.
         """
+        self._stop_reading(thread_id)
         await self._stop(thread_id)
         return await self._library.run(threads.delete, thread_id)
 
@@ -103,6 +118,59 @@ class Chats:
             await asyncio.to_thread(templates.template, template)
         return await self._library.run(threads.configure, thread_id, template, mode, keep_reasoning)
 
+    # ------------------------------------------------------------------ reading
+
+    async def exact_prompt(self, thread_id: str | None, text: str = "") -> ExactPrompt:
+        """The tokens that the model in use was fed in a conversation, and would be fed with `text` said now
+        (None: in a new one). Waits for the model; feeds and keeps nothing.
+
+        Raises:
+            EngineError, TemplateInvalid.
+        """
+        thread, tip = await self._tip(thread_id) if thread_id else (Thread("", "", None), None)
+        return await exact_prompt(self._desk, thread, tip, scrub(text))
+
+    async def to_read(self, thread_id: str) -> ToRead:
+        """What the model in use would have to read before it can go on with a conversation, and for how long.
+
+        Raises:
+            EngineError, TemplateInvalid.
+        """
+        return await reading.to_read(self._desk, *await self._tip(thread_id))
+
+    def read(self, thread_id: str) -> Reading:
+        """Have the model in use read a conversation behind all replies ("continue with another model"), so
+        that the next message is answered at once. To speak in it stops the reading, and goes on from there.
+        The states of other models stay.
+
+        Raises:
+            ThreadBusy, SessionClosed.
+        """
+        self._free(thread_id)
+        begun = Reading(thread_id)
+
+        async def work() -> None:
+            try:
+                thread, tip = await self._tip(thread_id)
+            except LibraryError as error:
+                begun.emit(TurnFailed(error))
+                begun.close()
+            else:
+                await reading.read(self._desk, thread, tip, begun)
+
+        self._read(begun, work())
+        return begun
+
+    def reading(self, thread_id: str) -> Reading | None:
+        """The reading that goes on in a conversation."""
+        found = self._readings.get(thread_id)
+        return found[0] if found else None
+
+    async def settled(self, thread_id: str) -> None:
+        """Wait until nothing of a conversation is being read in the background."""
+        if thread_id in self._readings:
+            await asyncio.wait([self._readings[thread_id][1]])
+
     # ------------------------------------------------------------------ speaking
 
     def send(self, thread_id: str | None, text: str, params: SamplingParams | None = None) -> Turn:
@@ -121,7 +189,7 @@ class Chats:
                 nodes.append_user, thread, text, title_from(text), create=thread_id is None
             )
 
-        return self._begin(thread, begin, lambda: params or self._sampling())
+        return self._begin(thread, begin, lambda mode: params or self._sampling(mode))
 
     def regenerate(self, thread_id: str, params: SamplingParams | None = None) -> Turn:
         """Another reply to the last message, with a new seed, beside the old one; the tip moves to it.
@@ -132,8 +200,8 @@ class Chats:
         async def begin() -> tuple[Thread, Node]:
             return await self._library.run(_question, thread_id)
 
-        def fresh() -> SamplingParams:
-            return params or replace(self._sampling(), seed=secrets.randbelow(SEEDS))
+        def fresh(mode: str) -> SamplingParams:
+            return params or replace(self._sampling(mode), seed=secrets.randbelow(SEEDS))
 
         return self._begin(thread_id, begin, fresh, again=True)
 
@@ -153,23 +221,56 @@ class Chats:
     async def close(self) -> None:
         """Stop every reply, keeping what there is of it, and wait until it is on the disk."""
         self._closed = True
+        for thread in tuple(self._readings):
+            self._stop_reading(thread)
         await asyncio.gather(*(self._stop(thread) for thread in tuple(self._turns)))
+        for _, task in tuple(self._readings.values()):
+            task.cancel()
+            await asyncio.wait([task])
 
     # ------------------------------------------------------------------ inside
 
     def _begin(
-        self, thread: str, begin: Begin, params: Callable[[], SamplingParams], *, again: bool = False
+        self, thread: str, begin: Begin, params: Callable[[str], SamplingParams], *, again: bool = False
     ) -> Turn:
-        if self._closed:
-            raise SessionClosed
-        if thread in self._turns:
-            raise ThreadBusy(thread)
+        self._free(thread)
         turn = Turn(thread)
-        answering = Answering(self._library, self._models, self._engine, turn, params, again=again)
+        answering = Answering(self._desk, turn, params, again=again)
         task = asyncio.get_running_loop().create_task(answering.run(begin))
         self._turns[thread] = turn, task
         turn.on_end(lambda: self._turns.pop(thread, None))
         return turn
+
+    def _free(self, thread: str) -> None:
+        """Ends what is being read of a conversation. Raises: ThreadBusy, SessionClosed."""
+        if self._closed:
+            raise SessionClosed
+        if thread in self._turns:
+            raise ThreadBusy(thread)
+        self._stop_reading(thread)
+
+    def _settle(self, thread: str, request: FeedRequest) -> None:
+        """The reply's thoughts are forgotten: what is remembered is read, from before the reply on."""
+        if not self._closed:
+            begun = Reading(thread)
+            self._read(begun, reading.settle(self._desk.engine.submit(request), begun))
+
+    def _read(self, begun: Reading, work: Coroutine[Any, Any, None]) -> None:
+        self._stop_reading(begun.thread)
+        task = asyncio.get_running_loop().create_task(work)
+        self._readings[begun.thread] = begun, task
+        task.add_done_callback(lambda ended: self._forget_reading(begun.thread, ended))
+
+    def _forget_reading(self, thread: str, ended: asyncio.Task[None]) -> None:
+        if (found := self._readings.get(thread)) is not None and found[1] is ended:
+            del self._readings[thread]
+
+    def _stop_reading(self, thread: str) -> None:
+        if (found := self._readings.pop(thread, None)) is not None:
+            found[0].stop()
+
+    async def _tip(self, thread: str) -> tuple[Thread, str | None]:
+        return await self._library.run(_tip, thread)
 
     async def _stop(self, thread: str) -> None:
         if thread in self._turns:
@@ -181,6 +282,10 @@ class Chats:
 def _conversation(db: sqlite3.Connection, thread: str) -> Conversation:
     found = threads.get(db, thread)
     return Conversation(found, tuple(each.node for each in nodes.path(db, nodes.tip(db, thread))))
+
+
+def _tip(db: sqlite3.Connection, thread: str) -> tuple[Thread, str | None]:
+    return threads.get(db, thread), nodes.tip(db, thread)
 
 
 def _question(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node]:

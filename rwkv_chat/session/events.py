@@ -1,5 +1,5 @@
 """What happens in one turn, in order: Committed, WaitingForModel (perhaps), Prefilled …, ReplyGrew …, and at
-the end exactly one of Answered and TurnFailed.
+the end exactly one of Answered and TurnFailed. A reading: Prefilled …, then HasRead or TurnFailed.
 """
 
 from __future__ import annotations
@@ -76,4 +76,17 @@ class TurnFailed:
     error: EngineError | LibraryError | SessionError | TemplateInvalid
 
 
-TurnEvent = Committed | WaitingForModel | Prefilled | ReplyGrew | Answered | TurnFailed
+@dataclass(frozen=True, slots=True)
+class HasRead:
+    """A reading in the background has ended.
+
+    Attributes:
+        thread: id of the conversation.
+        usage: what it cost; None where it was stopped (how far it came is kept) or there was nothing to read.
+    """
+
+    thread: str
+    usage: Usage | None
+
+
+TurnEvent = Committed | WaitingForModel | Prefilled | ReplyGrew | Answered | HasRead | TurnFailed

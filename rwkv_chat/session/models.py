@@ -24,6 +24,7 @@ from engine.types import (
     TokenizerRef,
 )
 from rwkv_chat import templates
+from rwkv_chat.families import Family
 from rwkv_chat.paths import expanded
 from rwkv_chat.session.cards import ModelCard, builtin
 
@@ -40,6 +41,7 @@ __all__ = ["ModelCard", "Models", "Speaker"]
 log = logging.getLogger(__name__)
 
 LoadEvent = Progress | Loaded | Failed
+UNKNOWN = Family("", "")
 
 
 @dataclass(eq=False, slots=True)
@@ -49,6 +51,7 @@ class Speaker:
     Attributes:
         coding: under what token ids of this tokenizer and template are kept.
         mark: stands for the id until that is known.
+        family: which ways to think and to sample models of its kind know.
     """
 
     info: ModelInfo
@@ -56,6 +59,7 @@ class Speaker:
     tokenizer: TokenizerLike
     coding: str
     mark: str = ""
+    family: Family = UNKNOWN
 
     @property
     def model(self) -> str:
@@ -214,7 +218,7 @@ class Models:
         info = await self._follow(job)
         tokenizer, identity = await asyncio.to_thread(self._tokenizer, info.tokenizer)
         mark = await asyncio.to_thread(_mark, info.path)
-        return Speaker(info, template, tokenizer, f"{identity}/{template.name}", mark)
+        return Speaker(info, template, tokenizer, f"{identity}/{template.name}", mark, card.family)
 
     async def _follow(self, job: JobLike) -> ModelInfo:
         async for event in job:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from rwkv_chat.templates import PLAIN
+
 if TYPE_CHECKING:
-    from rwkv_chat.templates import Template
+    from rwkv_chat.templates import Template, ThinkMode
 
 Part = Literal["answer", "reasoning"]
 
@@ -24,15 +26,26 @@ class Delta:
 
 
 class ReplyParser:
-    """Feeds on raw text, gives deltas; holds back what may still turn out to be a mark or leading space."""
+    """Feeds on raw text, gives deltas; holds back what may still turn out to be a mark or leading space.
 
-    def __init__(self, template: Template) -> None:
+    Where the prompt has begun the reply with a mark that lacks its last ">", the reply is taken to go on from
+    there, whether the model writes the ">" or not.
+    """
+
+    def __init__(self, template: Template, mode: ThinkMode = PLAIN) -> None:
         self._open, self._close = template.think_open, template.think_close
-        self._held = ""
+        self._held = self._lead = ""
         self._step = self._begin
+        if self._close and mode.tail.endswith(self._close[:-1]):
+            self._step = self._closed
+        elif self._open and mode.tail.endswith(self._open[:-1]):
+            self._step = self._opened
+        else:
+            self._lead = mode.tail  # belongs to what is shown, e.g. a fence
 
     def feed(self, raw: str) -> tuple[Delta, ...]:
-        self._held += raw
+        if raw:
+            self._held, self._lead = self._held + self._lead + raw, ""
         found: list[Delta] = []
         passed = True
         while passed:  # a mark was passed: the rest belongs to the next part
@@ -44,19 +57,37 @@ class ReplyParser:
     def finish(self) -> tuple[Delta, ...]:
         """What is still held, once nothing more comes."""
         held, self._held = self._held, ""
-        part: Part = "reasoning" if self._step == self._think else "answer"
-        if self._step in (self._begin, self._space):
+        thinking = self._step in (self._opened, self._muse, self._think)
+        if self._step not in (self._think, self._answer):
             held = held.lstrip()
-        return (Delta(part, held),) if held else ()
+        return (Delta("reasoning" if thinking else "answer", held),) if held else ()
 
     def _begin(self, _found: list[Delta]) -> None:
         """Leading space is dropped; an opening mark begins the thinking."""
         self._held = self._held.lstrip()
         if self._open and self._held.startswith(self._open):
             self._held = self._held[len(self._open) :]
-            self._step = self._think
+            self._step = self._muse
         elif self._held and not self._open.startswith(self._held):
             self._step = self._answer
+
+    def _opened(self, _found: list[Delta]) -> None:
+        """The prompt has opened the thinking, but for the mark's last letter."""
+        if self._held:
+            self._held = self._held.removeprefix(self._open[-1])
+            self._step = self._muse
+
+    def _closed(self, _found: list[Delta]) -> None:
+        """The prompt has closed the thinking, but for the mark's last letter."""
+        if self._held:
+            self._held = self._held.removeprefix(self._close[-1])
+            self._step = self._space
+
+    def _muse(self, _found: list[Delta]) -> None:
+        """Space before the first thought is dropped."""
+        self._held = self._held.lstrip()
+        if self._held:
+            self._step = self._think
 
     def _think(self, found: list[Delta]) -> None:
         """Everything up to the closing mark is thinking."""
@@ -87,9 +118,9 @@ def _overlap(text: str, mark: str) -> int:
     return next((n for n in range(longest, 0, -1) if mark.startswith(text[-n:])), 0)
 
 
-def parse(template: Template, raw: str) -> tuple[str, str]:
+def parse(template: Template, raw: str, mode: ThinkMode = PLAIN) -> tuple[str, str]:
     """(reasoning, answer) of a whole reply."""
-    parser = ReplyParser(template)
+    parser = ReplyParser(template, mode)
     deltas = (*parser.feed(raw), *parser.finish())
     return joined(deltas, "reasoning"), joined(deltas, "answer")
 

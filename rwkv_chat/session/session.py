@@ -51,7 +51,7 @@ class Session:
         self._log = log
         self.shelf = Shelf(library, engine, paths, lambda: self.settings)
         self.models = Models(engine, card, settings, load_tokenizer, self.shelf)
-        self.chats = Chats(library, self.models, engine, lambda: self.sampling)
+        self.chats = Chats(library, self.models, engine, self.sampling_for, lambda: self.settings.think)
         self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
 
     @property
@@ -68,6 +68,15 @@ class Session:
     def sampling(self) -> SamplingParams:
         """How replies are sampled now: the model's own way with the person's changes."""
         return self.settings.sampling_over(self.models.current.sampling)
+
+    def sampling_for(self, mode: str) -> SamplingParams:
+        """How replies are sampled in a think mode: where the model's family has a way of its own for it, that
+        one, with the person's changes.
+        """
+        speaker, base = self.models.speaker, self.models.current.sampling
+        if speaker is not None and mode != speaker.family.mode:
+            base = speaker.family.sampling_for(mode) or base
+        return self.settings.sampling_over(base)
 
     async def change_settings(self, **changes: Any) -> Settings:
         """Set and write settings. Raises: ValueError, OSError (see `SettingsFile.change`)."""

@@ -6,9 +6,9 @@ The work goes on in a task of its own, whether anybody listens or not.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rwkv_chat.session.events import Answered, TurnFailed
+from rwkv_chat.session.events import Answered, HasRead, TurnFailed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -16,24 +16,26 @@ if TYPE_CHECKING:
     from rwkv_chat.session.border import JobLike
     from rwkv_chat.session.events import TurnEvent
 
+ENDS = (Answered, HasRead, TurnFailed)
 
-class Turn:
-    """One message and its reply.
+
+class _Running:
+    """Work on a conversation.
 
     Attributes:
-        thread: id of the conversation, known at once even where the turn makes it.
+        thread: id of the conversation, known at once even where the work makes it.
     """
 
     def __init__(self, thread: str) -> None:
         self.thread = thread
         self.stopping = asyncio.Event()
         self._events: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
-        self._end: asyncio.Future[Answered | TurnFailed] = asyncio.get_running_loop().create_future()
+        self._end: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._job: JobLike | None = None
         self._after: Callable[[], object] = _nothing
 
     def stop(self) -> None:
-        """End the reply and keep what there is of it; the turn then ends with `Answered`. Returns at once."""
+        """End the work and keep what there is of it. Returns at once; the last event comes as ever."""
         self.stopping.set()
         if self._job is not None:
             self._job.cancel()
@@ -41,10 +43,6 @@ class Turn:
     @property
     def done(self) -> bool:
         return self._end.done()
-
-    async def result(self) -> Answered | TurnFailed:
-        """Wait for the last event; it may be awaited beside the iteration, and again."""
-        return await asyncio.shield(self._end)
 
     def __aiter__(self) -> AsyncIterator[TurnEvent]:
         return self
@@ -59,7 +57,7 @@ class Turn:
     # ------------------------------------------------------------------ for the session
 
     def emit(self, event: TurnEvent) -> None:
-        if isinstance(event, Answered | TurnFailed):
+        if isinstance(event, ENDS):
             self._over()
             self._end.set_result(event)
         self._events.put_nowait(event)
@@ -85,6 +83,22 @@ class Turn:
         self._job = job
         if self.stopping.is_set():
             job.cancel()
+
+
+class Turn(_Running):
+    """One message and its reply; stopped, it ends with `Answered`."""
+
+    async def result(self) -> Answered | TurnFailed:
+        """Wait for the last event; it may be awaited beside the iteration, and again."""
+        return await asyncio.shield(self._end)
+
+
+class Reading(_Running):
+    """A conversation being read in the background; stopped, it goes on from there the next time."""
+
+    async def result(self) -> HasRead | TurnFailed:
+        """Wait for the last event; it may be awaited beside the iteration, and again."""
+        return await asyncio.shield(self._end)
 
 
 def _nothing() -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from engine.prefix import extend
 from rwkv_chat.library import nodes
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.session.reply import ReplyParser, joined, parse
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from engine.types import Finished, Piece, TokenIds
     from rwkv_chat.library.database import Library
     from rwkv_chat.library.nodes import Reply
+    from rwkv_chat.session.memory import Memory
     from rwkv_chat.session.models import Speaker
     from rwkv_chat.session.reply import Delta
     from rwkv_chat.transcript import Node, NodeStatus, Thread
@@ -44,9 +46,10 @@ class Draft:
 class ReplyWriter:
     """Collects one reply's pieces and keeps the database at most a second behind what is shown."""
 
-    def __init__(self, library: Library, thread: str, blank: Reply, speaker: Speaker) -> None:
+    def __init__(self, library: Library, thread: str, blank: Reply, speaker: Speaker, memory: Memory) -> None:
         self._library, self._thread, self._blank, self._speaker = library, thread, blank, speaker
-        self._parser = ReplyParser(speaker.template)
+        self._memory, self._manner = memory, memory.manner
+        self._parser = ReplyParser(self._manner.template, self._manner.mode)
         self._draft = Draft()
         self._dirty = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._keep_up())
@@ -71,18 +74,21 @@ class ReplyWriter:
         """What the parser still held back."""
         return self._parser.finish()
 
-    async def finish(self, end: Finished, reply: Reply) -> tuple[Thread, Node] | None:
-        """Commit the whole reply with its exact tokens; None where it was cut before anything was shown."""
+    async def finish(self, end: Finished, reply: Reply, before: str) -> tuple[Thread, Node] | None:
+        """Commit the whole reply with the exact tokens that will be remembered of it, after the key `before`;
+        None where it was cut before anything was shown.
+        """
         await self.stop()
-        reasoning, text = parse(self._speaker.template, end.text)
+        reasoning, text = self._parsed(end.text)
         if end.reason == "cancelled" and not text and not reasoning:
             return None
+        tokens = await asyncio.to_thread(self._memory.whole, end.tokens, reasoning, text)
         whole = replace(
             reply,
             text=text,
             reasoning=reasoning,
-            tokens=end.tokens,
-            prefix=end.prefix,
+            tokens=tokens,
+            prefix=await asyncio.to_thread(extend, tokens, before),
             model=self._speaker.model,
         )
         return await self._library.run(nodes.save_reply, self._thread, whole)
@@ -90,9 +96,12 @@ class ReplyWriter:
     async def cut(self, status: NodeStatus) -> None:
         """Commit what was received of a reply whose end will not come."""
         await self.stop()
-        reasoning, text = parse(self._speaker.template, self._draft.raw)
+        reasoning, text = self._parsed(self._draft.raw)
         whole = replace(self._draft, text=text, reasoning=reasoning)
         await self._library.run(self._save, whole, status)
+
+    def _parsed(self, raw: str) -> tuple[str, str]:
+        return parse(self._manner.template, raw, self._manner.mode)
 
     async def stop(self) -> None:
         """End the growing; a write under way is done first (there is one database thread)."""
@@ -114,16 +123,23 @@ class ReplyWriter:
         """On the database thread."""
         if not draft.text and not draft.reasoning:
             return
+        tokens, tail = self._remembered(draft)
         reply = replace(
             self._blank,
             text=draft.text,
             reasoning=draft.reasoning,
             status=status,
-            tokens=draft.tokens,
-            tail=self._tail(draft),
+            tokens=tokens,
+            tail=tail,
             model=self._speaker.model,  # its id may have become known since the reply began
         )
         nodes.save_reply(db, self._thread, reply)
+
+    def _remembered(self, draft: Draft) -> tuple[TokenIds, str]:
+        """What the next turn goes on from if nothing more comes: token ids, and text to be encoded then."""
+        if self._memory.forgets(draft.reasoning):
+            return (), self._memory.plain(draft.text)
+        return self._memory.asked.lead + draft.tokens, self._tail(draft)
 
     def _tail(self, draft: Draft) -> str:
         """The end of the raw text that the whole tokens don't cover."""

@@ -89,6 +89,7 @@ def test_every_setting_can_be_written_and_read_again(file: Path) -> None:
         "show_sampling": True,
         "enter_sends": False,
         "first_run_done": True,
+        "think": "fast",
         "sampling": {"top_k": 5},
         "keymap": {"chat.stop": "x"},
     }
