@@ -14,6 +14,7 @@ EngineError
 ├── DeviceUnavailable(device)
 ├── ModelNotLoaded()
 ├── StateMismatch(expected, found)
+│   └── TunedStateMismatch(expected, found, path)
 ├── StateCorrupt(path, reason)
 ├── StoreFull(needed, budget)
 ├── DiskFailed(path, reason)
@@ -150,6 +151,13 @@ class StateMismatch(EngineError):
 
     expected: str
     found: str
+
+
+@dataclass(eq=False)
+class TunedStateMismatch(StateMismatch):
+    """The tuned state in the file at `path` is of a model of another size."""
+
+    path: str
 
 
 @dataclass(eq=False)

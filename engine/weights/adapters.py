@@ -21,6 +21,7 @@ from engine.weights.archive import open_file
 from engine.weights.hugging_face import official_weight
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from torch import Tensor
@@ -114,6 +115,11 @@ def _split(name: str) -> tuple[str, str]:
     plain = name.removesuffix(".weight").removesuffix(".default")
     ending = next((each for each in _ROLES if plain.endswith(each)), "")
     return (plain.removesuffix(ending), ending) if ending else (name, "")
+
+
+def is_adapter(names: Iterable[str]) -> bool:
+    """Whether a file with these names holds an adapter; fla's models have a ".lora.0" of their own."""
+    return any(_split(name)[1] and "_lora.lora." not in name for name in names)
 
 
 def _checked(path: Path, name: str, x: Tensor) -> Tensor:

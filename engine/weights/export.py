@@ -5,17 +5,13 @@ A file appears whole or not at all: it is written beside its place under another
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
 
-from engine.errors import DiskFailed, DiskFull, InvalidRequest
+from engine.errors import InvalidRequest
 from engine.models.names import stored_shape
 from engine.types import Progress
 from engine.weights.adapters import check_adapter, merged, read_adapter
@@ -25,6 +21,7 @@ from engine.weights.export_safetensors import write_safetensors
 from engine.weights.export_web_rwkv import ARCHS as WEB_RWKV_ARCHS
 from engine.weights.export_web_rwkv import write_web_rwkv
 from engine.weights.outgoing import DTYPES, check_dtype, outgoing
+from engine.weights.place import check_place, in_place_of
 from engine.weights.recognise import recognise
 
 if TYPE_CHECKING:
@@ -65,42 +62,6 @@ WRITERS: dict[str, Writer] = {
     "safetensors": Writer(".safetensors", write_safetensors),
     "web-rwkv": Writer(".st", write_web_rwkv, ("fp16",), WEB_RWKV_ARCHS),
 }
-
-
-@contextmanager
-def in_place_of(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes it at the end, synced; nothing stays after an error.
-
-    Raises:
-        DiskFailed: the disk refused.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("r+b") as handle:  # Windows syncs only what may be written
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise DiskFailed(str(path), error.strerror or str(error)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_place(path: Path, needed: int, *, overwrite: bool = False) -> None:
-    """Whether `needed` bytes can be written at `path`.
-
-    Raises:
-        DiskFailed: something is there already (and `overwrite` is not said), or the folder is missing.
-        DiskFull.
-    """
-    if os.path.lexists(path) and not overwrite:
-        raise DiskFailed(str(path), os.strerror(errno.EEXIST))
-    try:
-        free = shutil.disk_usage(path.parent).free
-    except OSError as error:
-        raise DiskFailed(str(path.parent), error.strerror or str(error)) from error
-    if needed > free:
-        raise DiskFull(str(path.parent), needed, free)
 
 
 class _Stopped(Exception):

@@ -13,7 +13,7 @@ import torch
 from engine.errors import DiskFailed, DiskFull, InvalidRequest, WeightsCorrupt
 from engine.models.names import expected_shapes, stored_shape
 from engine.types import Progress
-from engine.weights import export
+from engine.weights import place
 from engine.weights.archive import open_archive
 from engine.weights.export import WRITERS, convert
 from engine.weights.load import read_spec
@@ -187,7 +187,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
 
 def test_room_is_checked_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tiny.checkpoint(tmp_path / "a.pth", tiny.spec())
-    monkeypatch.setattr(export.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(place.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(DiskFull) as error:
         run(convert(source, tmp_path / "b.pth", "pth"))
     assert error.value.free == 1000
@@ -201,7 +201,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     def refuse(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(export.os, "fsync", refuse)
+    monkeypatch.setattr(place.os, "fsync", refuse)
     with pytest.raises(DiskFailed):
         run(convert(source, tmp_path / "b.pth", "pth"))
     assert names(tmp_path) == {"a.pth"}

@@ -1,0 +1,188 @@
+"""Tuned states: one initial wkv state for each layer, trained in place of zeros. Nothing complains when its
+axes are swapped, so every form says which way it keeps them.
+
+A head is [V,K] here (row = value channel, column = key channel), in every version. So it is on the disk of
+RWKV-LM and RWKV-PEFT, whose kernels read `time_state` that way (`cuda/wkv6state_cuda.cu`,
+`cuda/rwkv7_state_clampw.cu`), and of RWKV-Runner, which loads the same files. web-rwkv's conversion turns
+`time_state` with the other tensors that it turns. flash-linear-attention's states are [K,V]; it has no file
+of its own: ours has what its cache holds for each layer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from engine.errors import InvalidRequest, TunedStateMismatch, UnsupportedFormat, WeightsCorrupt
+from engine.weights import web_rwkv
+from engine.weights.archive import open_file
+from engine.weights.export_pth import write_table
+from engine.weights.export_safetensors import write_tensors
+from engine.weights.place import check_place, in_place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from engine.types import ModelSpec
+    from engine.weights.archive import Archive
+
+    Entry = tuple[str, tuple[int, ...], torch.dtype]
+
+TUNED_FORMAT_OF_ENGINE = "pth"  # what is written when nothing else is asked for
+_SLACK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TunedFormat:
+    """One form of tuned states.
+
+    Attributes:
+        suffix: of its files.  container: of `READERS`.
+        name: of a layer's tensor.
+        dtype: what it is written as.
+        write: (path, entries, get) → bytes written so far.
+        turned: whether a head is [K,V].
+        batched: whether the tensor is [1,H,…].
+    """
+
+    suffix: str
+    container: str
+    name: str
+    dtype: torch.dtype
+    write: Callable[[Path, list[Entry], Callable[[str], Tensor]], Iterator[int]]
+    turned: bool = False
+    batched: bool = False
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches a layer's name, whatever a trainer put before it."""
+        return re.compile(r"(?:.*\.)?" + re.escape(self.name).replace("LAYER", "([0-9]{1,4})"))
+
+
+_TIME_STATE = "blocks.LAYER.att.time_state"
+_RECURRENT = "layers.LAYER.recurrent_state"
+
+# form → how it is kept; "pth" is RWKV-LM's, RWKV-PEFT's and RWKV-Runner's
+TUNED_FORMATS: dict[str, TunedFormat] = {
+    "pth": TunedFormat(".pth", "pth", _TIME_STATE, torch.bfloat16, write_table),
+    "web-rwkv": TunedFormat(".st", "safetensors", _TIME_STATE, torch.float16, write_tensors, turned=True),
+    "fla": TunedFormat(
+        ".safetensors", "safetensors", _RECURRENT, torch.float32, write_tensors, turned=True, batched=True
+    ),
+}
+
+
+def _layers(names: Collection[str], form: TunedFormat) -> dict[int, str]:
+    """Layer → its tensor's name in this form."""
+    found = ((form.pattern.fullmatch(name), name) for name in names)
+    return {int(match[1]): name for match, name in found if match}
+
+
+def is_tuned_state(names: Collection[str]) -> bool:
+    """Whether a file with these names holds a tuned state and nothing else."""
+    return bool(names) and any(len(_layers(names, form)) == len(names) for form in TUNED_FORMATS.values())
+
+
+def _format_of(archive: Archive) -> str:
+    """The form of an archive, told from its container and names; the first that has any layer.
+
+    A whole model with official names keeps its state as official files do, whatever the container.
+    """
+    if "emb.weight" in archive.shapes and not web_rwkv.fits(archive.shapes):
+        return "pth"
+    for name, form in TUNED_FORMATS.items():
+        if form.container == archive.format and _layers(archive.shapes, form):
+            return name
+    raise UnsupportedFormat(str(archive.path), "no-tuned-state")
+
+
+def _size(spec: ModelSpec) -> str:
+    return f"{spec.n_layer} layers of [{spec.n_head}, {spec.head_size}, {spec.head_size}]"
+
+
+def _check(archive: Archive, names: dict[int, str], spec: ModelSpec) -> None:
+    """Before any value is read: all layers, every one [H,N,N].  Raises TunedStateMismatch."""
+    expected = (spec.n_head, spec.head_size, spec.head_size)
+    shapes = {layer: _without_batch(archive.shapes[name]) for layer, name in names.items()}
+    wrong = [shape for shape in shapes.values() if shape != expected]
+    if spec.arch == "rwkv4":
+        raise TunedStateMismatch("no tuned states (RWKV-4)", "a tuned state", str(archive.path))
+    if wrong or set(shapes) != set(range(spec.n_layer)):
+        shape = wrong[0] if wrong else expected
+        found = f"{len(shapes)} layers of {list(shape)}"
+        raise TunedStateMismatch(_size(spec), found, str(archive.path))
+
+
+def _without_batch(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
+
+
+def _read_layer(archive: Archive, name: str, *, turned: bool) -> Tensor:
+    x = archive.get(name)
+    if not x.isfinite().all():
+        raise WeightsCorrupt(str(archive.path), name, "finite numbers", "NaN or infinity")
+    x = x.reshape(_without_batch(tuple(x.shape))).to(torch.float32, copy=True)
+    return (x.mT if turned else x).contiguous()
+
+
+def read_tuned_state(path: Path, spec: ModelSpec, format: str | None = None) -> dict[int, Tensor]:  # noqa: A002
+    """Layer → [H,V,K] fp32, of a tuned state or of a model's file with one merged in.
+
+    Args:
+        spec: the model that it is for.
+        format: a key of `TUNED_FORMATS`, where the file's container and names do not tell.
+
+    Raises:
+        TunedStateMismatch: it is of a model of another size, with both sizes.
+        ModelNotFound, UnsupportedFormat, WeightsCorrupt.
+    """
+    archive = open_file(path)
+    form = TUNED_FORMATS[format or _format_of(archive)]
+    names = _layers(archive.shapes, form)
+    if any(
+        ".ts_state" in name for name in archive.shapes
+    ):  # RWKV-PEFT's "fullstate": shifts were trained too
+        raise UnsupportedFormat(str(path), "full-state")
+    _check(archive, names, spec)
+    return {layer: _read_layer(archive, names[layer], turned=form.turned) for layer in sorted(names)}
+
+
+def stored(x: Tensor, form: TunedFormat) -> Tensor:
+    """A layer's [H,V,K] as the form keeps it."""
+    x = (x.mT if form.turned else x).to(form.dtype).contiguous()
+    return x[None] if form.batched else x
+
+
+def write_tuned_state(
+    path: Path,
+    state: dict[int, Tensor],
+    format: str = TUNED_FORMAT_OF_ENGINE,  # noqa: A002
+    *,
+    dtype: torch.dtype | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes layer → [H,V,K], whole or not at all.
+
+    Args:
+        format: a key of `TUNED_FORMATS`.
+        dtype: in place of the form's own (RWKV-PEFT's files are bf16 or fp32).
+
+    Raises:
+        InvalidRequest: no such format.  DiskFailed, DiskFull.
+    """
+    if format not in TUNED_FORMATS:
+        raise InvalidRequest(f"format {format}, not one of {', '.join(TUNED_FORMATS)}")
+    form = TUNED_FORMATS[format]
+    tensors = {form.name.replace("LAYER", str(layer)): stored(x, form) for layer, x in sorted(state.items())}
+    tensors = {name: x.to(dtype or form.dtype) for name, x in tensors.items()}
+    check_place(path, sum(x.nbytes for x in tensors.values()) + _SLACK, overwrite=overwrite)
+    entries = [(name, tuple(x.shape), x.dtype) for name, x in tensors.items()]
+    with in_place_of(path) as temporary:
+        for _ in form.write(temporary, entries, tensors.__getitem__):
+            pass
