@@ -198,8 +198,9 @@ class DownloadFailed(EngineError):
     """A transfer broke at `done` of `total` bytes (0: not known), also when tried again.
 
     Attributes:
-        hint: "dropped", "stalled", "busy" (the server asks for patience), "server" (it failed) or "nonsense"
-            (what it sent breaks the protocol).
+        hint: "dropped", "stalled", "busy" (the server asks for patience), "server" (it failed), "changed"
+            (the file did, again and again), "insecure" (the server's certificate is not trusted) or
+            "nonsense" (what it sent breaks the protocol).
     """
 
     url: str
