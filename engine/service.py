@@ -15,13 +15,14 @@ from engine.commands import Ask, Cancel, Forget, Identify, Keep, WorkerConfig
 from engine.errors import EngineClosed, ModelNotLoaded, WorkerDied
 from engine.job import Job
 from engine.store.statestore import file_name
+from engine.transfers import Transfers
 from engine.types import Failed, FeedRequest, GenerateRequest, StateKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.types import Event, LoadRequest, ModelInfo
+    from engine.types import DownloadRequest, Event, LoadRequest, ModelInfo
     from engine.worker import Worker
     from engine.worker_process import ProcessWorker
 
@@ -54,6 +55,7 @@ class Engine:
         self._kind = worker
         self._lock = threading.RLock()
         self._worker: Worker | ProcessWorker | None = None
+        self._transfers = Transfers(cache)
         self._jobs: dict[int, Job] = {}
         self._ids = itertools.count(1)
         self._kept: tuple[str, ...] = ()
@@ -87,6 +89,22 @@ class Engine:
         folder = self._config.states
         return frozenset(each.prefix for each in keys if (folder / file_name(each)).is_file())
 
+    def download(self, request: DownloadRequest) -> Job:
+        """Fetches a file while others compute: `Progress("download", …)` …, then `Downloaded`, `Failed` or,
+        if paused by `Job.cancel`, `Cancelled`: what is here then is kept and goes on with the next request.
+
+        Needs no model and no worker. Several run at once, the others wait in order.
+        """
+        with self._lock:
+            number = next(self._ids)
+            job = Job(number, 1, lambda: self._transfers.cancel(number))
+            if self._closed:
+                job.put(Failed(EngineClosed()))
+            else:
+                self._transfers.add(job, request)
+                atexit.register(self.close)
+            return job
+
     def forget(self, prefixes: Iterable[str]) -> None:
         """Deletes the states of these prefix keys, of every model: their conversation was deleted."""
         with self._lock:
@@ -106,6 +124,7 @@ class Engine:
             worker, self._worker = self._worker, None
             self._closed = True
         atexit.unregister(self.close)
+        self._transfers.close()
         if worker:
             worker.close()
         self._fail_all(EngineClosed())

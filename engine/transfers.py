@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from engine.errors import DiskFailed
 from engine.types import Cancelled, Failed
 from engine.weights.pacing import Pause
-from engine.worker import at_border
 
 if TYPE_CHECKING:
     from engine.job import Job
@@ -89,8 +88,9 @@ class Transfers:
     def _last_event(self, transfer: Transfer) -> Event:
         """Does one download, telling its progress; gives the event that ends it."""
         from engine.weights.download import download
+        from engine.worker import at_border
 
-        if transfer.pause:
+        if transfer.pause.is_set():
             return Cancelled()
         steps = download(transfer.request, transfer.pause)
         try:

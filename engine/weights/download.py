@@ -94,7 +94,7 @@ def _there_already(request: DownloadRequest, pause: Pause) -> Steps:
         raise FileInTheWay(request.path)
     with path.open("rb") as file:
         while block := file.read(BLOCK):
-            if pause:
+            if pause.is_set():
                 return None
             digest.update(block)
             done += len(block)

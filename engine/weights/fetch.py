@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Reports = Generator[Progress, None, None]
 
 ENOUGH = 1 << 18  # bytes that make an attempt count as progress
+MOST_ANEW = 2  # times that a file may turn out to be another one while it is fetched
 
 # what makes the next address worth trying
 ELSEWHERE = (FileGone, AccessRefused, RedirectRefused, Offline, DownloadFailed, DownloadMismatch)
@@ -56,13 +57,14 @@ class Fetch:
         self._word = Word("")  # what the host says that was asked last
         self._total = 0
         self._moved = False  # bytes came in this job: the network is there
+        self._anew = 0  # how often what was here had to be given up
 
     def run(self) -> Generator[Progress, None, Downloaded | None]:
         """Yields progress; returns what stands at the place in the end, None if paused."""
         yield from self._take_up()
         if not self._whole():
             yield from self._from_any()
-        return None if self._pause else self._finish()
+        return None if self._pause.is_set() else self._finish()
 
     # ------------------------------------------------------------------------------------ what is here
 
@@ -73,7 +75,7 @@ class Fetch:
         if other or not (partial.note.sha256 or partial.note.etag) or 0 < partial.note.size < partial.have:
             partial.clear()
         for done in partial.rebuild():
-            if self._pause:
+            if self._pause.is_set():
                 return
             if self._ticks.due():
                 yield Progress("hash", done, partial.have)
@@ -132,7 +134,7 @@ class Fetch:
     def _from(self, url: str) -> Reports:
         """Attempts at one address, until the file is here or the job is paused."""
         failures = 0
-        while not self._pause:
+        while not self._pause.is_set():
             before = self._partial.have
             try:
                 with self._mapped(url):
@@ -158,7 +160,7 @@ class Fetch:
         try:
             yield
         except library.HTTPError as error:
-            if self._pause:
+            if self._pause.is_set():
                 return
             if is_untrusted(error):
                 raise DownloadFailed(url, self._partial.have, self._total, "insecure") from error
@@ -190,13 +192,13 @@ class Fetch:
             yield from self._take(answer, skip)
 
     def _range(self, url: str) -> dict[str, str]:
-        """Headers that ask for what is missing; without a SHA-256 only if the file has not changed."""
-        note = self._partial.note
-        if not self._partial.have:
-            return {}
-        asked = {"Range": f"bytes={self._partial.have}-"}
-        sure = note.sha256 or not note.etag or note.url != url
-        return asked if sure else {**asked, "If-Range": note.etag}
+        """Headers that ask for what is missing, if it can be told that it is missing of the same file."""
+        note, asked = self._partial.note, {"Range": f"bytes={self._partial.have}-"}
+        if self._partial.have and note.sha256:
+            return asked
+        if self._partial.have and note.etag and note.url == url:
+            return {**asked, "If-Range": note.etag}
+        return {}
 
     def _is_whole(self, url: str, answer: Answer) -> bool:
         """What is here ends where the file does, and nothing is missing.  Raises: Again, if it is not so."""
@@ -204,7 +206,7 @@ class Fetch:
         note = Note(url, answer.etag, total or 0, self._expected())
         if total == self._partial.have and self._partial.note.same_file(note):
             return True
-        self._partial.clear()
+        self._start_anew(url)
         raise Again("changed", after=0)
 
     def _note(self, url: str, answer: Answer, span: Span) -> Note:
@@ -224,19 +226,26 @@ class Fetch:
         """How many of the bytes that will come are here already.  Raises: Again."""
         partial = self._partial
         if partial.have and not partial.note.same_file(note):
-            partial.clear()
+            self._start_anew(note.url)
             if span.start:
                 raise Again("changed", after=0)
         if span.start not in {0, partial.have}:
             raise Again("nonsense")
         return partial.have - span.start
 
+    def _start_anew(self, url: str) -> None:
+        """The file is another one than before.  Raises: DownloadFailed, if that does not end."""
+        self._partial.clear()
+        self._anew += 1
+        if self._anew > MOST_ANEW:
+            raise DownloadFailed(url, 0, self._total, "changed")
+
     def _take(self, answer: Answer, skip: int) -> Reports:
         """Writes the body, without the bytes to skip.  Raises: DownloadMismatch, Again."""
         partial = self._partial
         yield Progress("download", partial.have, self._total)
         for chunk in answer.chunks:
-            if self._pause:
+            if self._pause.is_set():
                 return
             self._moved = True
             new, skip = chunk[skip:], max(0, skip - len(chunk))
@@ -246,7 +255,7 @@ class Fetch:
             partial.write(new)
             if self._ticks.due():
                 yield Progress("download", partial.have, self._total)
-        if self._pause:
+        if self._pause.is_set():
             return
         if skip or partial.have < self._total:
             raise Again("dropped")

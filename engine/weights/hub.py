@@ -1,7 +1,7 @@
 """What the hub holds now, and what of it is on this machine already.
 
 The listing is asked through `engine.weights.web`, not through `HfApi`: that sets no limit to a wait or to the
-size of an answer, and follows redirects to wherever they lead. Of `huggingface_hub` the cache look-up is used,
+size of an answer, and follows redirects wherever they lead. Of `huggingface_hub` the cache look-up is used,
 with its telemetry and its implicit token switched off.
 """
 

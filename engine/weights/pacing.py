@@ -23,7 +23,7 @@ class Pause:
         self._lock = threading.Lock()
         self._wake: Callable[[], None] | None = None
 
-    def __bool__(self) -> bool:
+    def is_set(self) -> bool:
         return self._event.is_set()
 
     def set(self) -> None:
@@ -43,7 +43,7 @@ class Pause:
         with self._lock:
             self._wake = wake
         try:
-            if self:
+            if self.is_set():
                 wake()
             yield
         finally:

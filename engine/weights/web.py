@@ -145,7 +145,7 @@ def check_address(target: str, source: str, asked: SplitResult | None = None) ->
 
     Args:
         source: what led there, for the error.  asked: the first address, where `target` comes from a
-            redirect: only one that is on this machine itself may lead to plain http there.
+            redirect: https never leads to plain http.
 
     Raises:
         RedirectRefused.
@@ -154,7 +154,7 @@ def check_address(target: str, source: str, asked: SplitResult | None = None) ->
         parts = urlsplit(target)
         local = parts.scheme == "http" and parts.hostname in LOOPBACK
         if asked is not None:
-            local = local and asked.hostname in LOOPBACK
+            local = local and asked.scheme == "http"
         if (parts.scheme == "https" or local) and parts.hostname and parts.username is None:
             return parts
     raise RedirectRefused(without_query(source), without_query(target))
