@@ -23,6 +23,8 @@ EXIT_CODES = {
     "InvalidRequest": USAGE,
     "EmptyMessage": USAGE,
     "NothingToRegenerate": USAGE,
+    "BuiltInStays": USAGE,
+    "NotOurs": USAGE,
     "ModelAmbiguous": USAGE,
     "ModelNotFound": NOT_FOUND,
     "ModelUnknown": NOT_FOUND,

@@ -59,7 +59,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     help=say("cli.help"),
     epilog=say("cli.epilog"),
 )
-@click.option("--model", type=click.Path(path_type=Path), metavar="FILE", help=say("cli.option.model"))
+@click.option("--model", type=click.Path(path_type=Path), metavar="FILE|NAME", help=say("cli.option.model"))
 @click.option("--debug", is_flag=True, help=say("cli.option.debug"))
 @click.option(
     "--version",

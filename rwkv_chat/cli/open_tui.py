@@ -18,12 +18,12 @@ def open_tui(model: Path | None) -> int:
     """Open the full-screen program; its exit code.
 
     Raises:
-        ModelNotFound: `model` names no file.
+        ModelNotFound, ModelUnknown, ModelAmbiguous: `model` means no weights.
         UsageError: there is no terminal to draw on.
     """
-    found(model)
+    weights = found(model)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError(say("cli.needs_terminal"))
     from rwkv_chat.tui.app import run
 
-    return run(model)
+    return run(weights)

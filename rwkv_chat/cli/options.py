@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from engine.errors import ModelNotFound
 from engine.types import SamplingParams
 from rwkv_chat.texts import say
 
@@ -20,23 +19,32 @@ Command = TypeVar("Command", bound="Callable[..., Any]")
 
 
 FILE = click.Path(path_type=Path)
+MODEL_METAVAR = "FILE|NAME"
 
 
 def model_option(command: Command) -> Command:
-    """`--model FILE`, here or before the command; the one here wins (see `model_of`)."""
-    return click.option("--model", type=FILE, metavar="FILE", help=say("cli.option.model"))(command)
+    """`--model`, here or before the command; the one here wins (see `model_of`)."""
+    words = say("cli.option.model")
+    return click.option("--model", type=FILE, metavar=MODEL_METAVAR, help=words)(command)
 
 
 def model_of(context: click.Context, model: Path | None) -> Path | None:
-    """The model named after the command, else the one named before it. Raises: ModelNotFound."""
+    """The weights meant after the command, else those meant before it. Raises: see `found`."""
     return found(model or context.find_root().params.get("model"))
 
 
 def found(model: Path | None) -> Path | None:
-    """`model`, if it names a file. Raises: ModelNotFound."""
-    if model is not None and not model.is_file():
-        raise ModelNotFound(str(model))
-    return model
+    """The weights that `model` means: a file, a folder, or a name on the shelf.
+
+    Raises:
+        ModelNotFound, ModelUnknown, ModelAmbiguous.
+    """
+    if model is None:
+        return None
+    from rwkv_chat.paths import Paths
+    from rwkv_chat.session.shelf_names import resolve
+
+    return resolve(str(model), Paths.find())
 
 
 def sampling_options(command: Command) -> Command:

@@ -4,6 +4,8 @@ SessionError
 ├── ThreadBusy(thread)           a reply is being written in this conversation
 ├── EmptyMessage()               nothing but space was sent
 ├── NothingToRegenerate(thread)  no reply yet
+├── BuiltInStays()               the built-in model cannot be taken off the shelf
+├── NotOurs(path)                a file in our folder of models that we did not put there
 └── SessionClosed()              the program is leaving
 """
 
@@ -29,6 +31,16 @@ class EmptyMessage(SessionError):
 @dataclass(eq=False)
 class NothingToRegenerate(SessionError):
     thread: str
+
+
+@dataclass(eq=False)
+class BuiltInStays(SessionError):
+    pass
+
+
+@dataclass(eq=False)
+class NotOurs(SessionError):
+    path: str
 
 
 @dataclass(eq=False)

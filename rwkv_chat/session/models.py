@@ -158,6 +158,20 @@ class Models:
         if speaker is not None and speaker is self.speaker:
             self._abandon()
 
+    async def leave(self, path: Path) -> None:
+        """The weights at `path` are about to go: if they speak, the built-in guide takes their place."""
+        if self.current.path == path:
+            loading, self.current = self._task is not None, builtin()
+            self._abandon()
+            if loading:
+                self.start()
+        if self._settings.values.model == str(path):
+            await asyncio.to_thread(self._remember, builtin())
+
+    def unload(self) -> None:
+        """The engine is about to hold another model: whoever needs this one loads it again."""
+        self._abandon()
+
     async def close(self) -> None:
         """Stop loading and hashing."""
         naming, task = self._naming, self._abandon()

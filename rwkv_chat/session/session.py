@@ -51,6 +51,7 @@ class Session:
         self._log = log
         self.shelf = Shelf(library, engine, paths, lambda: self.settings)
         self.models = Models(engine, card, settings, load_tokenizer, self.shelf)
+        self.shelf.removed, self.shelf.given_up = self.models.leave, self.models.unload
         self.chats = Chats(library, self.models, engine, self.sampling_for, lambda: self.settings.think)
         self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
 

@@ -14,15 +14,25 @@ from typing import TYPE_CHECKING
 from rwkv_chat.library import models
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.library.models import ModelRow
+from rwkv_chat.session import cards
+from rwkv_chat.session.errors import BuiltInStays, NotOurs
+from rwkv_chat.session.shelf_convert import Conversion, convert
 from rwkv_chat.session.shelf_device import device_of
 from rwkv_chat.session.shelf_fetch import Fetch, Hub, Sources
+from rwkv_chat.session.shelf_golden import golden
+from rwkv_chat.session.shelf_headers import remembered_id
 from rwkv_chat.session.shelf_import import imported
+from rwkv_chat.session.shelf_info import info
 from rwkv_chat.session.shelf_look import Look
 from rwkv_chat.session.shelf_offers import catalogue, names_by_file, offers
 from rwkv_chat.session.shelf_pull import Pull
+from rwkv_chat.session.shelf_remove import delete, doomed
+from rwkv_chat.session.shelf_types import Verified
+from rwkv_chat.session.shelf_verify import verify
+from rwkv_chat.session.steps import steps
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from engine.types import Downloaded, Progress
@@ -31,7 +41,7 @@ if TYPE_CHECKING:
     from rwkv_chat.paths import Paths
     from rwkv_chat.session.border import EngineLike
     from rwkv_chat.session.cards import ModelCard
-    from rwkv_chat.session.shelf_types import Found, Offer, ShelfEntry
+    from rwkv_chat.session.shelf_types import Converted, Found, Golden, Info, Offer, ShelfEntry
     from rwkv_chat.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,6 +53,8 @@ class Shelf:
     Attributes:
         pulls: the downloads of this run by short name, those that ended included.
         hub: asked what it holds, and what of it lies in its cache here.
+        removed: awaited before the weights at a path go.
+        given_up: called when the engine is about to hold another model than the one that speaks.
     """
 
     def __init__(
@@ -51,6 +63,8 @@ class Shelf:
         self._library, self._engine, self._paths, self._settings = library, engine, paths, settings
         self.pulls: dict[str, Pull] = {}
         self.hub = Hub()
+        self.removed: Callable[[Path], Awaitable[None]] = _nothing
+        self.given_up: Callable[[], None] = lambda: None
 
     # ------------------------------------------------------------------------------------ looking
 
@@ -79,11 +93,7 @@ class Shelf:
         Raises:
             EngineError: nothing is there, or no model, or its tokenizer is missing.
         """
-        path = await asyncio.to_thread(path.absolute)
-        known = await self._library.run(models.find, str(path))
-        look = await asyncio.to_thread(self._look)
-        row = known or ModelRow(str(path), "in place", added=time.time())
-        row, entry = await asyncio.to_thread(look.at, row)
+        known, row, entry = await self._seen(path)
         if entry.error is not None:
             raise entry.error
         if row != known and (known is not None or keep):
@@ -121,6 +131,85 @@ class Shelf:
         """
         return imported(self._library, self._look, path, copy=copy)
 
+    # ------------------------------------------------------------------------------------ one model
+
+    async def entry(self, path: Path) -> ShelfEntry:
+        """What is known of the weights at `path`, whether they are on the shelf or not; what is wrong with
+        them stands in `error`. Nothing is kept. Raises: LibraryError.
+        """
+        return (await self._seen(path))[2]
+
+    async def info(self, path: Path) -> Info:
+        """Everything but the weights of what lies at `path`. Raises: EngineError, LibraryError."""
+        entry = await self.entry(path)
+        if entry.error is not None and not entry.readable:
+            raise entry.error
+        id_ = entry.id or await asyncio.to_thread(remembered_id, entry.path, self._paths.cache)
+        return await asyncio.to_thread(info, replace(entry, id=id_), self._paths.cache)
+
+    async def verify(self, path: Path) -> AsyncIterator[Progress | Verified]:
+        """Read every byte: SHA-256 against what is known, checksums, finite numbers.
+
+        Gives Progress("hash" …) and Progress("read" …), at the end `Verified`.
+
+        Raises:
+            WeightsCorrupt: something is not as it should be.
+            EngineError, LibraryError.
+        """
+        known, row, entry = await self._seen(path)
+        if entry.error is not None and not entry.readable:
+            raise entry.error
+        sha256, cache = self._sha256(entry), self._paths.cache
+        async for event in steps(lambda stop: verify(entry.path, sha256, row.id, cache, stop)):
+            if isinstance(event, Verified) and known is not None:
+                await self._remember(replace(row, id=event.id, verified=time.time()))
+            yield event
+
+    async def golden(self, path: Path) -> AsyncIterator[Progress | Golden]:
+        """Hold the model's greedy continuation in fp32 against the published one of RWKV-7 G1h 1.5B.
+
+        Progress("load" …), Progress("golden" …), at the end `Golden`. Whatever model was loaded is given up.
+        Raises: EngineError, LibraryError.
+        """
+        card = await self.card(path)
+        self.given_up()
+        async for event in golden(self._engine, card, self._settings().device):
+            yield event
+
+    async def convert(
+        self, source: Path, target: Path, wish: Conversion
+    ) -> AsyncIterator[Progress | Converted]:
+        """Write a model in another format: Progress("convert" …), at the end `Converted`.
+
+        Raises: EngineError, LibraryError.
+        """
+        card = await self.card(source)
+        async for event in steps(lambda stop: convert(card, target, wish, stop)):
+            yield event
+
+    async def doomed(self, entry: ShelfEntry) -> tuple[tuple[Path, int], ...]:
+        """What `remove(entry, files=True)` would delete, and its bytes."""
+        return await asyncio.to_thread(doomed, entry, self._paths.models, self._paths.cache)
+
+    async def remove(self, entry: ShelfEntry, *, files: bool) -> None:
+        """Take a model off the shelf; with `files`, delete `doomed` too. Conversations stay.
+
+        If it was the one in use, the built-in guide is used from now on.
+
+        Raises:
+            BuiltInStays, NotOurs: it cannot be taken off.
+            DiskFailed: a file could not be deleted; the model stays on the shelf.
+            LibraryError.
+        """
+        if entry.card.builtin:
+            raise BuiltInStays
+        if entry.source == "found" and not entry.missing:
+            raise NotOurs(str(entry.path))
+        await self.removed(entry.path)
+        if files:
+            await asyncio.to_thread(delete, entry, self._paths.models, self._paths.cache)
+        await self._library.run(models.remove, str(entry.path))
+
     # ------------------------------------------------------------------------------------ for the session
 
     async def identified(self, path: str, mark: str, id_: str) -> None:
@@ -135,6 +224,23 @@ class Shelf:
         await asyncio.gather(*(each.result() for each in running))
 
     # ------------------------------------------------------------------------------------ inside
+
+    async def _seen(self, path: Path) -> tuple[ModelRow | None, ModelRow, ShelfEntry]:
+        """The row of these weights (None where they are not on the shelf), as it should be, and the entry."""
+        path = await asyncio.to_thread(path.absolute)
+        known = await self._library.run(models.find, str(path))
+        look = await asyncio.to_thread(self._look)
+        if path == cards.builtin().path:
+            return None, *look.at(ModelRow(str(path), "built-in"))
+        row = known or ModelRow(str(path), "in place", added=time.time())
+        return known, *await asyncio.to_thread(look.at, row)
+
+    def _sha256(self, entry: ShelfEntry) -> str | None:
+        """What the catalogue says of it, if it is from there."""
+        for each in self._catalogue.entries:
+            if each.name == entry.offer or each.file == entry.path.name:
+                return each.sha256
+        return None
 
     async def _remember(self, row: ModelRow) -> None:
         """A model speaks even if it cannot be written down."""
@@ -168,3 +274,7 @@ class Shelf:
         row, seen = await asyncio.to_thread(look.at, row)
         if seen.readable:
             await self._library.run(models.put, [replace(row, id=end.sha256, verified=now)])
+
+
+async def _nothing(_: Path) -> None:
+    pass

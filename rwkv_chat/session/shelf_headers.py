@@ -64,6 +64,16 @@ def _files(path: Path) -> list[Path]:
     return [each for each in path.iterdir() if each.is_file()] if path.is_dir() else [path]
 
 
+def remembered_id(path: Path, cache: Path) -> str:
+    """The id of weights that were hashed before and have not changed since; "" where they were not."""
+    from engine.store.fingerprint import known, mark
+
+    try:
+        return known(mark(path), cache) or ""
+    except (EngineError, OSError):
+        return ""
+
+
 def kind_of(error: EngineError) -> FoundKind:
     """What a file is that is no model."""
     if isinstance(error, UnsupportedFormat):

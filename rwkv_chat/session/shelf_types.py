@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.errors import EngineError
-    from engine.types import ModelSpec
+    from engine.types import ModelSpec, TokenIds
     from engine.weights.catalog import Entry
     from engine.weights.fit import Fit
     from rwkv_chat.library.models import Source
@@ -109,3 +109,68 @@ class Found:
     kind: FoundKind
     entry: ShelfEntry | None = None
     error: EngineError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Everything that is known of a model without reading its weights.
+
+    Attributes:
+        files: those that hold the weights, with their bytes.
+        params: numbers in all its tensors.
+        types: what they are stored as: ("bf16", 398 tensors) …
+        state_nbytes: of one sequence, in fp32.
+        notes: what else the file says of itself.
+        converted: layouts kept for quicker loading, with their bytes.
+    """
+
+    entry: ShelfEntry
+    files: tuple[tuple[Path, int], ...]
+    params: int
+    types: tuple[tuple[str, int], ...]
+    state_nbytes: int
+    notes: dict[str, str]
+    converted: tuple[tuple[Path, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Every byte of a model was looked at and is sound; ends a verification.
+
+    Attributes:
+        id: the SHA-256 that was computed.
+        compared: with what it was found equal: "known" (the catalogue's), "before" (an earlier look at these
+            weights, or their download), "" (nothing to compare with).
+        tensors: how many were read; all their numbers are finite.
+    """
+
+    path: Path
+    id: str
+    compared: Literal["known", "before", ""]
+    tensors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """A greedy continuation held against the published one; ends a golden run.
+
+    Attributes:
+        first: where the first token differs, None where all agree.
+    """
+
+    expected: TokenIds
+    found: TokenIds
+    first: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A model was written in another format; ends a conversion.
+
+    Attributes:
+        modelfile: of Ollama, None where none was asked for.
+    """
+
+    path: Path
+    nbytes: int
+    modelfile: Path | None = None
