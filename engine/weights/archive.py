@@ -81,10 +81,17 @@ def _open_folder(path: Path) -> Archive:
     return open_folder(path)
 
 
+def _open_gguf(path: Path) -> Archive:
+    from engine.weights.gguf import open_gguf
+
+    return open_gguf(path)
+
+
 # container → reader; `_kind` tells which
 READERS: dict[str, Callable[[Path], Archive]] = {
     "pth": _open_pth,
     "safetensors": _open_safetensors,
+    "gguf": _open_gguf,
     "folder": _open_folder,
 }
 
@@ -101,6 +108,7 @@ NAMINGS: dict[str, Naming] = {
 # a file's first bytes → its reader
 _MAGIC: dict[bytes, str] = {
     b"PK\x03\x04": "pth",
+    b"GGUF": "gguf",
 }
 
 # a file in a folder → the folder's reader
@@ -117,7 +125,6 @@ _FOLDER_SIGNS: dict[str, str] = dict.fromkeys(
 
 # a file's first bytes → a hint for formats that are known and not read
 _KNOWN_STRANGERS = {
-    b"GGUF": "gguf",
     b"\x80\x02": "legacy-pickle",  # torch.save before 1.6: no zip, cannot be mapped
     b"\x80\x03": "legacy-pickle",
     b"\x80\x04": "legacy-pickle",

@@ -20,6 +20,9 @@ from engine.weights.export_pth import write_pth
 from engine.weights.export_safetensors import write_safetensors
 from engine.weights.export_web_rwkv import ARCHS as WEB_RWKV_ARCHS
 from engine.weights.export_web_rwkv import write_web_rwkv
+from engine.weights.gguf_write import ARCHS as GGUF_ARCHS
+from engine.weights.gguf_write import DTYPES as GGUF_DTYPES
+from engine.weights.gguf_write import write_gguf
 from engine.weights.outgoing import DTYPES, check_dtype, outgoing
 from engine.weights.place import check_place, in_place_of
 from engine.weights.recognise import recognise
@@ -61,6 +64,7 @@ WRITERS: dict[str, Writer] = {
     "pth": Writer(".pth", write_pth),
     "safetensors": Writer(".safetensors", write_safetensors),
     "web-rwkv": Writer(".st", write_web_rwkv, ("fp16",), WEB_RWKV_ARCHS),
+    "gguf": Writer(".gguf", write_gguf, GGUF_DTYPES, GGUF_ARCHS),
 }
 
 

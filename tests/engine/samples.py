@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from tests.engine import tiny
+from tests.engine import gguf_file, tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,6 +148,11 @@ def make_web_rwkv(folder: Path, spec: ModelSpec) -> Path:
     return tiny.save(folder / "model.st", web_rwkv_tensors(tiny.tensors(spec, SEED)), torch.float32)
 
 
+def make_gguf(folder: Path, spec: ModelSpec) -> Path:
+    """As llama.cpp's converter makes it, in F32."""
+    return gguf_file.write(folder / "model.gguf", spec, tiny.tensors(spec, SEED))
+
+
 # format (a key of READERS or NAMINGS) → maker
 SAMPLES: dict[str, Callable[[Path, ModelSpec], Path]] = {
     "pth": make_pth,
@@ -159,6 +164,7 @@ SAMPLES: dict[str, Callable[[Path, ModelSpec], Path]] = {
     "hf-rwkv5": make_hf_rwkv,
     "hf-rwkv4": make_hf_rwkv,
     "web-rwkv": make_web_rwkv,
+    "gguf": make_gguf,
 }
 
 # format → the versions that it holds; all of them where it is not here
@@ -169,6 +175,7 @@ VERSIONS: dict[str, tuple[str, ...]] = {
     "hf-rwkv5": ("rwkv5.2", "rwkv5.1", "rwkv5.0"),
     "hf-rwkv4": ("rwkv4",),
     "web-rwkv": ("rwkv7", "rwkv6", "rwkv5.2"),
+    "gguf": ("rwkv7", "rwkv6"),
 }
 
 

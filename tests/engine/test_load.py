@@ -228,7 +228,7 @@ def test_other_families_are_recognised(path, names, hint):
 @pytest.mark.parametrize(
     ("content", "hint"),
     [
-        (b"GGUF\x03\0\0\0" + bytes(64), "gguf"),
+        (b"GGUF\x03\0\0\0" + bytes(64), "gguf-other"),
         (b"\x80\x02}q\x00." + bytes(64), "legacy-pickle"),
         (b"<!DOCTYPE html><html>404", "html"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git-lfs-pointer"),

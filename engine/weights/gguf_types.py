@@ -1,0 +1,81 @@
+"""The number types of GGUF files: block sizes, mapped tensors and dequantised ones, by the `gguf` package."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import torch
+
+from engine.errors import UnsupportedFormat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from engine.weights.gguf_header import TensorInfo
+
+# types whose numbers are torch's own: read by mapping
+PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_PIECE = 1 << 22  # numbers that are dequantised at a time
+
+
+def type_name(kind: int) -> str:
+    """ "Q8_0" and the like; the number of one that the package does not know."""
+    from gguf.constants import GGMLQuantizationType
+
+    return GGMLQuantizationType(kind).name if kind in set(GGMLQuantizationType) else str(kind)
+
+
+@functools.cache
+def _block(kind: int) -> tuple[int, int] | None:
+    """Numbers and bytes of a block; None for a type that is not dequantised."""
+    import numpy as np
+    from gguf import quants
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    if kind not in set(GGMLQuantizationType):
+        return None
+    numbers, nbytes = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
+    try:
+        quants.dequantize(np.zeros(nbytes, np.uint8), GGMLQuantizationType(kind))
+    except NotImplementedError:
+        return None
+    return numbers, nbytes
+
+
+def block_of(path: Path, kind: int) -> tuple[int, int]:
+    """Numbers and bytes of a block.  Raises UnsupportedFormat: a type that is not dequantised."""
+    found = _block(kind)
+    if found is None:
+        raise UnsupportedFormat(str(path), "gguf-type")
+    return found
+
+
+def map_file(path: Path) -> Tensor:
+    """The bytes of a file, mapped: pages that are written to are copied, the file stays."""
+    return torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
+
+
+def values(mapped: Tensor, info: TensorInfo) -> Tensor:
+    """A tensor of the file: mapped where its type is plain, else dequantised, fp32."""
+    data = mapped[info.start : info.start + info.nbytes]
+    plain = PLAIN.get(type_name(info.type))
+    return (data.view(plain) if plain else dequantised(data, info.type)).reshape(info.shape)
+
+
+def dequantised(data: Tensor, kind: int) -> Tensor:
+    """Bytes of whole blocks → fp32, flat; a few megabytes at a time, since the package makes copies."""
+    from gguf import quants
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    numbers, nbytes = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
+    blocks = data.numel() // nbytes
+    out, step = torch.empty(blocks * numbers), max(1, _PIECE // numbers)
+    for begin in range(0, blocks, step):
+        end = min(begin + step, blocks)
+        piece = data[begin * nbytes : end * nbytes].view(end - begin, nbytes).numpy()
+        found = quants.dequantize(piece, GGMLQuantizationType(kind))
+        out[begin * numbers : end * numbers] = torch.from_numpy(found).reshape(-1)
+    return out
