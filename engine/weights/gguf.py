@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -65,10 +66,10 @@ def open_gguf(path: Path) -> Archive:
     arch = _check_kind(header)
     notes = _notes(header)
     sources = _sources(header, arch)
-    mapped = map_file(path)
+    mapped = functools.cache(lambda: map_file(path, header.size))  # when the first value is asked for
 
     def get(name: str) -> Tensor:
-        return sources[name].tensor(mapped)
+        return sources[name].tensor(mapped())
 
     shapes = {name: source.shape for name, source in sources.items()}
     nbytes = sum(info.nbytes for info in header.tensors.values())

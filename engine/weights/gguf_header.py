@@ -43,9 +43,10 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a GGUF file says of itself."""
+    """What a GGUF file of `size` bytes says of itself."""
 
     path: Path
+    size: int
     pairs: dict[str, Value]
     tensors: dict[str, TensorInfo]
 
@@ -85,7 +86,7 @@ def read_header(path: Path) -> Header:
         start = _data_start(cursor, found)
     placed = {name: _placed(path, name, info, start, size) for name, info in infos.items()}
     _check_apart(path, placed)
-    return Header(path, found, placed)
+    return Header(path, size, found, placed)
 
 
 def _counts(cursor: Cursor, path: Path) -> tuple[int, int]:

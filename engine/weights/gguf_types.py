@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-import torch
-
-from engine.errors import UnsupportedFormat
+from engine.errors import FileChanged, UnsupportedFormat
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +14,8 @@ if TYPE_CHECKING:
 
     from engine.weights.gguf_header import TensorInfo
 
-# types whose numbers are torch's own: read by mapping
-PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+# types whose numbers are torch's own, by torch's name: read by mapping
+PLAIN = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _PIECE = 1 << 22  # numbers that are dequantised at a time
 
 
@@ -53,20 +51,31 @@ def block_of(path: Path, kind: int) -> tuple[int, int]:
     return found
 
 
-def map_file(path: Path) -> Tensor:
-    """The bytes of a file, mapped: pages that are written to are copied, the file stays."""
-    return torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
+def map_file(path: Path, size: int) -> Tensor:
+    """The bytes of a file, mapped: pages that are written to are copied, the file stays.
+
+    Raises:
+        FileChanged: it has not `size` bytes any more.
+    """
+    import torch
+
+    if path.stat().st_size != size:
+        raise FileChanged(str(path))
+    return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
 
 
 def values(mapped: Tensor, info: TensorInfo) -> Tensor:
     """A tensor of the file: mapped where its type is plain, else dequantised, fp32."""
-    data = mapped[info.start : info.start + info.nbytes]
-    plain = PLAIN.get(type_name(info.type))
-    return (data.view(plain) if plain else dequantised(data, info.type)).reshape(info.shape)
+    import torch
+
+    data, plain = mapped[info.start : info.start + info.nbytes], PLAIN.get(type_name(info.type))
+    found = data.view(getattr(torch, plain)) if plain else dequantised(data, info.type)
+    return found.reshape(info.shape)
 
 
 def dequantised(data: Tensor, kind: int) -> Tensor:
     """Bytes of whole blocks → fp32, flat; a few megabytes at a time, since the package makes copies."""
+    import torch
     from gguf import quants
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from engine.types import ModelSpec
 
-CASES = [(name, arch) for name, writer in WRITERS.items() for arch in writer.archs]
+# a GGUF file mixes dtypes: tests/engine/test_gguf.py
+CASES = [(name, arch) for name, writer in WRITERS.items() for arch in writer.archs if name != "gguf"]
 PLAIN = ("pth", "safetensors")
 
 
