@@ -67,7 +67,12 @@ class Compute:
     def _read(self, request: LoadRequest, should_stop: Callable[[], bool]) -> Generator[Progress, Any, Any]:
         """The model; None if stopped. Where two do not fit, the one before is given up."""
         load = partial(
-            weights.load, request.path, device=request.device, dtype=request.dtype, should_stop=should_stop
+            weights.load,
+            request.path,
+            device=request.device,
+            dtype=request.dtype,
+            cache=self._cache,
+            should_stop=should_stop,
         )
         try:
             return (yield from load())

@@ -339,6 +339,18 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class NotKept:
+    """No disk had room for the converted weights of a model, so they will be converted again at every load.
+
+    Attributes:
+        needed: bytes that would have been written, beyond those left to others.
+    """
+
+    path: str
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A model is ready; ends a load job."""
 
@@ -415,6 +427,7 @@ Event = (
     | Finished
     | Failed
     | Progress
+    | NotKept
     | Loaded
     | Identified
     | Downloaded

@@ -67,10 +67,18 @@ def prepare_tensor(name: str, read: Callable[[str], Tensor], spec: ModelSpec, dt
     if name == "emb.weight":
         return _folded(read(name), read(LN0[0]), read(LN0[1]), dtype)
     x = read(name).to(dtype_of(name, spec, dtype))
+    times = _halvings(name, spec, dtype)
+    return x / 2**times if times else x
+
+
+def is_unchanged(name: str, stored: torch.dtype, spec: ModelSpec, dtype: torch.dtype) -> bool:
+    """Whether a tensor stored in this dtype can be used as it is; the embedding only with ln0 beside it."""
+    return stored == dtype_of(name, spec, dtype) and not _halvings(name, spec, dtype)
+
+
+def _halvings(name: str, spec: ModelSpec, dtype: torch.dtype) -> int:
     found, every = split_name(name), halved_every(spec, dtype)
-    if every and found and found[1] in _ADDED and found[0] >= every:
-        return x / 2 ** (found[0] // every)
-    return x
+    return found[0] // every if every and found and found[1] in _ADDED else 0
 
 
 def prepare(tensors: dict[str, Tensor], spec: ModelSpec, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -23,8 +23,8 @@ _ALIGNED = 8  # the data begins at a multiple of this, as the format's own write
 Entry = tuple[str, tuple[int, ...], torch.dtype]
 
 
-def _header(entries: list[Entry]) -> bytes:
-    table: dict[str, object] = {"__metadata__": {"format": "pt"}}
+def _header(entries: list[Entry], metadata: dict[str, str]) -> bytes:
+    table: dict[str, object] = {"__metadata__": metadata}
     place = 0
     for name, shape, dtype in entries:
         end = place + torch.Size(shape).numel() * dtype.itemsize
@@ -34,13 +34,16 @@ def _header(entries: list[Entry]) -> bytes:
     return text + b" " * (-len(text) % _ALIGNED)
 
 
-def write_tensors(path: Path, entries: list[Entry], get: Callable[[str], Tensor]) -> Iterator[int]:
+def write_tensors(
+    path: Path, entries: list[Entry], get: Callable[[str], Tensor], metadata: dict[str, str] | None = None
+) -> Iterator[int]:
     """`entries` in their order; yields the bytes of values written so far.
 
     Args:
-        get: the tensor of an entry's name, in its shape and dtype, contiguous.
+        get: the tensor of an entry's name, in its shape and dtype, contiguous; asked for in order.
+        metadata: texts for the header; None says only that torch wrote it, as other programs expect.
     """
-    done, header = 0, _header(entries)
+    done, header = 0, _header(entries, {"format": "pt"} if metadata is None else metadata)
     with path.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for name, _, _ in entries:

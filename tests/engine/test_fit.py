@@ -77,7 +77,7 @@ print(status("VmHWM") - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
-@pytest.mark.parametrize("tier", ["bf16"])
+@pytest.mark.parametrize("tier", ["fp32", "bf16"])
 def test_the_estimate_is_near_what_is_taken(tier, tmp_path):
     """Within 0.8 and 1.5 of the measured peak of loading a model and reading 256 tokens."""
     spec = tiny.spec(n_layer=4, n_embd=640, head_size=64, vocab_size=8000, rank=32)
