@@ -10,6 +10,7 @@ from rwkv_chat.library import nodes, threads
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import Answered, Session, Turn, open_session
 from tests.engine import tiny
+from tests.engine.small import byte_alphabet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +22,17 @@ GREEDY = SamplingParams(temperature=0.0, max_tokens=12)
 MERGES = (("Ċ", "Ċ"), ("e", "r"), ("U", "s"), ("!", "Ċ"), ("Ã", "©"), ("ð", "Ł"), ("Us", "er"))
 
 
-def model_folder(folder: Path, seed: int = 3) -> Path:
-    """A weights file with a byte-level tokenizer (few merges, some across a character's bytes) beside it."""
+def model_folder(folder: Path, seed: int = 3, words: tuple[str, ...] = ()) -> Path:
+    """A weights file with a byte-level tokenizer (few merges, some across a character's bytes) beside it.
+
+    `words` are tokens that only a model can choose.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     folder.mkdir(parents=True, exist_ok=True)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     names = ["<end>", *alphabet, *("".join(pair) for pair in MERGES)]
+    names += ["".join(map(byte_alphabet().__getitem__, each.encode())) for each in words]
     made = Tokenizer(models.BPE({name: place for place, name in enumerate(names)}, list(MERGES)))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     made.decoder = decoders.ByteLevel()
