@@ -1,5 +1,5 @@
-"""Thinking on a real engine: after a reply that thought, resumed equals rebuilt equals uninterrupted, in every
-mode, whether thoughts are kept or not; and what a conversation costs another model.
+"""Thinking on a real engine: after a reply that thought, resumed equals rebuilt equals uninterrupted, in
+every mode, whether thoughts are kept or not; and what a conversation costs another model.
 
 A tiny random model says what it is told: its vocabulary has whole replies as single tokens, and biases choose
 one and then the end.
@@ -7,7 +7,6 @@ one and then the end.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +18,7 @@ from engine.errors import WorkerDied
 from engine.types import Prefilled, SamplingParams
 from rwkv_chat.session import HasRead, ReplyGrew, Session, TurnFailed
 from tests.chat.real import GREEDY, answered, ask, model_folder, open_real, reply_tokens, told
+from tests.chat.talk import until
 from tests.chat.test_state_bugs_session import _control, rebuilt, resumed
 
 if TYPE_CHECKING:
@@ -40,12 +40,11 @@ def saying(word: int, *, most: int = 20) -> SamplingParams:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = model_folder(tmp_path_factory.mktemp("model"), words=WORDS)
-    return made
+    return model_folder(tmp_path_factory.mktemp("model"), words=WORDS)
 
 
 async def begun(home: Path, model: Path, worker: Worker, mode: str, *, keep: bool) -> tuple[Session, str]:
-    """A conversation with one plain turn, then one reply in `mode`, its memory settled; plain from then on."""
+    """A conversation with one plain turn and one reply in `mode`, its memory settled; plain from then on."""
     session = await open_real(home, model, worker)
     thread = (await ask(session, None, "one")).thread.id
     await session.chats.configure(thread, template="classic", mode=mode, keep_reasoning=keep)
@@ -239,9 +238,11 @@ async def test_a_conversation_is_read_for_another_model_and_the_old_states_stay(
 async def _identified(session: Session) -> None:
     """States have their names on the disk once the model's id is known."""
     speaker = await session.models.speaking()
-    async with asyncio.timeout(60):
-        while not speaker.info.id:
-            await asyncio.sleep(0.01)
+
+    async def named() -> bool:
+        return bool(speaker.info.id)
+
+    await until(named)
 
 
 async def test_reading_is_stopped_and_goes_on(tmp_path: Path, model: Path) -> None:
