@@ -32,9 +32,15 @@ if TYPE_CHECKING:
 class Compute:
     """At most one loaded model."""
 
-    def __init__(self, store: StateStore | None, identity: Callable[[Mark], str]) -> None:
-        """`identity`: the id of weights, "" as long as it is not known."""
-        self._store, self._identity = store, identity
+    def __init__(
+        self, store: StateStore | None, identity: Callable[[Mark], str], cache: Path | None = None
+    ) -> None:
+        """
+        Args:
+            identity: the id of weights, "" as long as it is not known.
+            cache: folder for converted weights that cannot stand beside the model.
+        """
+        self._store, self._identity, self._cache = store, identity, cache
         self._waiting = Waiting()
         self._voice: Voice | None = None
 

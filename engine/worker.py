@@ -197,7 +197,7 @@ class Worker:
 
         torch.set_num_threads(self._config.threads or compute_threads())
         self._entered.enter_context(torch.inference_mode())
-        return Compute(self._store, self._identifier.known)
+        return Compute(self._store, self._identifier.known, self._config.cache)
 
     def _step(self, task: Task) -> None:
         """One event of a task, which then takes its place at the end of the line."""
