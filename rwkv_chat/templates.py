@@ -118,7 +118,10 @@ class Template:
 
     def clean(self, text: str, role: Role = "user") -> str:
         """A message as it is fed: see `Cleaning`."""
-        return self.cleaning.get(role, _CLEANING)(text)
+        return self.cleaning_of(role)(text)
+
+    def cleaning_of(self, role: Role) -> Cleaning:
+        return self.cleaning.get(role, _CLEANING)
 
     def render(self, role: Role, text: str, *, first: bool, mode: ThinkMode = PLAIN) -> str:
         """The text to encode for one message; a first turn has no joiner in front (and `first_ids` before

@@ -42,6 +42,8 @@ class ReplyParser:
             self._step = self._opened
         else:
             self._lead = mode.tail  # belongs to what is shown, e.g. a fence
+            if template.cleaning_of("assistant").strip == "none":  # text that goes on: its space is meant
+                self._step = self._answer
 
     def feed(self, raw: str) -> tuple[Delta, ...]:
         if raw:
