@@ -72,10 +72,9 @@ class Catalog:
             return found[0]
         asked = words(typed)
         if len(asked) == 1 and is_size(asked[0]):
-            params = parameters(asked[0])
-            found = tuple(entry for entry in self.entries if same_size(entry.params, params))
-            if chat := [entry for entry in found if entry.chat and entry.loadable]:
-                return chat[0]
+            sized = (entry for entry in self.entries if _is_of(entry, asked[0]))
+            if newest := next((entry for entry in sized if entry.chat and entry.loadable), None):
+                return newest
         if not found:
             raise ModelUnknown(typed, ", ".join(self._near(typed)))
         raise ModelAmbiguous(typed, ", ".join(entry.name for entry in found[:MOST_NAMED]))
@@ -169,6 +168,11 @@ def _words_of(entry: Entry) -> set[str]:
         entry.label,
     }
     return {*words(entry.name), *words(entry.file), *kinds}
+
+
+def _is_of(entry: Entry, size: str) -> bool:
+    """Whether an entry is of the size that a label claims; its own label may be generous (0.1b is 0.19)."""
+    return entry.label == size or same_size(entry.params, parameters(size))
 
 
 def _confirmed(entry: Entry, live: LiveFile | None) -> Entry:

@@ -96,7 +96,9 @@ class Fetch:
         return Downloaded(self._request.path, self._partial.have, found, self._source())
 
     def _expected(self) -> str:
-        return self._request.sha256 or self._hub.sha256 or self._word.sha256 or ""
+        """The SHA-256 that the file must have, "" if nobody said."""
+        told = self._request.sha256 or self._hub.sha256 or self._word.sha256
+        return told or self._partial.note.sha256
 
     def _source(self) -> Literal["known", "host", "mirror"]:
         if self._request.sha256:
@@ -141,6 +143,8 @@ class Fetch:
                     yield from self._attempt(url)
                 return
             except Again as again:
+                if again.hint == "dropped" and 0 < self._total == self._partial.have:
+                    return  # cut after the last byte
                 failures = 1 if self._partial.have - before >= ENOUGH else failures + 1
                 wait = self._wait(again, failures)
                 if failures >= self._policy.attempts or wait > self._policy.patience:
@@ -201,10 +205,11 @@ class Fetch:
         return {}
 
     def _is_whole(self, url: str, answer: Answer) -> bool:
-        """What is here ends where the file does, and nothing is missing.  Raises: Again, if it is not so."""
-        total = whole_length(answer)
-        note = Note(url, answer.etag, total or 0, self._expected())
-        if total == self._partial.have and self._partial.note.same_file(note):
+        """Nothing is missing: what is here ends where the file does.  Raises: Again, if it does not.
+
+        A range is asked for only of the same file: by `If-Range`, or by SHA-256.
+        """
+        if whole_length(answer) == self._partial.have and self._partial.note.sha256 in {"", self._expected()}:
             return True
         self._start_anew(url)
         raise Again("changed", after=0)
