@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.store.fingerprint import Mark
-    from engine.types import FeedRequest, GenerateRequest, LoadRequest
+    from engine.types import FeedRequest, GenerateRequest, InitialRequest, LoadRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Ask:
     """A job."""
 
     job: int
-    request: LoadRequest | GenerateRequest | FeedRequest | Identify
+    request: LoadRequest | GenerateRequest | FeedRequest | InitialRequest | Identify
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from engine.replying import Voice
 from engine.states import States
 from engine.store.fingerprint import mark
 from engine.tokenizer import load_tokenizer
-from engine.types import Cancelled, Loaded, ModelInfo, Progress
+from engine.types import Cancelled, Loaded, ModelInfo, Progress, Registered
 from engine.waiting import Waiting
 from engine.weights import load as weights
+from engine.weights.tuned import begun_from, read_tuned_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from engine.store.snapshot import Snapshot
     from engine.store.statestore import StateStore
     from engine.tokenizer import Tokenizer
-    from engine.types import Event, FeedRequest, GenerateRequest, LoadRequest
+    from engine.types import Event, FeedRequest, GenerateRequest, InitialRequest, LoadRequest
 
 
 class Compute:
@@ -108,6 +109,19 @@ class Compute:
         if self._voice is None:
             raise ModelNotLoaded
         yield from feed(self._voice, request, should_stop)
+
+    def register(self, request: InitialRequest) -> Registered:
+        """Makes an initial state of the loaded model ready to begin from.
+
+        Raises:
+            ModelNotLoaded: no model has been loaded.
+            EngineError: the file is no tuned state, or one of a model of another size.
+        """
+        if self._voice is None:
+            raise ModelNotLoaded
+        layers = read_tuned_state(Path(request.path), self._voice.info.spec, request.form)
+        state = begun_from(layers, self._voice.model.zero_state(1))
+        return Registered(request.path, self._voice.states.register(state))
 
     def wait(self, snapshot: Snapshot) -> None:
         """Keeps a snapshot of the loaded model until its id is known."""

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from engine.types import Cancelled, Downloaded, Failed, Fed, Finished, Identified, Loaded, Piece
+from engine.types import Cancelled, Downloaded, Failed, Fed, Finished, Identified, Loaded, Piece, Registered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.types import Event
 
 WAKES_PER_SECOND = 20
-END = Failed | Loaded | Identified | Downloaded | Fed | Cancelled
+END = Failed | Loaded | Identified | Registered | Downloaded | Fed | Cancelled
 
 
 class Outbox:

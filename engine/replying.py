@@ -68,12 +68,12 @@ class Voice:
         """The state to go on from, and what of the chain it has not consumed."""
         found = begin.snapshot
         if found is None:
-            return self.states.zero, chain.tokens
+            return self.states.first(chain.initial), chain.tokens
         return found.state, (*found.pending, *chain.tokens[found.length :])
 
     def at(self, chain: Chain, consumed: int, state: State) -> Snapshot:
         """A place in the chain whose state has consumed so many tokens; the next one is pending."""
-        key = self.states.key(chain.keys[consumed])
+        key = self.states.key(chain.keys[consumed], chain.initial)
         return Snapshot(key, consumed + 1, state, chain.tokens[consumed : consumed + 1])
 
     def _start(self, request: GenerateRequest, chain: Chain, begin: Begin) -> Start:
@@ -126,7 +126,8 @@ class Voice:
             yield finished
             return
         length = len(chain.tokens) + len(row.tokens)
-        snapshot = Snapshot(self.states.key(prefix), length, row.state, row.pending, row.sampler, row.carry)
+        key = self.states.key(prefix, chain.initial)
+        snapshot = Snapshot(key, length, row.state, row.pending, row.sampler, row.carry)
         if row.tokens:
             self.states.remember(snapshot)
         yield Save(moved(snapshot, "cpu"), finished)

@@ -16,7 +16,7 @@ from engine.errors import EngineClosed, ModelNotLoaded, WorkerDied
 from engine.job import Job
 from engine.store.statestore import file_name
 from engine.transfers import Transfers
-from engine.types import Failed, FeedRequest, GenerateRequest, StateKey
+from engine.types import Failed, FeedRequest, GenerateRequest, InitialRequest, StateKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,9 +83,16 @@ class Engine:
         """
         return self._ask(request, request.n if isinstance(request, GenerateRequest) else 1)
 
-    def known(self, info: ModelInfo, prefixes: Iterable[str]) -> frozenset[str]:
+    def register(self, request: InitialRequest) -> Job:
+        """Reads an initial state for the loaded model: `Registered` or `Failed`.
+
+        Replies whose request names its id begin from it; their states are kept apart from all others.
+        """
+        return self._ask(request, 1)
+
+    def known(self, info: ModelInfo, prefixes: Iterable[str], initial: str = "") -> frozenset[str]:
         """Those of these prefix keys for which a state of the model is saved. Looks at the disk alone."""
-        keys = (StateKey(info.id, info.tier, "", "", each) for each in prefixes)
+        keys = (StateKey(info.id, info.tier, "", initial, each) for each in prefixes)
         folder = self._config.states
         return frozenset(each.prefix for each in keys if (folder / file_name(each)).is_file())
 
@@ -131,13 +138,15 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------------
 
-    def _ask(self, request: LoadRequest | GenerateRequest | FeedRequest | Identify, ends: int) -> Job:
+    def _ask(
+        self, request: LoadRequest | GenerateRequest | FeedRequest | InitialRequest | Identify, ends: int
+    ) -> Job:
         with self._lock:
             number = next(self._ids)
             job = Job(number, max(1, ends), lambda: self._cancel(number))
             if self._closed:
                 job.put(Failed(EngineClosed()))
-            elif self._worker is None and isinstance(request, GenerateRequest | FeedRequest):
+            elif self._worker is None and isinstance(request, GenerateRequest | FeedRequest | InitialRequest):
                 job.put(Failed(ModelNotLoaded()))
             else:
                 self._jobs[number] = job

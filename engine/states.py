@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("engine")
 
+Place = tuple[str, str]  # the id of an initial state, a prefix key
 REMEMBERED = 4  # snapshots kept on the device
 MOST_ALTERNATIVES = 64
 
@@ -33,6 +35,7 @@ class Chain:
 
     Attributes:
         keys: prefix key after each token.  new_from: where the request's prompt begins.
+        initial: id of the state before the first token.
         fork: the last place from whose state feeding may begin, None for the end.
     """
 
@@ -40,6 +43,7 @@ class Chain:
     keys: tuple[str, ...]
     new_from: int
     fork: int | None = None
+    initial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def chain_of(request: GenerateRequest | FeedRequest, vocab: int) -> Chain:
 
     Raises:
         InvalidRequest: nothing to feed, an id outside the vocabulary, a start key that is not the history's,
-            an unknown initial state; n, continues or fork out of range.
+            n, continues or fork out of range.
     """
     tokens = (*request.history, *request.prompt)
     if not tokens:
@@ -67,12 +71,10 @@ def chain_of(request: GenerateRequest | FeedRequest, vocab: int) -> Chain:
     if not all(0 <= token < vocab for token in tokens):
         raise InvalidRequest("a token id outside the vocabulary")
     fork = _fork(request, len(tokens)) if isinstance(request, GenerateRequest) else None
-    if request.initial:
-        raise InvalidRequest("unknown initial state")
     keys = tuple(walk(tokens))
     if request.start and request.history and request.start != keys[len(request.history) - 1]:
         raise InvalidRequest("start is not the key of history")
-    return Chain(tokens, keys, len(request.history), fork)
+    return Chain(tokens, keys, len(request.history), fork, request.initial)
 
 
 def _fork(request: GenerateRequest, length: int) -> int | None:
@@ -95,13 +97,28 @@ class States:
             zero: the model's state before the first token, of batch 1, on its device.
             mark: the weights as they were loaded.  waiting: where snapshots wait for the model's id.
         """
-        self.zero, self.mark = zero, mark
+        self.mark = mark
+        self._initial = {"": zero}  # by id
         self._info, self._store, self._waiting = info, store, waiting
-        self._remembered: OrderedDict[str, Snapshot] = OrderedDict()  # by prefix key
+        self._remembered: OrderedDict[Place, Snapshot] = OrderedDict()
 
-    def key(self, prefix: str) -> StateKey:
+    def key(self, prefix: str, initial: str = "") -> StateKey:
         """The key of a state; without a model as long as the model's id is not known."""
-        return StateKey(self._info.id, self._info.tier, "", "", prefix)
+        return StateKey(self._info.id, self._info.tier, "", initial, prefix)
+
+    def register(self, state: State) -> str:
+        """Keeps a state to begin from; returns its id."""
+        values = hashlib.blake2b(digest_size=16)
+        for x in state.to("cpu").tensors.values():
+            values.update(x.float().numpy())
+        self._initial[values.hexdigest()] = state
+        return values.hexdigest()
+
+    def first(self, initial: str) -> State:
+        """The state before the first token.  Raises InvalidRequest: none of this id is registered."""
+        if initial not in self._initial:
+            raise InvalidRequest("unknown initial state")
+        return self._initial[initial]
 
     def identified(self, identity: str) -> None:
         """The model's id is known from now on."""
@@ -112,11 +129,17 @@ class States:
         self._waiting.add(self.mark, snapshot)
 
     def find(self, chain: Chain) -> Begin:
-        """The longest beginning of the chain (up to its fork) whose state is remembered or saved."""
+        """The longest beginning of the chain (up to its fork) whose state is remembered or saved.
+
+        Raises:
+            InvalidRequest: the chain's initial state is not registered.
+        """
+        self.first(chain.initial)
         saved = self._store.prefixes() if self._store else frozenset()
         for length in range(chain.fork or len(chain.tokens), 0, -1):
             prefix = chain.keys[length - 1]
-            snapshot = self._remembered.get(prefix) or self._from_waiting(prefix)
+            place = chain.initial, prefix
+            snapshot = self._remembered.get(place) or self._from_waiting(place)
             source: StateSource = "device" if snapshot else "disk"
             if snapshot is None and prefix[:32] in saved:
                 snapshot = self._from_disk(prefix, chain, length)
@@ -124,18 +147,18 @@ class States:
                 return Begin(snapshot, source if length >= chain.new_from else "rebuilt")
         return Begin(None, "rebuilt" if chain.new_from else "fresh")
 
-    def _from_waiting(self, prefix: str) -> Snapshot | None:
+    def _from_waiting(self, place: Place) -> Snapshot | None:
         """A state that waits to be saved, moved to the device."""
-        snapshot = self._waiting.get(self.mark, self._info.tier, prefix)
+        snapshot = self._waiting.get(self.mark, self._info.tier, *place)
         return moved(snapshot, self._info.device) if snapshot else None
 
     def _from_disk(self, prefix: str, chain: Chain, length: int) -> Snapshot | None:
         """A saved state, moved to the device; None if it is not there or damaged (it will be rebuilt)."""
         if self._store is None or not self._info.id:
             return None
-        key = self.key(prefix)
+        key, zero = self.key(prefix, chain.initial), self._initial[""]
         try:
-            snapshot = self._store.load(key, layout_of(self.zero), self.zero.arch)
+            snapshot = self._store.load(key, layout_of(zero), zero.arch)
             if snapshot is None:
                 return None
             _check_fit(snapshot, chain, length)
@@ -147,16 +170,19 @@ class States:
 
     def remember(self, snapshot: Snapshot, instead_of: Iterable[str] = ()) -> None:
         """Keeps the snapshot on the device, in place of those of the prefix keys `instead_of`."""
-        self.forget(instead_of)
-        self._remembered[snapshot.key.prefix] = snapshot
-        self._remembered.move_to_end(snapshot.key.prefix)
+        for prefix in instead_of:
+            self._remembered.pop((snapshot.key.initial, prefix), None)
+        place = snapshot.key.initial, snapshot.key.prefix
+        self._remembered[place] = snapshot
+        self._remembered.move_to_end(place)
         while len(self._remembered) > REMEMBERED:
             self._remembered.popitem(last=False)
 
     def forget(self, prefixes: Iterable[str]) -> None:
-        """Lets go of the remembered states of these prefix keys."""
-        for prefix in prefixes:
-            self._remembered.pop(prefix, None)
+        """Lets go of the remembered states of these prefix keys, whatever they began from."""
+        gone = set(prefixes)
+        for place in [each for each in self._remembered if each[1] in gone]:
+            del self._remembered[place]
 
     def forget_all(self) -> None:
         """Lets go of every remembered state."""

@@ -197,7 +197,7 @@ class GenerateRequest:
             there is saved, not the one at the prompt's end, nor the one after the reply. None: these are.
         n: parallel alternatives, 0…n−1.
         top: how many alternatives to report for each token (0 for none).
-        initial: id of an initial state ("" for zeros).
+        initial: id of a registered initial state ("" for zeros).
     """
 
     prompt: TokenIds
@@ -228,6 +228,19 @@ class FeedRequest:
     start: str | None = None
     initial: str = ""
     background: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InitialRequest:
+    """A tuned state to begin from, for the model that is loaded when the request's turn comes.
+
+    Attributes:
+        path: a file in one of `engine.weights.tuned.TUNED_FORMATS`, or a model with one merged in.
+        form: a key of those, where the file does not tell.
+    """
+
+    path: str
+    form: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +379,14 @@ class Identified:
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """An initial state is ready under this id (of its values) until another model is loaded; ends its job."""
+
+    path: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Downloaded:
     """A file stands whole at `path`; ends a download job.
 
@@ -430,6 +451,7 @@ Event = (
     | NotKept
     | Loaded
     | Identified
+    | Registered
     | Downloaded
     | Fed
     | Cancelled

@@ -24,24 +24,24 @@ class Waiting:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
-        # by model, tier, prefix key
-        self._snapshots: OrderedDict[tuple[Mark, str, str], Snapshot] = OrderedDict()
+        # by model, tier, initial state, prefix key
+        self._snapshots: OrderedDict[tuple[Mark, str, str, str], Snapshot] = OrderedDict()
 
     def add(self, model: Mark, snapshot: Snapshot) -> None:
         """Keeps a snapshot, in place of one of the same chain; the oldest go if there are too many."""
-        place = (model, snapshot.key.tier, snapshot.key.prefix)
+        place = (model, snapshot.key.tier, snapshot.key.initial, snapshot.key.prefix)
         self._snapshots[place] = snapshot
         self._snapshots.move_to_end(place)
         while sum(each.state.nbytes for each in self._snapshots.values()) > self._most:
             self._snapshots.popitem(last=False)
 
-    def get(self, model: Mark, tier: str, prefix: str) -> Snapshot | None:
-        return self._snapshots.get((model, tier, prefix))
+    def get(self, model: Mark, tier: str, initial: str, prefix: str) -> Snapshot | None:
+        return self._snapshots.get((model, tier, initial, prefix))
 
     def forget(self, prefixes: Iterable[str]) -> None:
         """Lets go of the snapshots of these prefix keys, of every model."""
         gone = set(prefixes)
-        for place in [each for each in self._snapshots if each[2] in gone]:
+        for place in [each for each in self._snapshots if each[3] in gone]:
             del self._snapshots[place]
 
     def take(self, model: Mark, identity: str) -> list[Snapshot]:

@@ -23,7 +23,16 @@ from engine.identifier import Identifier
 from engine.saver import Save, Saver
 from engine.store.fingerprint import Stopped
 from engine.store.statestore import StateStore
-from engine.types import Cancelled, Failed, FeedRequest, Finished, GenerateRequest, Identified, LoadRequest
+from engine.types import (
+    Cancelled,
+    Failed,
+    FeedRequest,
+    Finished,
+    GenerateRequest,
+    Identified,
+    InitialRequest,
+    LoadRequest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,6 +193,8 @@ class Worker:
             yield from self._compute.feed(ask.request, lambda: should_stop() or self._yields(ask))
         elif isinstance(ask.request, GenerateRequest):
             yield from self._compute.reply(ask.request, should_stop)
+        elif isinstance(ask.request, InitialRequest):
+            yield self._compute.register(ask.request)
 
     def _yields(self, ask: Ask) -> bool:
         """A load is waiting for this reading to end."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.errors import InvalidRequest, TunedStateMismatch, UnsupportedFormat, WeightsCorrupt
+from engine.models.state import State
 from engine.weights import web_rwkv
 from engine.weights.archive import open_file
 from engine.weights.export_pth import write_table
@@ -151,6 +152,16 @@ def read_tuned_state(path: Path, spec: ModelSpec, format: str | None = None) -> 
         raise UnsupportedFormat(str(path), "full-state")
     _check(archive, names, spec)
     return {layer: _read_layer(archive, names[layer], turned=form.turned) for layer in sorted(names)}
+
+
+def begun_from(layers: dict[int, Tensor], zero: State) -> State:
+    """The state before the first token, with these wkv states in the place of zeros.
+
+    Args:
+        zero: the model's, of batch 1.
+    """
+    wkv = torch.stack([layers[layer] for layer in sorted(layers)])[None].to(zero.tensors["wkv_BLHVK"])
+    return State(zero.arch, zero.tensors | {"wkv_BLHVK": wkv})
 
 
 def stored(x: Tensor, form: TunedFormat) -> Tensor:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         Event,
         FeedRequest,
         GenerateRequest,
+        InitialRequest,
         LoadRequest,
         ModelInfo,
         TokenIds,
@@ -32,7 +33,9 @@ class EngineLike(Protocol):
 
     def submit(self, request: GenerateRequest | FeedRequest) -> JobLike: ...
 
-    def known(self, info: ModelInfo, prefixes: Iterable[str]) -> frozenset[str]: ...
+    def register(self, request: InitialRequest) -> JobLike: ...
+
+    def known(self, info: ModelInfo, prefixes: Iterable[str], initial: str = "") -> frozenset[str]: ...
 
     def identify(self, path: str) -> JobLike: ...
 
