@@ -266,6 +266,8 @@ class FakeEngine:
     requests: list[GenerateRequest] = field(default_factory=list)
     feeds: list[FeedRequest] = field(default_factory=list)
     feed_delay: float = 0.0
+    initials: list[InitialRequest] = field(default_factory=list)
+    register_error: EngineError | None = None
     states: set[str] = field(default_factory=set)
     loads: list[LoadRequest] = field(default_factory=list)
     jobs: list[FakeJob] = field(default_factory=list)
@@ -287,7 +289,11 @@ class FakeEngine:
         content = self.content.get(Path(request.path).name, b"weights")
         return self._started(FakeDownload(request, content, self.download_delay, self.download_error))
 
-    def known(self, info: ModelInfo, prefixes: Iterable[str]) -> frozenset[str]:
+    def register(self, request: InitialRequest) -> FakeJob:
+        self.initials.append(request)
+        return self._started(FakeRegister(request, self.register_error))
+
+    def known(self, info: ModelInfo, prefixes: Iterable[str], initial: str = "") -> frozenset[str]:
         return frozenset(prefixes) & self.states
 
     def submit(self, request: GenerateRequest | FeedRequest) -> FakeJob:

@@ -161,8 +161,17 @@ def _kind(path: Path) -> str:
 
 
 def open_file(path: Path) -> Archive:
-    """One container, under the names that stand in it; the errors are those of `open_archive`."""
-    return READERS[_kind(path)](path)
+    """One container, under the names that stand in it.  Raises: see `open_archive`."""
+    try:
+        if path.is_dir():
+            kind = _folder_kind(path)
+        elif path.is_file():
+            kind = _kind(path)
+        else:
+            raise ModelNotFound(str(path))
+    except OSError as error:
+        raise DiskFailed(str(path), error.strerror or str(error)) from error
+    return READERS[kind](path)
 
 
 def _official(archive: Archive) -> Archive:
@@ -180,13 +189,4 @@ def open_archive(path: Path) -> Archive:
         DiskFailed: it is there and cannot be read.
         UnsupportedFormat, WeightsCorrupt.
     """
-    try:
-        if path.is_dir():
-            kind = _folder_kind(path)
-        elif path.is_file():
-            kind = _kind(path)
-        else:
-            raise ModelNotFound(str(path))
-    except OSError as error:
-        raise DiskFailed(str(path), error.strerror or str(error)) from error
-    return _official(READERS[kind](path))
+    return _official(open_file(path))

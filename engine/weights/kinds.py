@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from engine.weights.adapters import CONFIG, is_adapter
-from engine.weights.archive import open_archive, open_file
+from engine.weights.archive import open_file
 from engine.weights.tuned import is_tuned_state
 
 if TYPE_CHECKING:
@@ -20,12 +20,9 @@ def kind_of(path: Path) -> Kind:
     Raises:
         ModelNotFound, DiskFailed, UnsupportedFormat, WeightsCorrupt: nothing there that can be opened.
     """
-    if path.is_dir():
-        if (path / CONFIG).is_file():
-            return "adapter"
-        open_archive(path)
-        return "model"
-    names = open_file(path).shapes if path.is_file() else open_archive(path).shapes
+    if (path / CONFIG).is_file():
+        return "adapter"
+    names = open_file(path).shapes
     if is_tuned_state(names):
         return "tuned-state"
     return "adapter" if is_adapter(names) else "model"

@@ -27,6 +27,7 @@ from engine.weights.load import load
 from engine.weights.tuned import begun_from, write_tuned_state
 from tests.engine import tiny
 from tests.engine.small import NO_STOP, PROMPT, VOCABULARY, ask, engine_on
+from tests.engine.small import load as load_again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,31 +106,29 @@ def test_a_reply_begins_from_the_state(model: LoadRequest, tmp_path: Path) -> No
 
 
 def test_states_of_one_chain_are_kept_apart(model: LoadRequest, tmp_path: Path) -> None:
-    """The same tokens from three beginnings: each goes on from its own, on the device and from the disk."""
+    """The same tokens from two beginnings: each goes on from its own, on the device and from the disk."""
     with engine_on(tmp_path, model) as engine:
         id_ = registered(engine, tuned(tmp_path))
-        first = {initial: ask(engine, request(initial)).finished for initial in ("", id_)}
-        chain = PROMPT + first[""].tokens
-        whole = {initial: ask(engine, request(initial, (7,), chain)).finished for initial in ("", id_)}
-        assert whole[""].usage.source == "device"
-        assert whole[id_].usage.source == "rebuilt"  # its own chain was another
-        assert whole[""].tokens != whole[id_].tokens
-        known = [engine.known(engine_info(engine, model), [whole[""].prefix], each) for each in ("", id_)]
-        assert [len(each) for each in known] == [1, 0] if whole[""].prefix != whole[id_].prefix else [1, 1]
+        begun = {initial: ask(engine, request(initial)).finished for initial in ("", id_)}
+        replies = {initial: ask(engine, request(initial, (7,), PROMPT)).finished for initial in begun}
+        assert {each.usage.source for each in replies.values()} == {"device"}
+        assert replies[""].tokens != replies[id_].tokens
     with engine_on(tmp_path, model) as engine:
         assert registered(engine, tuned(tmp_path)) == id_  # the id is that of the values
-        for initial, before in whole.items():
-            again = ask(engine, request(initial, (7,), chain)).finished
+        for initial, before in replies.items():
+            again = ask(engine, request(initial, (7,), PROMPT)).finished
             assert again.tokens == before.tokens
             assert again.usage.source == "disk"
 
 
-def engine_info(engine: Engine, model: LoadRequest):
-    from engine.types import Loaded
-
-    event = last(iter(engine.load(model)))
-    assert isinstance(event, Loaded)
-    return event.info
+def test_what_is_known_of_a_chain_depends_on_its_beginning(model: LoadRequest, tmp_path: Path) -> None:
+    with engine_on(tmp_path, model) as engine:
+        id_ = registered(engine, tuned(tmp_path))
+        info = load_again(engine, model)
+        registered(engine, tuned(tmp_path))
+        finished = ask(engine, request(id_)).finished
+        found = {each: engine.known(info, [finished.prefix], each) for each in ("", id_)}
+        assert found == {"": frozenset(), id_: {finished.prefix}}
 
 
 def test_reading_begins_from_the_state_too(model: LoadRequest, tmp_path: Path) -> None:
