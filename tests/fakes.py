@@ -26,6 +26,7 @@ from engine.types import (
     FinishReason,
     GenerateRequest,
     Identified,
+    InitialRequest,
     Loaded,
     LoadRequest,
     ModelInfo,
@@ -33,6 +34,7 @@ from engine.types import (
     Piece,
     Prefilled,
     Progress,
+    Registered,
     SamplingParams,
     StateSource,
     TokenIds,
@@ -157,6 +159,19 @@ class FakeIdentify(FakeJob):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.go_on.wait(), self.delay)
         yield Cancelled() if self.cancelled.is_set() else Identified(self.path, ID)
+
+
+class FakeRegister(FakeJob):
+    """An initial state is ready, or is not."""
+
+    def __init__(self, request: InitialRequest, error: EngineError | None) -> None:
+        super().__init__(0.0)
+        self.request, self.error = request, error
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        yield (
+            Failed(self.error) if self.error else Registered(self.request.path, f"id of {self.request.path}")
+        )
 
 
 class FakeDownload(FakeJob):

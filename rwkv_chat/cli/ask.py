@@ -11,7 +11,7 @@ import click
 
 from rwkv_chat.cli.interrupts import on_interrupt
 from rwkv_chat.cli.opening import opened
-from rwkv_chat.cli.options import model_of, model_option, sampling_of, sampling_options
+from rwkv_chat.cli.options import model_of, model_option, sampling_of, sampling_options, state_option
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.session import Answered, ReplyGrew, TurnFailed, WaitingForModel
 from rwkv_chat.texts import say
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--stream/--no-stream", default=True, help=say("cli.ask.stream"))
 @click.option("--save", is_flag=True, help=say("cli.ask.save"))
 @model_option
+@state_option
 @sampling_options
 @click.pass_context
 def command(
@@ -51,7 +52,7 @@ def whole_question(question: str) -> str:
 async def _ask(
     text: str, model: Path | None, options: dict[str, Any], *, save: bool, as_json: bool, stream: bool
 ) -> int:
-    async with opened(model, keep=save) as session:
+    async with opened(model, keep=save, tuned=options["state"]) as session:
         turn = session.chats.send(None, text, sampling_of(options, session.sampling))
         printer = Printer(session.models.current, stream=stream)
         with on_interrupt(turn.stop) as interrupt:

@@ -18,20 +18,24 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def opened(model: Path | None, *, keep: bool) -> AsyncIterator[Session]:
-    """The session, its model already loading; closed at the end, and without `keep` forgotten."""
+async def opened(model: Path | None, *, keep: bool, tuned: Path | None = None) -> AsyncIterator[Session]:
+    """The session, its model already loading; closed at the end, and without `keep` forgotten.
+
+    `tuned`: a tuned state that its conversations begin from.
+    """
     if keep:
-        async with _closing(await open_session(Paths.find(), model=model)) as session:
+        async with _closing(await open_session(Paths.find(), model=model), tuned) as session:
             yield session
         return
     with tempfile.TemporaryDirectory(prefix="rwkv-chat-", ignore_cleanup_errors=True) as folder:
         paths = replace(Paths.find(), data=Path(folder))
-        async with _closing(await open_session(paths, model=model)) as session:
+        async with _closing(await open_session(paths, model=model), tuned) as session:
             yield session
 
 
 @asynccontextmanager
-async def _closing(session: Session) -> AsyncIterator[Session]:
+async def _closing(session: Session, tuned: Path | None) -> AsyncIterator[Session]:
+    session.models.tuned = tuned
     try:
         if session.settings_warning:
             note(settings_sentence(session.settings_warning))

@@ -28,6 +28,11 @@ def model_option(command: Command) -> Command:
     return click.option("--model", type=FILE, metavar=MODEL_METAVAR, help=words)(command)
 
 
+def state_option(command: Command) -> Command:
+    """`--state FILE`: a tuned state to begin from."""
+    return click.option("--state", type=FILE, metavar="FILE", help=say("cli.option.state"))(command)
+
+
 def model_of(context: click.Context, model: Path | None) -> Path | None:
     """The weights meant after the command, else those meant before it. Raises: see `found`."""
     return found(model or context.find_root().params.get("model"))

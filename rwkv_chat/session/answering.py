@@ -159,7 +159,7 @@ class Answering:
     async def _generate(self, thread: Thread, node: Node, part: Part) -> None:
         speaker, manner = part.speaker, part.manner
         params, self._used = self._seeded(manner.mode.name), speaker
-        job = self._engine.submit(part.asked.request(params, manner.template))
+        job = self._engine.submit(part.asked.request(params, manner.template, part.speaker.initial))
         self._turn.runs(job)
         blank = Reply(
             id=threads.new_id(),
@@ -232,7 +232,8 @@ class Answering:
     def _settle(self, thread: Thread, node: Node, part: Part) -> None:
         """Where the engine's state is not the one to go on from, it makes that one meanwhile."""
         if not Memory(part.manner, part.asked).is_saved(node.message.reasoning):
-            self._desk.settle(thread.id, chain.settling(part.coded, part.asked, node.tokens or ()))
+            initial, reply = part.speaker.initial, node.tokens or ()
+            self._desk.settle(thread.id, chain.settling(part.coded, part.asked, reply, initial))
 
 
 async def _to_the_end(work: Awaitable[None]) -> None:

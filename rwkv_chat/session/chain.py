@@ -105,7 +105,8 @@ class Asking:
     fork: int | None = None
     lead: TokenIds = ()
 
-    def request(self, params: SamplingParams, template: Template) -> GenerateRequest:
+    def request(self, params: SamplingParams, template: Template, initial: str = "") -> GenerateRequest:
+        """`initial`: the tuned state that the chain begins from."""
         return GenerateRequest(
             prompt=self.tokens[self.known :],
             history=self.tokens[: self.known],
@@ -113,6 +114,7 @@ class Asking:
             params=params,
             stop=template.stop,
             fork=self.fork,
+            initial=initial,
         )
 
 
@@ -140,8 +142,8 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def settling(coded: Chain, asked: Asking, reply: TokenIds) -> FeedRequest:
+def settling(coded: Chain, asked: Asking, reply: TokenIds, initial: str = "") -> FeedRequest:
     """Has the chain read as it will be remembered: from where the reply's own chain parts from it."""
     whole = coded.tokens + reply
     known = asked.fork or len(coded.tokens)
-    return FeedRequest(prompt=whole[known:], history=whole[:known], background=False)
+    return FeedRequest(prompt=whole[known:], history=whole[:known], initial=initial, background=False)

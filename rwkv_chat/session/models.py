@@ -17,10 +17,12 @@ from engine.types import (
     Cancelled,
     Failed,
     Identified,
+    InitialRequest,
     Loaded,
     LoadRequest,
     ModelInfo,
     Progress,
+    Registered,
     TokenizerRef,
 )
 from rwkv_chat import templates
@@ -52,6 +54,7 @@ class Speaker:
         coding: under what token ids of this tokenizer and template are kept.
         mark: stands for the id until that is known.
         family: which ways to think and to sample models of its kind know.
+        initial: the tuned state that every conversation begins from, by the engine's id; "" for none.
     """
 
     info: ModelInfo
@@ -60,6 +63,7 @@ class Speaker:
     coding: str
     mark: str = ""
     family: Family = UNKNOWN
+    initial: str = ""
 
     @property
     def model(self) -> str:
@@ -68,7 +72,11 @@ class Speaker:
 
 
 class Models:
-    """The chosen model. `current` is known at once; nothing here loads torch."""
+    """The chosen model. `current` is known at once; nothing here loads torch.
+
+    Attributes:
+        tuned: the file of a tuned state that conversations begin from; read when a model is loaded.
+    """
 
     def __init__(
         self,
@@ -79,6 +87,7 @@ class Models:
         shelf: Shelf,
     ) -> None:
         self.current = card
+        self.tuned: Path | None = None
         self.speaker: Speaker | None = None
         self._engine, self._settings, self._load_tokenizer = engine, settings, load_tokenizer
         self._shelf = shelf
@@ -232,7 +241,19 @@ class Models:
         info = await self._follow(job)
         tokenizer, identity = await asyncio.to_thread(self._tokenizer, info.tokenizer)
         mark = await asyncio.to_thread(_mark, info.path)
-        return Speaker(info, template, tokenizer, f"{identity}/{template.name}", mark, card.family)
+        coding, initial = f"{identity}/{template.name}", await self._begun()
+        return Speaker(info, template, tokenizer, coding, mark, card.family, initial)
+
+    async def _begun(self) -> str:
+        """The id of the tuned state for the model that was just loaded, "" for none. Raises: EngineError."""
+        if self.tuned is None:
+            return ""
+        async for event in self._engine.register(InitialRequest(str(self.tuned))):
+            if isinstance(event, Registered):
+                return event.id
+            if isinstance(event, Failed):
+                raise event.error
+        raise EngineClosed
 
     async def _follow(self, job: JobLike) -> ModelInfo:
         async for event in job:

@@ -44,7 +44,8 @@ async def to_read(desk: Desk, thread: Thread, tip: str | None) -> ToRead:
     """Waits for the model. Raises: EngineError, LibraryError, TemplateInvalid."""
     speaker = await desk.models.speaking()
     coded = await _coded(desk, thread, tip, speaker)
-    known = await asyncio.to_thread(desk.engine.known, speaker.info, [key for _, key in coded.ends])
+    keys = [key for _, key in coded.ends]
+    known = await asyncio.to_thread(desk.engine.known, speaker.info, keys, speaker.initial)
     begun = max((length for length, key in coded.ends if key in known), default=0)
     speed = await desk.library.run(nodes.prefill_speed, speaker.model)
     tokens = len(coded.tokens) - begun
@@ -67,7 +68,7 @@ async def read(desk: Desk, thread: Thread, tip: str | None, reading: Reading) ->
         speaker = await desk.models.speaking()
         coded = await _coded(desk, thread, tip, speaker)
         if coded.tokens and not reading.stopping.is_set():
-            job = desk.engine.submit(FeedRequest(coded.tokens))
+            job = desk.engine.submit(FeedRequest(coded.tokens, initial=speaker.initial))
             await follow(job, reading)
         else:
             reading.emit(HasRead(reading.thread, None))

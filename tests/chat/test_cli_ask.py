@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.errors import ModelNotFound, OutOfMemory
+from engine.errors import ModelNotFound, OutOfMemory, TunedStateMismatch
 from rwkv_chat.cli.interrupts import on_interrupt
 from rwkv_chat.cli.options import SAMPLING
 from tests.fakes import ByteTokenizer, FakeReply
@@ -220,3 +220,26 @@ def test_wrong_numbers_are_told_in_plain_words(
     assert said.code == 2
     assert words in said.err
     assert "<=" not in cli("ask", "--help").out
+
+
+# ---------------------------------------------------------------------------------------------- tuned states
+
+
+def test_an_answer_begins_from_a_tuned_state(cli: Cli, engine: FakeEngine) -> None:
+    assert cli("ask", "Hi", "--state", "polite.pth").code == 0
+    assert [each.path for each in engine.initials] == ["polite.pth"]
+    assert engine.requests[-1].initial == "id of polite.pth"
+
+
+def test_without_one_it_begins_from_nothing(cli: Cli, engine: FakeEngine) -> None:
+    cli("ask", "Hi")
+    assert engine.initials == []
+    assert engine.requests[-1].initial == ""
+
+
+def test_a_tuned_state_of_another_model_is_told_with_both_sizes(cli: Cli, engine: FakeEngine) -> None:
+    engine.register_error = TunedStateMismatch("2 layers of [4, 64, 64]", "3 layers of [8, 64, 64]", "s.pth")
+    said = cli("ask", "Hi", "--state", "s.pth")
+    assert (said.code, said.out) == (1, "")
+    assert "3 layers of [8, 64, 64]" in said.err
+    assert "2 layers of [4, 64, 64]" in said.err

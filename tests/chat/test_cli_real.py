@@ -53,6 +53,27 @@ def test_the_same_seed_gives_the_same_answer(model: str, cli: Cli) -> None:
     assert answers[0] == answers[1] != answers[2]
 
 
+def test_a_tuned_state_changes_the_answer_and_another_models_is_refused(
+    model: str, cli: Cli, tmp_path: Path
+) -> None:
+    import torch
+
+    from engine.weights.load import read_spec
+    from engine.weights.tuned import write_tuned_state
+
+    spec = read_spec(model)
+    shape = spec.n_head, spec.head_size, spec.head_size
+    write_tuned_state(tmp_path / "s.pth", {i: torch.randn(shape) * 3 for i in range(spec.n_layer)})
+    write_tuned_state(tmp_path / "large.pth", {0: torch.zeros(shape)})
+    line = ("--model", model, "ask", "Hi", "--json", "--temperature", "0", *SHORT)
+    plain, tuned, again = (cli(*line, *more) for more in ([], *[["--state", str(tmp_path / "s.pth")]] * 2))
+    answers = [json.loads(each.out)["answer"] for each in (plain, tuned, again)]
+    assert answers[0] != answers[1] == answers[2]
+    refused = cli(*line, "--state", str(tmp_path / "large.pth"))
+    assert (refused.code, refused.out) == (1, "")
+    assert f"{spec.n_layer} layers" in refused.err
+
+
 def test_a_conversation_through_pipes_goes_on_later(model: str, cli: Cli) -> None:
     line = ("chat", "--plain", "--model", model, "--temperature", "0", *SHORT)
     whole = cli(*line, stdin="one\ntwo\n")
