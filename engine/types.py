@@ -391,8 +391,8 @@ class Downloaded:
     """A file stands whole at `path`; ends a download job.
 
     Attributes:
-        source: what its SHA-256 was compared with: "known" (the request's), "host" (the word of a host other
-            than the one that sent the bytes), "mirror" (only the server that sent the bytes: unverified).
+        source: what its SHA-256 was compared with: "known" (the request's), "host" (the word of the hub that
+            publishes it), "mirror" (at most the word of the mirror that served it: unverified).
     """
 
     path: str

@@ -224,7 +224,8 @@ class Fetch:
             if said is not None and said != self._total:
                 raise DownloadMismatch(url, "size", str(said), str(self._total))
         if not self._total and not span.delimited and not self._expected():
-            raise Again("nonsense")  # where it ends could not be told from where the line dropped
+            # where it ends could not be told from where the line dropped
+            raise DownloadFailed(url, self._partial.have, 0, "nonsense")
         return Note(url, answer.etag, self._total, self._expected())
 
     def _skipped(self, note: Note, span: Span) -> int:

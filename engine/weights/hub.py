@@ -17,7 +17,7 @@ from engine.weights.catalog import LiveFile
 from engine.weights.catalog_entry import HUB
 from engine.weights.pacing import Pause
 from engine.weights.replies import GONE, OK, REFUSED
-from engine.weights.web import Web
+from engine.weights.web import Web, is_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,8 @@ def live_files(
 def cached_file(entry: Entry, folder: Path | None = None) -> Path | None:
     """The entry's file in a Hugging Face cache, whole, to be used where it is; None if it is not there.
 
-    A cache keeps a large file under the name of its SHA-256: another one than the catalogue's is not taken.
+    A cache keeps a large file under the name of its SHA-256: one of another name is not taken. What the file
+    holds is not read here.
 
     Args:
         folder: of the cache; None for the one that `huggingface_hub` would use.
@@ -65,8 +66,9 @@ def cached_file(entry: Entry, folder: Path | None = None) -> Path | None:
         size, blob = path.stat().st_size, path.resolve().name
     except OSError:
         return None
-    right_size = size == entry.size or not entry.exact
-    return path if right_size and entry.sha256 in {None, blob} else None
+    right_size = size == entry.size or not (entry.exact and entry.sha256)
+    right_name = is_sha256(blob) and entry.sha256 in {None, blob}
+    return path if right_size and right_name else None
 
 
 def quiet_hub() -> Any:

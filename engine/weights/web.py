@@ -171,7 +171,12 @@ def without_query(url: str) -> str:
 def word_of(host: str, headers: Mapping[str, str]) -> Word:
     """What a host's headers say: the hub names size and SHA-256 of what it redirects to."""
     sha256 = headers.get("x-linked-etag", "").strip('"').lower()
-    return Word(host, number(headers.get("x-linked-size")), sha256 if _SHA256.fullmatch(sha256) else None)
+    return Word(host, number(headers.get("x-linked-size")), sha256 if is_sha256(sha256) else None)
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text is a SHA-256 as it is written here."""
+    return _SHA256.fullmatch(text) is not None
 
 
 def number(text: str | None) -> int | None:
