@@ -1,60 +1,128 @@
-"""Runs the official `rwkv` package ('cpu fp32') on a checkpoint, in a process of its own: the package reads
-environment variables while it is imported and sets global torch options.
+"""Runs the official `rwkv` package on the CPU on checkpoints, in a process of its own: the package reads
+environment variables while it is imported (RWKV-7 is another class) and sets global torch options.
 
-As a script: MODEL (without ".pth"), IDS (JSON), OUT (.npz).
+As a script: a JSON file with [[MODEL without ".pth", IDS, COUNTS, OUT.npz, DTYPE], …], all before RWKV-7 or
+none.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from pathlib import Path
+WHOLE = 0  # under which the state stands where all tokens were fed at once
+
+Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Reference:
-    """logits [T,O] after each token, and the state after the last, in our layout with batch 1."""
+    """What the package says about one checkpoint and one chain of tokens.
+
+    Attributes:
+        logits: [T,O] after each token, fed one by one.  states: after some counts of tokens, in our layout.
+        whole_logits, whole_state: the last logits [O] and the state where all were fed at once.
+    """
 
     logits: torch.Tensor
-    state: dict[str, torch.Tensor]
+    states: dict[int, Tensors]
+    whole_logits: torch.Tensor
+    whole_state: Tensors
 
 
-def reference(checkpoint: Path, ids: list[int]) -> Reference:
-    """What the package says; `checkpoint` must end in ".pth"."""
-    out = checkpoint.with_suffix(".npz")
-    command = [sys.executable, __file__, str(checkpoint.with_suffix("")), json.dumps(ids), str(out)]
-    env = os.environ | {"RWKV_V7_ON": "1", "RWKV_JIT_ON": "0", "RWKV_CUDA_ON": "0"}
-    subprocess.run(command, env=env, check=True, capture_output=True, timeout=300)
-    arrays = {name: torch.from_numpy(x) for name, x in np.load(out).items()}
-    return Reference(arrays.pop("logits"), arrays)
+@dataclass(frozen=True)
+class Job:
+    """A checkpoint ending in ".pth", what to feed, after how many tokens to look, and the run dtype."""
+
+    path: Path
+    ids: list[int]
+    counts: tuple[int, ...]
+    dtype: str = "fp32"
+
+    @property
+    def row(self) -> list[Any]:
+        out = self.path.with_suffix(f".{self.dtype}.npz")
+        return [str(self.path.with_suffix("")), self.ids, self.counts, str(out), self.dtype]
 
 
-def _main(model: str, ids: list[int], out: str) -> None:
-    with contextlib.redirect_stdout(io.StringIO()):
-        from rwkv.model import RWKV
+def references(jobs: list[Job], *, v7: bool) -> list[Reference]:
+    """One process for all jobs; `v7` says which of the package's two classes."""
+    if not jobs:
+        return []
+    rows = [job.row for job in jobs]
+    todo = jobs[0].path.with_suffix(f".v7-{v7}.json")
+    todo.write_text(json.dumps(rows))
+    env = os.environ | {"RWKV_JIT_ON": "0", "RWKV_CUDA_ON": "0"} | ({"RWKV_V7_ON": "1"} if v7 else {})
+    subprocess.run(
+        [sys.executable, __file__, str(todo)], env=env, check=True, capture_output=True, timeout=300
+    )
+    return [_read(Path(row[3])) for row in rows]
 
-        net = RWKV(model=model, strategy="cpu fp32")
+
+def _read(path: Path) -> Reference:
+    arrays = {name: torch.from_numpy(x) for name, x in np.load(path).items()}
+    logits, whole_logits = arrays.pop("logits"), arrays.pop("whole_logits")
+    states: dict[int, Tensors] = {}
+    for name, x in arrays.items():
+        count, tensor = name.split("/")
+        states.setdefault(int(count), {})[tensor] = x
+    return Reference(logits, states, whole_logits, states.pop(WHOLE))
+
+
+# ------------------------------------------------------------------------------------------ in the process
+
+
+def _ours(state: list[torch.Tensor]) -> Tensors:
+    """The package's flat list in our layout, batch 1: five tensors for a layer of RWKV-4, else three."""
+    if state[1].dim() == 1:
+        order = ("att_shift_BLC", "numerator_BLC", "denominator_BLC", "exponent_BLC", "ffn_shift_BLC")
+        return {name: torch.stack(state[i::5])[None] for i, name in enumerate(order)}
+    order = ("att_shift_BLC", "wkv_BLHVK", "ffn_shift_BLC")
+    return {name: torch.stack(state[i::3])[None] for i, name in enumerate(order)}
+
+
+def _run(net: Any, ids: list[int], counts: list[int], *, key_major: bool) -> dict[str, np.ndarray]:
+    found: dict[str, torch.Tensor] = {}
+
+    def look(count: int, state: list[torch.Tensor]) -> None:
+        for name, x in _ours(state).items():
+            turned = x.mT if key_major and name == "wkv_BLHVK" else x
+            found[f"{count}/{name}"] = turned.float()
+
     state, logits = None, []
-    for token in ids:
+    for count, token in enumerate(ids, start=1):
         row, state = net.forward([token], state)
-        logits.append(row.clone())
-    assert state is not None
-    layers = {"att_shift_BLC": state[0::3], "wkv_BLHVK": state[1::3], "ffn_shift_BLC": state[2::3]}
-    arrays: dict[str, Any] = {name: torch.stack(xs)[None].numpy() for name, xs in layers.items()}
-    arrays["logits"] = torch.stack(logits).numpy()
-    np.savez(out, **arrays)
+        logits.append(row.float())
+        if count in counts:
+            look(count, [x.clone() for x in state])
+    found["logits"] = torch.stack(logits)
+    row, state = net.forward(ids, None)
+    found["whole_logits"] = row.float()
+    look(WHOLE, state)
+    return {name: x.contiguous().numpy() for name, x in found.items()}
+
+
+def _main(todo: str) -> None:
+    v7 = os.environ.get("RWKV_V7_ON") == "1"
+    gc.freeze()  # the package collects garbage at every layer that it loads: most of the time here
+    for model, ids, counts, out, dtype in json.loads(Path(todo).read_text()):
+        with contextlib.redirect_stdout(io.StringIO()):
+            from rwkv.model import RWKV
+
+            net = RWKV(model=model, strategy=f"cpu {dtype}")
+        np.savez(out, **_run(net, ids, counts, key_major=not v7))  # pyright: ignore[reportArgumentType]  names are free
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3])
+    _main(sys.argv[1])

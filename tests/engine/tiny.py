@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
+from engine.models import ARCHITECTURES
 from engine.models.names import block_shapes, expected_shapes, stored_shape, unused
+from engine.models.prepare import prepare
 from engine.types import ModelSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from engine.models.model import Model
 
 ARCHS = ("rwkv4", "rwkv5.0", "rwkv5.1", "rwkv5.2", "rwkv6", "rwkv7")
 
@@ -79,8 +83,34 @@ def tensors(of: ModelSpec, seed: int = 0, *, with_unused: bool = True) -> dict[s
 
 def plain_tensors(of: ModelSpec, seed: int = 0) -> dict[str, Tensor]:
     """The same, as `prepare` takes them: vectors as [C], nothing unused."""
-    made = tensors(of, seed)
+    return plain(of, tensors(of, seed))
+
+
+def plain(of: ModelSpec, made: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in any official form as `prepare` takes them."""
     return {name: made[name].reshape(shape) for name, shape in expected_shapes(of).items()}
+
+
+def with_extreme_decays(made: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Channels that forget nothing in a thousand tokens beside some that forget all in one."""
+
+    def changed(name: str, x: Tensor) -> Tensor:
+        if name.endswith("time_decay"):  # decays from exp(−6·10⁻⁶) to exp(−400)
+            return torch.linspace(-12, 6, x.numel()).reshape(x.shape)
+        return torch.linspace(-12, 12, x.numel()).reshape(x.shape) if name.endswith("att.w0") else x
+
+    return {name: changed(name, x) for name, x in made.items()}
+
+
+def model(of: ModelSpec, seed: int = 0, dtype: torch.dtype = torch.float32) -> Model:
+    """A ready model without a file."""
+    return ARCHITECTURES[of.arch](of, prepare(plain_tensors(of, seed), of, dtype))
+
+
+def ids(of: ModelSpec, count: int, batch: int = 1, seed: int = 1) -> Tensor:
+    """Random tokens [B,T]."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(0, of.vocab_size, (batch, count), generator=rng)
 
 
 def save(path: Path, made: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Path:
