@@ -82,7 +82,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         self.theme_changed_signal.subscribe(self, lambda theme: self.remember_theme(theme.name))
         if not self.session.settings.first_run_done:
             card = self.session.models.current
-            self.push_screen(WelcomeScreen(card.name, builtin=card.builtin), self._welcomed)
+            self.push_screen(WelcomeScreen(card.name, self.desk.advice, builtin=card.builtin), self._welcomed)
         if self.session.settings_warning:
             text = settings_sentence(self.session.settings_warning)
             self.notify(text, severity="warning", timeout=15, markup=False)

@@ -7,14 +7,20 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from engine.errors import EngineError
 from engine.types import Failed, Loaded, Progress
+from rwkv_chat.explain import size
+from rwkv_chat.library.errors import LibraryError
+from rwkv_chat.plain_text import title
+from rwkv_chat.texts import say
+from rwkv_chat.tui.pulls import Pulls, download_words
+from rwkv_chat.tui.shelf_rows import best_fit, memory
 from rwkv_chat.tui.turns import Turns
 from rwkv_chat.tui.widgets.status_line import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.errors import EngineError
     from engine.types import SamplingParams
     from rwkv_chat.session import Session
 
@@ -43,6 +49,7 @@ class Desk:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.turns = Turns()
+        self.pulls = Pulls()
         self.model = ModelState()
         self.watchers: list[Callable[[], None]] = []
         self._watch: asyncio.Task[None] | None = None
@@ -76,8 +83,11 @@ class Desk:
         """The screens are going: tell them nothing more."""
         self.turns.listener = None
         self.watchers.clear()
+        self.pulls.watchers.clear()
+        self.pulls.on_end = None
 
     async def close(self) -> None:
+        await self.pulls.close()
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
@@ -87,14 +97,33 @@ class Desk:
         """Another model was chosen: it starts from nothing."""
         self._tell(ModelState())
 
+    async def advice(self) -> str:
+        """One sentence on the model to get for this machine, "" where nobody knows or it is here."""
+        try:
+            offers = await self.session.shelf.offers()
+        except (EngineError, LibraryError, OSError):
+            log.exception("no model could be advised")
+            return ""
+        offer = next((each for each in offers if each.advice), None)
+        fit = best_fit(offer.fits) if offer is not None else None
+        if offer is None or fit is None or offer.here is not None or not self.session.models.current.builtin:
+            return ""
+        return say(
+            "app.welcome.advice",
+            model=title(offer.name),
+            size=size(offer.entry.size),
+            memory=memory(fit),
+        )
+
     def idle_status(self) -> Status:
         """The status line's words on the model alone."""
         name, state = self.session.models.current.name, self.model
+        download = download_words(self.pulls.active)
         if state.error is not None:
-            return Status(name, "failed")
+            return Status(name, "failed", download=download)
         if not state.ready:
-            return Status(name, "loading", state.share)
-        return Status(name, "ready", tier=state.tier, state_bytes=state.state_bytes)
+            return Status(name, "loading", state.share, download=download)
+        return Status(name, "ready", tier=state.tier, state_bytes=state.state_bytes, download=download)
 
     async def _follow_model(self) -> None:
         async for event in self.session.models.watch():

@@ -15,7 +15,7 @@ def textual_bindings(name: Scope) -> list[BindingType]:
 
 def _short(key: str) -> str:
     """As the footer shows it, where room is scarce: "ctrl+n" -> "^N"."""
-    return shown_keys(key).replace("Ctrl+", "^").replace("Escape", "Esc")
+    return shown_keys(key).replace("Ctrl+", "^").replace("Escape", "Esc").replace("Delete", "Del")
 
 
 def _binding(row: KeyBinding) -> Binding:

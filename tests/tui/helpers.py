@@ -40,10 +40,13 @@ async def opened(
     size: tuple[int, int] = WIDE,
     card: ModelCard = CARD,
     first_run: bool = False,
+    shelf: Any = None,
     **settings: Any,
 ) -> AsyncIterator[tuple[RwkvChatApp, Pilot[Any], ChatScreen]]:
     """The running app with its chat screen; the session is closed afterwards."""
     session = await fake_session(home, engine or FakeEngine(), card=card)
+    if shelf is not None:
+        session.shelf = shelf
     await session.change_settings(first_run_done=not first_run, **settings)
     app = RwkvChatApp(session)
     try:

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from textual.command import CommandPalette
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import OptionList, Static
 
-from engine.errors import ModelNotFound, WeightsCorrupt
+from engine.errors import ModelNotFound
 from engine.types import SamplingParams
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 from rwkv_chat.tui.commands import Actions
 from rwkv_chat.tui.desk import ModelState
+from rwkv_chat.tui.screens.exact import ExactScreen
 from rwkv_chat.tui.screens.help import HelpScreen
-from rwkv_chat.tui.screens.models import ModelsScreen, typed_path
+from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from rwkv_chat.tui.widgets.sampling_panel import NumberInput, SamplingPanel
 from tests.fakes import FakeEngine
 from tests.tui.helpers import opened, say_to, toasts, until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from textual.screen import Screen
 
 
@@ -109,7 +110,13 @@ def test_every_action_of_the_table_exists() -> None:
     from rwkv_chat.tui.screens.chat import ChatScreen
     from rwkv_chat.tui.widgets.prompt import PromptBox
 
-    owners = {"app": RwkvChatApp, "chat": ChatScreen, "prompt": PromptBox}
+    owners = {
+        "app": RwkvChatApp,
+        "chat": ChatScreen,
+        "prompt": PromptBox,
+        "models": ModelsScreen,
+        "exact": ExactScreen,
+    }
     for row in BINDINGS:
         name = row.action.split("(")[0]
         assert hasattr(owners[row.scope], f"action_{name}"), row.id
@@ -164,31 +171,6 @@ async def test_the_first_start_welcomes_once(tmp_path: Path) -> None:
         assert app.screen is screen
 
 
-async def test_the_models_screen_says_what_is_there_and_refuses_what_is_no_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with opened(tmp_path) as (app, pilot, screen):
-        await pilot.press("ctrl+o")
-        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
-        models = app.screen
-        text = texts(models)
-        for part in ("Fake guide", "huggingface.co/BlinkDL/rwkv7-g1", "382 MB", "does not download"):
-            assert part in text
-
-        async def use(path: Path) -> None:
-            raise WeightsCorrupt(str(path), "byte 8", "a header", "\x1b[31mtext")
-
-        monkeypatch.setattr(app.session.models, "use", use)
-        models.query_one("#path", Input).value = "'/some folder/file.pth' "
-        await pilot.press("enter")
-        await until(pilot, lambda: models.query_one("#outcome").has_class("-wrong"))
-        outcome = str(models.query_one("#outcome", Static).render())
-        assert "/some folder/file.pth" in outcome
-        assert "\x1b" not in outcome
-        await pilot.press("escape")
-        await until(pilot, lambda: app.screen is screen)
-
-
 async def test_a_model_that_cannot_be_loaded_is_told_and_can_be_tried_again(tmp_path: Path) -> None:
     engine = FakeEngine(load_error=ModelNotFound("/gone.pth"))
     async with opened(tmp_path, engine) as (app, pilot, screen):
@@ -224,16 +206,6 @@ async def test_a_model_that_loads_does_not_disturb_what_is_typed(tmp_path: Path)
         assert "90%" in texts(screen)
 
 
-async def test_a_path_under_nobodys_home_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    async with opened(tmp_path) as (app, pilot, _):
-        await pilot.press("ctrl+o")
-        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
-        app.screen.query_one("#path", Input).value = "~nobody-of-this-name/m.pth"
-        await pilot.press("enter")
-        await until(pilot, lambda: app.screen.query_one("#outcome").has_class("-wrong"))
-        assert "There is no model file at ~nobody" in texts(app.screen)
-
-
 async def test_the_palette_offers_only_what_can_be_done_here(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot, screen):
         assert "Rename" in [row[0] for row in Actions(screen)._rows()]
@@ -242,17 +214,3 @@ async def test_the_palette_offers_only_what_can_be_done_here(tmp_path: Path) -> 
         labels = [row[0] for row in Actions(app.screen)._rows()]
         assert "Rename" not in labels
         assert {"Help", "Quit", "Get a model"} <= set(labels)
-
-
-@pytest.mark.parametrize(
-    ("text", "path"),
-    [
-        ("  '/a b/c.pth' ", "/a b/c.pth"),
-        (r"/a\ b/c.pth", "/a b/c.pth"),
-        ("file:///a%20b/c.pth", "/a b/c.pth"),
-        ("~/c.pth", str(Path.home() / "c.pth")),
-    ],
-)
-def test_a_path_may_be_dropped_into_the_box(text: str, path: str) -> None:
-    assert typed_path(text) == Path(path)
-    assert typed_path(" '' ") is None

@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pytest_textual_snapshot import SVGImageExtension
 from textual.command import CommandPalette
-from textual.widgets import Input, OptionList
+from textual.widgets import OptionList
 
 from engine.errors import OutOfMemory
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.help import HelpScreen
-from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from tests.fakes import FakeEngine, FakeReply
+from tests.tui.album import Album
 from tests.tui.helpers import NARROW, WIDE, opened, say_to, shown, until
+from tests.tui.shelf import some_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,24 +50,6 @@ def greet(name: str) -> str:
 **重点：**内容，你好。"""
 
 
-class Album:
-    """Compares pictures by name and tells all that differ at the end."""
-
-    def __init__(self, app: RwkvChatApp, pilot: Pilot[Any], snapshot: SnapshotAssertion) -> None:
-        self.app, self.pilot = app, pilot
-        self.snapshot = snapshot.use_extension(SVGImageExtension)
-        self.different: list[str] = []
-
-    async def take(self, name: str) -> None:
-        for each in (*self.app.query("TextArea"), *self.app.screen.query("Input")):
-            each.cursor_blink = False  # pyright: ignore[reportAttributeAccessIssue]
-        await self.pilot.pause()
-        await self.pilot.pause()
-        picture = self.app.export_screenshot(title="RWKV Chat")
-        if picture != self.snapshot(name=name):
-            self.different.append(name)
-
-
 @pytest.fixture(params=[NARROW, WIDE], ids=["80x24", "120x40"])
 def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return request.param
@@ -77,18 +59,23 @@ async def test_every_screen(size: tuple[int, int], tmp_path: Path, snapshot: Sna
     engine = FakeEngine(
         [REPLY, FakeReply("", error=OutOfMemory(3_060_000_000, 900_000_000)), " A short one."], delay=0.001
     )
-    async with opened(tmp_path, engine, size=size, first_run=True) as (app, pilot, screen):
+    async with opened(tmp_path, engine, size=size, first_run=True, shelf=some_models()) as (
+        app,
+        pilot,
+        screen,
+    ):
         app.animation_level = "none"
         album = Album(app, pilot, snapshot)
         await _start(app, pilot, screen, album)
         await _conversation(pilot, screen, album)
         await _overlays(app, pilot, screen, album)
-        await _modes_and_themes(app, pilot, screen, album)
+        await _themes(app, album)
     assert album.different == []
 
 
 async def _start(app: RwkvChatApp, pilot: Pilot[Any], screen: ChatScreen, album: Album) -> None:
     await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
+    await until(pilot, lambda: app.screen.query_one("#welcome-advice").display)
     await album.take("welcome")
     await pilot.press("enter")
     await until(pilot, lambda: app.screen is screen)
@@ -133,15 +120,6 @@ async def _overlays(app: RwkvChatApp, pilot: Pilot[Any], screen: ChatScreen, alb
         await until(pilot, lambda: app.screen is screen)
 
 
-async def _modes_and_themes(app: RwkvChatApp, pilot: Pilot[Any], screen: ChatScreen, album: Album) -> None:
-    await pilot.press("ctrl+o")
-    await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
-    await album.take("models")
-    app.screen.query_one("#path", Input).value = "/nowhere/at/all.pth"
-    await pilot.press("enter")
-    await until(pilot, lambda: app.screen.query_one("#outcome").has_class("-wrong"))
-    await album.take("models-wrong")
-    await pilot.press("escape")
-    await until(pilot, lambda: app.screen is screen)
+async def _themes(app: RwkvChatApp, album: Album) -> None:
     app.theme = "rwkv-light"
     await album.take("light")

@@ -22,7 +22,14 @@ Kind = Literal["key", "command", "parameter", "fact"]
 
 # Keys and commands that came after the built-in model was trained: it knows nothing of them. The next
 # training teaches them, and empties this table.
-UNTAUGHT = frozenset({"key.chat.thoughts"})
+UNTAUGHT = frozenset(
+    f"key.{each}"
+    for each in (
+        *("chat.thoughts", "chat.manner", "chat.exact_prompt"),
+        *("models.act", "models.pause", "models.import", "models.verify", "models.remove", "models.filter"),
+        *("models.back", "exact.view", "exact.copy_text", "exact.copy_ids", "exact.close"),
+    )
+)
 
 _PHRASINGS = ("goals", "nouns", "about", "says", "asks")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual.containers import Center, Horizontal, Vertical
@@ -16,10 +17,12 @@ from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed,
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.prose.entry import Entry
+from rwkv_chat.tui.screens.asides import AsidesScreen
+from rwkv_chat.tui.screens.manner import Choices
 from rwkv_chat.tui.screens.meter import Meter
 from rwkv_chat.tui.screens.telling import telling
-from rwkv_chat.tui.screens.threads import ThreadScreen
 from rwkv_chat.tui.widgets.chat_list import ChatList
+from rwkv_chat.tui.widgets.continue_bar import ContinueBar
 from rwkv_chat.tui.widgets.prompt import PromptBox
 from rwkv_chat.tui.widgets.sampling_panel import SamplingPanel
 from rwkv_chat.tui.widgets.status_line import StatusLine
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 NARROW = 90  # cells; below, the list hides by itself
 
 
-class ChatScreen(ThreadScreen):
+class ChatScreen(AsidesScreen):
     """One conversation at a time; replies in others go on."""
 
     CSS_PATH = "chat.tcss"
@@ -60,6 +63,7 @@ class ChatScreen(ThreadScreen):
                 with Vertical(id="empty"):
                     yield Static(id="greeting")
                     yield Suggestions(id="suggestions")
+                yield ContinueBar(id="continue")
                 with Center():
                     yield PromptBox(placeholder=say("app.prompt.placeholder"), id="prompt")
             yield SamplingPanel(self.desk.params, id="sampling")
@@ -80,6 +84,7 @@ class ChatScreen(ThreadScreen):
         self.set_class(not settings.show_sampling, "-sampling-hidden")
         self.desk.turns.listener = self.turn_event
         self.desk.watchers.append(self.model_changed)
+        self.desk.pulls.watchers.append(self._show_status)
         await self.refresh_list()
         await self.open_thread(self.threads[0] if self.threads else None)
 
@@ -89,6 +94,8 @@ class ChatScreen(ThreadScreen):
             self._show_empty(empty=self.has_class("-empty"))
             self.query_one(SamplingPanel).show(self.desk.params)
         self._show_status()
+        if self.desk.model.ready:
+            self.show_asides()
         if self.live is not None:
             self.transcript.hint(self.meter.hint(self.live))
         if self.desk.model.error is not None:
@@ -108,6 +115,7 @@ class ChatScreen(ThreadScreen):
         if live is not None:
             self.transcript.begin(live_entry(live, self.meter.hint(live)))
         self._show_status()
+        self.show_asides()
         if self.is_current:
             self.prompt.focus()
 
@@ -126,7 +134,8 @@ class ChatScreen(ThreadScreen):
             self.query_one(Suggestions).show(card.suggestions)
 
     def _show_status(self) -> None:
-        self.query_one(StatusLine).show(self.meter.status(self.thread_id, self.live))
+        status = self.meter.status(self.thread_id, self.live)
+        self.query_one(StatusLine).show(replace(status, manner=self.manner_words()))
 
     # ---------------------------------------------------------------- turns
 
@@ -152,6 +161,21 @@ class ChatScreen(ThreadScreen):
             self.prompt.give_back(text)
             self.notify(say("app.busy"), markup=False)
             return
+        if self.thread_id is None and self.pending != Choices():
+            self.call_later(self._send_first, text, self.pending)
+            self.pending = Choices()
+        else:
+            self._send(text)
+
+    @telling
+    async def _send_first(self, text: str, chosen: Choices) -> None:
+        """A new conversation with choices of its own: they must stand before its first message is fed."""
+        thread = await self.chats.create(text)
+        await self.configure(thread.id, chosen)
+        self.thread_id = thread.id
+        self._send(text)
+
+    def _send(self, text: str) -> None:
         try:
             turn = self.chats.send(self.thread_id, text)
         except SessionError as error:
@@ -159,6 +183,7 @@ class ChatScreen(ThreadScreen):
             self.notify(sentence(error), severity="warning", markup=False)
             return
         self.thread_id = self.desk.turns.follow(turn, text).thread
+        self.bar.hide()
         self.prompt.focus()
         self._show_empty(empty=False)
 

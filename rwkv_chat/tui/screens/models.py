@@ -1,130 +1,208 @@
-"""How to get a real model: what runs now, what is worth having, and opening a file that is already here."""
+"""The models: those on this machine, those that can be downloaded, and what is known of each."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
-from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import Screen
-from textual.widgets import Button, Footer, Input, Static
+from textual.widgets import Footer, Input, Static
 
-from engine.errors import EngineError
-from rwkv_chat.explain import sentence
-from rwkv_chat.paths import expanded
-from rwkv_chat.plain_text import clean
+from rwkv_chat.explain import size
+from rwkv_chat.session.shelf_types import Offer, ShelfEntry
 from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
+from rwkv_chat.tui.screens.shelf import ShelfScreen
+from rwkv_chat.tui.shelf_details import BY_ENTER, entry_details, offer_details, problem_of
+from rwkv_chat.tui.shelf_rows import key_of, sections
+from rwkv_chat.tui.widgets.model_details import Details, ModelDetails
+from rwkv_chat.tui.widgets.model_table import ModelHeading, ModelTable
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from rwkv_chat.tui.desk import Desk
+    from rwkv_chat.tui.screens.shelf import Model
 
-WHERE = "https://huggingface.co/BlinkDL/rwkv7-g1"
-SIZES = (("0.1b", "382 MB"), ("0.4b", "902 MB"), ("1.5b", "3.06 GB"), ("2.9b", "5.9 GB"))
+WIDE = 104  # cells; below, the details stand under the table
 
 
-class ModelsScreen(Screen[None]):
+class ModelsScreen(ShelfScreen):
     """The mode behind Ctrl+O."""
 
     CSS_PATH = "models.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", say("app.models.back"), key_display="Esc")
-    ]
-    AUTO_FOCUS = "#path"
+    BINDINGS = textual_bindings("models")
+    AUTO_FOCUS = "#models"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  declared by Textual
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__()
-        self.desk = desk
+        super().__init__(desk)
+        self._fresh = True  # nothing was highlighted yet
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="page", can_focus=False):
-            yield Static(say("app.models.title"), classes="title", markup=False)
-            yield Static(id="now")
-            yield Static(say("app.models.recommended"), classes="heading", markup=False)
-            yield Static(_table(), id="sizes")
-            yield Static(say("app.models.how", where=WHERE), markup=False, classes="text")
-            yield Static(say("app.models.open"), classes="heading", markup=False)
-            with Horizontal(id="open"):
-                yield Input(placeholder=say("app.models.placeholder"), id="path", compact=True)
-                yield Button(say("app.models.use"), id="use", compact=True, variant="primary")
-            yield Static(id="outcome", markup=False)
-            yield Button(say("app.models.builtin"), id="builtin", compact=True)
+        with Horizontal(id="models-top"):
+            yield Static(say("app.models.title"), classes="title", id="models-title", markup=False)
+            yield Input(placeholder=say("app.models.filter"), id="filter", compact=True)
+            yield Static(id="disk", markup=False)
+        with Horizontal(id="models-body"):
+            with Vertical(id="models-list"):
+                yield ModelHeading(id="models-heading", markup=False)
+                yield ModelTable(id="models")
+            yield ModelDetails(id="details")
+        yield Static(id="outcome", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self.desk.watchers.append(self.model_changed)
-        self.model_changed()
+        self.desk.watchers.append(self.show_models)
+        self.desk.pulls.watchers.append(self.show_models)
+        self.desk.pulls.on_end = self.pull_ended
 
-    def model_changed(self) -> None:
-        card, state = self.desk.session.models.current, self.desk.model
-        now = say("app.models.now", model=clean(card.name), path=clean(str(card.path)))
+    def on_screen_resume(self) -> None:
+        self.reload()
+
+    # ---------------------------------------------------------------- what is shown
+
+    def show_models(self, select: str | None = None) -> None:
+        typed = self.query_one("#filter", Input).value
+        table = self.query_one(ModelTable)
+        table.show(
+            sections(
+                self.entries,
+                self.offers,
+                self.desk.pulls.states,
+                in_use=self.in_use,
+                loading=self._loading(),
+                typed=typed,
+            )
+        )
+        self._highlight(table, select)
+        self._show_details()
+        self._show_disk()
+
+    def _highlight(self, table: ModelTable, select: str | None) -> None:
+        """The row asked for; at first what is advised, or the model in use."""
+        if select is not None:
+            table.select(select)
+        elif self._fresh and self.entries:
+            self._fresh = False
+            advised = next((key_of(each) for each in self.offers if each.advice), None)
+            builtin = self.desk.session.models.current.builtin
+            table.select(advised if builtin and advised is not None else self.in_use)
+
+    def _loading(self) -> str:
+        """How far the model in use is, "" once it is ready."""
+        state = self.desk.model
         if state.error is not None:
-            now += "\n" + sentence(state.error)
-        elif not state.ready:
-            now += "\n" + say("app.models.loading", share=f"{state.share or 0:.0%}")
-        self.query_one("#now", Static).update(Content(now))
-        self.query_one("#builtin", Button).display = not card.builtin
+            return say("app.status.failed")
+        if state.ready:
+            return ""
+        share = f" {state.share:.0%}" if state.share is not None else ""
+        return say("app.status.loading") + share
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._use(event.value)
+    def chosen(self) -> Model | None:
+        return self.find(self.query_one(ModelTable).current)
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        event.stop()
-        if event.button.id == "builtin":
-            self.run_worker(self._change(None), exclusive=True, exit_on_error=False)
-        else:
-            self._use(self.query_one("#path", Input).value)
+    def _show_details(self) -> None:
+        self.query_one(ModelDetails).show(self._details(self.chosen()))
 
-    def _use(self, typed: str) -> None:
-        path = typed_path(typed)
-        if path is not None:
-            self.run_worker(self._change(path), exclusive=True, exit_on_error=False)
+    def _details(self, model: Model | None) -> Details:
+        if isinstance(model, Offer):
+            return offer_details(model, self.desk.pulls.states.get(model.name))
+        if model is None:
+            return Details(say("app.models.nothing_chosen"))
+        share = self.verifying.get(key_of(model))
+        pace = say("app.models.verifying") if share is not None else ""
+        error = self.desk.model.error if key_of(model) == self.in_use else None
+        return entry_details(
+            model,
+            in_use=key_of(model) == self.in_use,
+            progress=share,
+            pace=pace,
+            problem=problem_of(error) if error is not None else "",
+        )
 
-    async def _change(self, path: Path | None) -> None:
-        """Use another weights file (None: the built-in guide); the one in use stays if it is no model."""
-        self._outcome(say("app.models.checking"))
-        try:
-            card = await self.desk.session.models.use(path)
-        except EngineError as error:
-            self._outcome(sentence(error), wrong=True)
-            return
-        self.desk.model_chosen()
-        self._outcome(say("app.models.chosen", model=clean(card.name)))
+    def _show_disk(self) -> None:
+        """What the models here take, and what is free."""
+        taken = sum(each.nbytes for each in self.entries)
+        free = size(self.free) if self.free is not None else "?"
+        self.query_one("#disk", Static).update(say("app.models.disk", taken=size(taken), free=free))
 
-    def _outcome(self, text: str, *, wrong: bool = False) -> None:
+    def say_outcome(self, text: str, *, wrong: bool = False) -> None:
         outcome = self.query_one("#outcome", Static)
         outcome.set_class(wrong, "-wrong")
         outcome.update(Content(text))
 
+    # ---------------------------------------------------------------- what is done
+
+    def on_model_table_looked(self) -> None:
+        self._show_details()
+
+    def on_model_table_chosen(self) -> None:
+        self.action_act()
+
+    def on_model_details_wanted(self, event: ModelDetails.Wanted) -> None:
+        self.do(event.action)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.show_models()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.query_one(ModelTable).focus()
+
+    def do(self, action: str) -> None:
+        """One action on the highlighted model."""
+        match action, self.chosen():
+            case "use", ShelfEntry() as entry:
+                self.use(None if entry.source == "built-in" else entry.path, entry.name)
+            case "verify", ShelfEntry() as entry:
+                self.verify(entry)
+            case "remove", ShelfEntry() as entry:
+                self.remove_model(entry)
+            case "use_here", Offer(here=path, name=name) if path is not None:
+                self.use(path, name)
+            case "get" | "resume" | "retry", Offer() as offer:
+                self.pull(offer.name)
+            case "replace", Offer() as offer:
+                self.replace_pull(offer.name)
+            case "pause", Offer() as offer:
+                self.desk.pulls.pause(offer.name)
+
+    def action_act(self) -> None:
+        """What Enter does: the first of the actions that the details show."""
+        actions = self._details(self.chosen()).actions
+        if actions and actions[0][0] in BY_ENTER:
+            self.do(actions[0][0])
+
+    def action_pause(self) -> None:
+        """Pause the highlighted download, or go on with it."""
+        self._do_if_offered("pause", "resume", "retry")
+
+    def _do_if_offered(self, *names: str) -> None:
+        """The first of these actions that the details show."""
+        offered = [name for name, _ in self._details(self.chosen()).actions]
+        name = next((each for each in names if each in offered), None)
+        if name is not None:
+            self.do(name)
+
+    def action_import(self) -> None:
+        self.import_models()
+
+    def action_verify(self) -> None:
+        self._do_if_offered("verify")
+
+    def action_remove(self) -> None:
+        self._do_if_offered("remove")
+
+    def action_filter(self) -> None:
+        self.query_one("#filter", Input).focus()
+
     def action_back(self) -> None:
-        self.app.switch_mode("chat")
-
-
-def typed_path(text: str) -> Path | None:
-    """A path as people type or drop it: quoted, escaped, a file: address, from ~; None if blank."""
-    text = text.strip().strip("'\"")
-    if text.startswith("file://"):
-        text = unquote(text.removeprefix("file://"))
-    if os.sep == "/":
-        text = text.replace("\\ ", " ")
-    return expanded(Path(text)) if text else None
-
-
-def _table() -> Content:
-    rows = [
-        Content.styled(f"  {name:<6}", "bold")
-        + Content(f"{size:>8}  ")
-        + Content.styled(_advice(name), "$muted")
-        for name, size in SIZES
-    ]
-    return Content("\n").join(rows)
-
-
-def _advice(name: str) -> str:
-    return say(f"app.models.size.{name.replace('.', '_')}")
+        """Out of the filter first, then to the chat."""
+        box = self.query_one("#filter", Input)
+        if box.has_focus or box.value:
+            box.value = ""
+            self.query_one(ModelTable).focus()
+        else:
+            self.app.switch_mode("chat")

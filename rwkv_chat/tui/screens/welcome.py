@@ -13,6 +13,8 @@ from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
@@ -21,11 +23,21 @@ class WelcomeScreen(ModalScreen[None]):
     """Shown once; Enter goes on."""
 
     CSS_PATH = "welcome.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("enter,escape,space", "go_on")]
+    BINDINGS: ClassVar[list[BindingType]] = [("enter,escape,space", "go_on"), ("ctrl+o", "models")]
 
-    def __init__(self, model: str, *, builtin: bool) -> None:
+    def __init__(self, model: str, advice: Callable[[], Awaitable[str]], *, builtin: bool) -> None:
+        """`advice` gives one line on what would run here, "" where there is nothing to say."""
         super().__init__()
-        self.model, self.builtin = clean(model), builtin
+        self.model, self.builtin, self.advice = clean(model), builtin, advice
+
+    def on_mount(self) -> None:
+        self.run_worker(self._advise, exit_on_error=False)
+
+    async def _advise(self) -> None:
+        text = await self.advice()
+        line = self.query_one("#welcome-advice", Static)
+        line.display = bool(text)
+        line.update(Content(clean(text)))
 
     def compose(self) -> ComposeResult:
         kind = "guide" if self.builtin else "model"
@@ -35,6 +47,7 @@ class WelcomeScreen(ModalScreen[None]):
             yield Static(say("app.welcome.running"), classes="heading", markup=False)
             yield Static(Content(say(f"app.welcome.{kind}", model=self.model)))
             yield Static(say("app.welcome.real"), classes="heading", markup=False)
+            yield Static(id="welcome-advice", markup=False)
             yield Static(say("app.welcome.how"), markup=False)
             yield Static(say("app.welcome.go_on"), id="welcome-go-on", markup=False)
 
@@ -43,3 +56,7 @@ class WelcomeScreen(ModalScreen[None]):
 
     def action_go_on(self) -> None:
         self.dismiss(None)
+
+    def action_models(self) -> None:
+        self.dismiss(None)
+        self.app.switch_mode("models")

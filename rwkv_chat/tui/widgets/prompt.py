@@ -33,6 +33,10 @@ class PromptBox(TextArea):
     class Asked(Message):
         """Tab or Down in the empty box: the person looks for what is offered."""
 
+    @dataclass
+    class Blank(Message):
+        """Enter in the empty box."""
+
     def __init__(self, *, placeholder: str, id: str | None = None) -> None:  # noqa: A002  Textual's name
         super().__init__(soft_wrap=True, compact=True, placeholder=placeholder, id=id)
         self.highlight_cursor_line = False
@@ -59,6 +63,8 @@ class PromptBox(TextArea):
         if text:
             self.clear()
             self.post_message(self.Submitted(text))
+        elif not self.text:
+            self.post_message(self.Blank())
 
     def give_back(self, text: str) -> None:
         """The screen could not take a message: it stands in the box again, before what was typed since."""

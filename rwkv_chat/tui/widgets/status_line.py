@@ -34,6 +34,8 @@ class Status:
         prefill, decode: tokens per second.
         state_bytes: size of one conversation's state.
         source: where the state of the last reply came from.
+        manner: what was chosen of think mode and template.
+        download: how far the downloads are, in words.
     """
 
     model: str
@@ -44,6 +46,8 @@ class Status:
     decode: float = 0.0
     state_bytes: int = 0
     source: str = ""
+    manner: str = ""
+    download: str = ""
 
 
 class StatusLine(Static):
@@ -81,6 +85,8 @@ def _first(status: Status) -> Content:
 
 def _parts(status: Status) -> list[str]:
     return [
+        *([status.download] if status.download else []),
+        *([status.manner] if status.manner else []),
         *([say("app.status.decode", rate=_rate(status.decode))] if status.decode else []),
         *([say("app.status.state", size=size(status.state_bytes))] if status.state_bytes else []),
         *([say(f"app.status.source.{status.source}")] if status.source else []),

@@ -1,0 +1,200 @@
+"""What stands around a conversation: how it thinks, what exactly is fed, and going on with another model."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from engine.types import Prefilled
+from rwkv_chat import templates
+from rwkv_chat.plain_text import title
+from rwkv_chat.session.events import TurnFailed
+from rwkv_chat.session.manner import manner_of
+from rwkv_chat.templates import TemplateInvalid
+from rwkv_chat.texts import say
+from rwkv_chat.transcript import Thread
+from rwkv_chat.tui.amounts import duration
+from rwkv_chat.tui.screens.exact import ExactScreen
+from rwkv_chat.tui.screens.manner import Choices, MannerDialog, Way, Ways, mode_name
+from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.screens.threads import ThreadScreen
+from rwkv_chat.tui.widgets.continue_bar import ContinueBar
+from rwkv_chat.tui.widgets.prompt import PromptBox
+
+if TYPE_CHECKING:
+    from rwkv_chat.session.manner import Manner
+    from rwkv_chat.session.turn import Reading
+    from rwkv_chat.tui.desk import Desk
+
+
+class AsidesScreen(ThreadScreen):
+    """Base of the chat screen.
+
+    Attributes:
+        pending: choices for a new conversation, kept until its first message makes it.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.pending = Choices()
+        self._readings: dict[str, Reading] = {}
+
+    @property
+    def bar(self) -> ContinueBar:
+        return self.query_one(ContinueBar)
+
+    # ---------------------------------------------------------------- how it is spoken
+
+    @property
+    def choices(self) -> Choices:
+        """Of the open conversation, or of the new one."""
+        thread = self.thread
+        if thread is None:
+            return self.pending
+        return Choices(thread.chosen_template, thread.mode, thread.keep_reasoning)
+
+    def manner(self) -> Manner | None:
+        """What the choices come to with the model that is ready; None until one is."""
+        speaker = self.desk.session.models.speaker
+        if speaker is None:
+            return None
+        try:
+            return manner_of(_as_thread(self.choices), speaker, self.desk.session.settings.think)
+        except TemplateInvalid:
+            return None
+
+    def manner_words(self) -> str:
+        """What the status line says of it: only what was chosen."""
+        chosen = self.choices
+        parts = [say("app.manner.short", mode=mode_name(chosen.mode))] if chosen.mode else []
+        return ", ".join([*parts, chosen.template] if chosen.template else parts)
+
+    @telling
+    async def action_choose_manner(self) -> None:
+        ways = await asyncio.to_thread(_ways, self.desk.session.models.current.template)
+        speaker = self.desk.session.models.speaker
+        if speaker is not None:
+            usual = await asyncio.to_thread(
+                manner_of, _as_thread(Choices()), speaker, self.desk.session.settings.think
+            )
+            ways = Ways(ways.templates, ways.own, usual.mode.name)
+        self.app.push_screen(MannerDialog(ways, self.choices), self._manner_chosen)
+
+    @telling
+    async def _manner_chosen(self, chosen: Choices | None) -> None:
+        if chosen is None or chosen == self.choices:
+            return
+        if self.thread is None:
+            self.pending = chosen
+        else:
+            self.thread = await self.configure(self.thread.id, chosen)
+        self.show_asides()
+
+    async def configure(self, thread_id: str, chosen: Choices) -> Thread:
+        """Write a conversation's choices down. Raises: LibraryError, TemplateInvalid."""
+        return await self.chats.configure(
+            thread_id,
+            template=chosen.template,
+            mode=chosen.mode,
+            keep_reasoning=chosen.keep_reasoning,
+        )
+
+    # ---------------------------------------------------------------- the exact prompt
+
+    @telling
+    async def action_exact_prompt(self) -> None:
+        """Show the tokens of the open conversation and of the message that is being written."""
+        if self.desk.session.models.speaker is None:
+            self.notify(say("app.exact.waiting"), markup=False)
+            return
+        text = self.query_one(PromptBox).text
+        prompt = await self.chats.exact_prompt(self.thread_id, text)
+        await self.app.push_screen(ExactScreen(prompt))
+
+    # ---------------------------------------------------------------- another model
+
+    def show_asides(self) -> None:
+        """After another conversation was opened, or the model changed."""
+        reading = self._readings.get(self.thread_id or "")
+        if reading is None:
+            self.bar.hide()
+            self.run_worker(self._offer_reading, group="to read", exclusive=True, exit_on_error=False)
+
+    async def _offer_reading(self) -> None:
+        """Say what the model in use would have to read, where another one wrote the conversation."""
+        thread, speaker = self.thread, self.desk.session.models.speaker
+        if thread is None or speaker is None or self.live is not None:
+            return
+        if not thread.model or thread.model == speaker.model:
+            return
+        there = await self.chats.to_read(thread.id)
+        if self.thread is not thread or self.live is not None or not there.tokens:
+            return
+        name = title(self.desk.session.models.current.name)
+        key = "app.continue.offer" if there.seconds is None else "app.continue.offer_time"
+        time = duration(there.seconds or 0)
+        words = {"model": name, "tokens": f"{there.tokens:,}"}
+        self.bar.offer(say(key, **words) if there.seconds is None else say(key, **words, time=time))
+
+    def on_continue_bar_pressed(self) -> None:
+        reading = self._readings.get(self.thread_id or "")
+        if reading is not None:
+            reading.stop()
+        else:
+            self.begin_reading()
+
+    @telling
+    async def _begin(self, thread: str) -> None:
+        self._readings[thread] = reading = self.chats.read(thread)
+        self.bar.progress(say("app.continue.begun"))
+        try:
+            async for event in reading:
+                if isinstance(event, Prefilled) and self.thread_id == thread:
+                    self.bar.progress(
+                        say("app.continue.progress", done=f"{event.done:,}", total=f"{event.total:,}")
+                    )
+                elif isinstance(event, TurnFailed):
+                    raise event.error
+        finally:
+            del self._readings[thread]
+            if self.thread_id == thread:
+                self.show_asides()
+
+    def begin_reading(self) -> None:
+        """Read the open conversation with the model in use, in the background."""
+        thread = self.thread_id
+        if thread is not None and thread not in self._readings:
+            self.run_worker(partial(self._begin, thread), group=f"read {thread}", exit_on_error=False)
+
+    def on_prompt_box_blank(self) -> None:
+        """Enter in the empty box: yes to what the bar offers."""
+        if self.bar.offering:
+            self.begin_reading()
+
+
+def _as_thread(choices: Choices) -> Thread:
+    return Thread(
+        "",
+        "",
+        None,
+        chosen_template=choices.template,
+        mode=choices.mode,
+        keep_reasoning=choices.keep_reasoning,
+    )
+
+
+def _ways(own: str) -> Ways:
+    """Every template that can be read. Raises: TemplateInvalid, of the model's own."""
+    found = {own: _way(own)}
+    for name in templates.names():
+        try:
+            found.setdefault(name, _way(name))
+        except TemplateInvalid:
+            continue
+    return Ways({name: found[name] for name in sorted(found)}, own)
+
+
+def _way(name: str) -> Way:
+    template = templates.template(name)
+    return Way(template.title or template.name, tuple(each.name for each in template.modes))

@@ -1,0 +1,119 @@
+"""Asks for a file or a folder to import: a path with completion, and whether to copy it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote
+
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.suggester import Suggester
+from textual.widgets import Button, Input, Label
+
+from rwkv_chat.paths import expanded
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+MOST_LOOKED_AT = 5_000  # names in a folder
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What to import, and whether its files are copied into the program's folder."""
+
+    path: Path
+    copy: bool = False
+
+
+class PathSuggester(Suggester):
+    """Completes the last part of a path."""
+
+    def __init__(self) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        return await asyncio.to_thread(completed, value)
+
+
+class PathInput(Input):
+    """Tab takes the completion."""
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key == "tab" and self._suggestion and self.cursor_position == len(self.value):
+            event.stop()
+            event.prevent_default()
+            self.action_cursor_right()
+
+
+class AskPath(ModalScreen[Import | None]):
+    """None when left with Esc."""
+
+    CSS_PATH = "dialogs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
+    AUTO_FOCUS = "#path"
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Label(say("app.import.title"), markup=False, classes="dialog-question")
+            yield PathInput(
+                placeholder=say("app.import.placeholder"), suggester=PathSuggester(), id="path", compact=True
+            )
+            yield Label(say("app.import.hint"), markup=False, classes="dialog-hint")
+            with Horizontal(classes="dialog-buttons"):
+                yield Button(say("app.import.in_place"), id="in-place", compact=True, variant="primary")
+                yield Button(say("app.import.copy"), id="copy", compact=True)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._give(copy=False)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self._give(copy=event.button.id == "copy")
+
+    def _give(self, *, copy: bool) -> None:
+        path = typed_path(self.query_one("#path", Input).value)
+        if path is None:
+            self.query_one("#path", Input).focus()
+        else:
+            self.dismiss(Import(path, copy))
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+def typed_path(text: str) -> Path | None:
+    """A path as people type or drop it: quoted, escaped, a file: address, from ~; None if blank."""
+    text = text.strip().strip("'\"")
+    if text.startswith("file://"):
+        text = unquote(text.removeprefix("file://"))
+    if os.sep == "/":
+        text = text.replace("\\ ", " ")
+    return expanded(Path(text)) if text else None
+
+
+def completed(typed: str) -> str | None:
+    """What was typed with the rest of the first name that fits, folders with a slash; None if none does."""
+    folder, slash, start = typed.rpartition("/")
+    parent = typed_path(f"{folder}{slash}") if folder or slash else Path()
+    if parent is None or not typed.strip():
+        return None
+    try:
+        with os.scandir(parent) as found:
+            names = [
+                each.name + ("/" if each.is_dir() else "")
+                for each, _ in zip(found, range(MOST_LOOKED_AT), strict=False)
+                if each.name.startswith(start) and (start or not each.name.startswith("."))
+            ]
+    except (OSError, ValueError):
+        return None
+    best = min(names, default="")
+    return f"{folder}{slash}{best}" if len(best) > len(start) else None

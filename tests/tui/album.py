@@ -1,0 +1,31 @@
+"""Pictures of the running app, compared with those that were taken before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_textual_snapshot import SVGImageExtension
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+    from textual.pilot import Pilot
+
+    from rwkv_chat.tui.app import RwkvChatApp
+
+
+class Album:
+    """Compares pictures by name and tells all that differ at the end."""
+
+    def __init__(self, app: RwkvChatApp, pilot: Pilot[Any], snapshot: SnapshotAssertion) -> None:
+        self.app, self.pilot = app, pilot
+        self.snapshot = snapshot.use_extension(SVGImageExtension)
+        self.different: list[str] = []
+
+    async def take(self, name: str) -> None:
+        for each in (*self.app.query("TextArea"), *self.app.screen.query("Input")):
+            each.cursor_blink = False  # pyright: ignore[reportAttributeAccessIssue]
+        await self.pilot.pause()
+        await self.pilot.pause()
+        picture = self.app.export_screenshot(title="RWKV Chat")
+        if picture != self.snapshot(name=name):
+            self.different.append(name)
