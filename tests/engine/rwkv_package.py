@@ -70,6 +70,11 @@ def references(jobs: list[Job], *, v7: bool) -> list[Reference]:
     return [_read(Path(row[3])) for row in rows]
 
 
+def reference(checkpoint: Path, ids: list[int]) -> Reference:
+    """Of one RWKV-7 checkpoint; the state after all tokens is looked at."""
+    return references([Job(checkpoint, ids, (len(ids),))], v7=True)[0]
+
+
 def _read(path: Path) -> Reference:
     arrays = {name: torch.from_numpy(x) for name, x in np.load(path).items()}
     logits, whole_logits = arrays.pop("logits"), arrays.pop("whole_logits")
