@@ -32,11 +32,13 @@ class Paths:
     Attributes:
         data: conversations, snapshots, models, logs.  config: the settings file.
         cache: what can be fetched again.
+        models_folder: where models lie, if not in `data`.
     """
 
     data: Path
     config: Path
     cache: Path
+    models_folder: Path | None = None
 
     @classmethod
     def find(cls) -> Paths:
@@ -68,7 +70,7 @@ class Paths:
 
     @property
     def models(self) -> Path:
-        return self.data / "models"
+        return self.models_folder or self.data / "models"
 
     @property
     def logs(self) -> Path:
@@ -125,6 +127,25 @@ def private_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, FILE_MODE))
     with suppress(OSError):
         path.chmod(FILE_MODE)
+
+
+def hub_endpoint() -> str:
+    """The mirror of the Hugging Face hub that the environment names; "" for none."""
+    return os.environ.get("HF_ENDPOINT", "").strip()
+
+
+def hub_token() -> str | None:
+    """The Hugging Face token that the person saved, in the environment or by `hf auth login`; asked for only
+    where it is to be sent.
+    """
+    named = os.environ.get("HF_TOKEN", "").strip()
+    if named:
+        return named
+    home = os.environ.get("HF_HOME", "").strip() or "~/.cache/huggingface"
+    place = os.environ.get("HF_TOKEN_PATH", "").strip() or f"{home}/token"
+    with suppress(OSError, ValueError):
+        return expanded(Path(place)).read_text(encoding="utf-8").strip() or None
+    return None
 
 
 def resource(name: str) -> Path:

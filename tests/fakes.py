@@ -90,6 +90,7 @@ class FakeReply:
     Attributes:
         text: as a model writes it, with its leading space.
         error: what it fails with after the text, instead of an end.
+        tokens: the reply's, where they are not those of the text.
     """
 
     text: str = " Hello there."
@@ -98,6 +99,7 @@ class FakeReply:
     source: StateSource = "fresh"
     history_tokens: int = 0
     prefill: Sequence[Prefilled] = ()
+    tokens: TokenIds | None = None
 
 
 class FakeJob:
@@ -222,7 +224,7 @@ class FakeGenerate(FakeJob):
         yield self._end(said, reason)
 
     def _end(self, said: str, reason: FinishReason) -> Finished:
-        tokens = self.tokenizer.encode(said)
+        tokens = self.tokenizer.encode(said) if self.reply.tokens is None else self.reply.tokens
         request = self.request
         usage = Usage(
             prompt_tokens=len(request.prompt),
@@ -368,5 +370,5 @@ async def fake_session(
         card,
         lambda ref: ByteTokenizer(),
     )
-    session.shelf.hub = FakeHub()
+    session.shelf.listing.hub = FakeHub()
     return session

@@ -20,5 +20,6 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow("chat", "rwkv_chat.cli.chat"),
     CommandRow("doctor", "rwkv_chat.cli.doctor"),
     CommandRow("logits", "rwkv_chat.cli.logits"),
+    CommandRow("models", "rwkv_chat.cli.models"),
     CommandRow("tokens", "rwkv_chat.cli.tokens"),
 )

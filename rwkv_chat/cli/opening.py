@@ -23,23 +23,37 @@ async def opened(model: Path | None, *, keep: bool, tuned: Path | None = None) -
 
     `tuned`: a tuned state that its conversations begin from.
     """
+    home = Paths.find()
     if keep:
-        async with _closing(await open_session(Paths.find(), model=model), tuned) as session:
+        async with _closing(await open_session(home, model=model)) as session:
+            _start(session, tuned)
             yield session
         return
     with tempfile.TemporaryDirectory(prefix="rwkv-chat-", ignore_cleanup_errors=True) as folder:
-        paths = replace(Paths.find(), data=Path(folder))
-        async with _closing(await open_session(paths, model=model), tuned) as session:
+        paths = replace(home, data=Path(folder), models_folder=home.models)
+        async with _closing(await open_session(paths, model=model)) as session:
+            await session.shelf.adopt(home.database)
+            _start(session, tuned)
             yield session
 
 
-@asynccontextmanager
-async def _closing(session: Session, tuned: Path | None) -> AsyncIterator[Session]:
+def _start(session: Session, tuned: Path | None) -> None:
     session.models.tuned = tuned
+    session.models.start()
+
+
+@asynccontextmanager
+async def shelf_opened() -> AsyncIterator[Session]:
+    """The person's own session for work on models as files: none is loaded."""
+    async with _closing(await open_session(Paths.find())) as session:
+        yield session
+
+
+@asynccontextmanager
+async def _closing(session: Session) -> AsyncIterator[Session]:
     try:
         if session.settings_warning:
             note(settings_sentence(session.settings_warning))
-        session.models.start()
         yield session
     finally:
         await session.close()

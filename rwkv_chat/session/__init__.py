@@ -24,18 +24,24 @@ from rwkv_chat.session.models import ModelCard, Models
 from rwkv_chat.session.reading import ToRead
 from rwkv_chat.session.session import Session, open_session
 from rwkv_chat.session.shelf import Shelf
+from rwkv_chat.session.shelf_convert import Conversion
+from rwkv_chat.session.shelf_fetch import Sources
 from rwkv_chat.session.shelf_pull import Pull
-from rwkv_chat.session.shelf_types import Found, Offer, ShelfEntry
+from rwkv_chat.session.shelf_types import Converted, Found, Golden, Info, Offer, ShelfEntry, Verified
 from rwkv_chat.session.turn import Reading, Turn
 
 __all__ = [
     "Answered",
     "Chats",
     "Committed",
+    "Conversion",
+    "Converted",
     "EmptyMessage",
     "ExactPrompt",
     "Found",
+    "Golden",
     "HasRead",
+    "Info",
     "ModelCard",
     "Models",
     "NothingToRegenerate",
@@ -47,11 +53,13 @@ __all__ = [
     "SessionError",
     "Shelf",
     "ShelfEntry",
+    "Sources",
     "ThreadBusy",
     "ToRead",
     "Turn",
     "TurnEvent",
     "TurnFailed",
+    "Verified",
     "WaitingForModel",
     "open_session",
 ]

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rwkv_chat.library import models
@@ -18,13 +19,13 @@ from rwkv_chat.session import cards
 from rwkv_chat.session.errors import BuiltInStays, NotOurs
 from rwkv_chat.session.shelf_convert import Conversion, convert
 from rwkv_chat.session.shelf_device import device_of
-from rwkv_chat.session.shelf_fetch import Fetch, Hub, Sources
+from rwkv_chat.session.shelf_fetch import CompanionFetch, Fetch, Listing, Sources
 from rwkv_chat.session.shelf_golden import golden
 from rwkv_chat.session.shelf_headers import remembered_id
 from rwkv_chat.session.shelf_import import imported
 from rwkv_chat.session.shelf_info import info
 from rwkv_chat.session.shelf_look import Look
-from rwkv_chat.session.shelf_offers import catalogue, names_by_file, offers
+from rwkv_chat.session.shelf_offers import names_by_file, offers
 from rwkv_chat.session.shelf_pull import Pull
 from rwkv_chat.session.shelf_remove import delete, doomed
 from rwkv_chat.session.shelf_types import Verified
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.types import Downloaded, Progress
-    from engine.weights.catalog import Catalog, Entry
     from rwkv_chat.library.database import Library
     from rwkv_chat.paths import Paths
     from rwkv_chat.session.border import EngineLike
@@ -52,7 +52,7 @@ class Shelf:
 
     Attributes:
         pulls: the downloads of this run by short name, those that ended included.
-        hub: asked what it holds, and what of it lies in its cache here.
+        listing: the catalogue, and what the hub said beyond it.
         removed: awaited before the weights at a path go.
         given_up: called when the engine is about to hold another model than the one that speaks.
     """
@@ -62,7 +62,7 @@ class Shelf:
     ) -> None:
         self._library, self._engine, self._paths, self._settings = library, engine, paths, settings
         self.pulls: dict[str, Pull] = {}
-        self.hub = Hub()
+        self.listing = Listing()
         self.removed: Callable[[Path], Awaitable[None]] = _nothing
         self.given_up: Callable[[], None] = lambda: None
 
@@ -81,8 +81,14 @@ class Shelf:
             await self._library.run(models.put, changed)
         return (await asyncio.to_thread(look.builtin), *(entry for _, entry in looked))
 
-    async def offers(self) -> tuple[Offer, ...]:
-        """What can be downloaded, newest first. Raises: LibraryError, CatalogInvalid."""
+    async def offers(self, *, online: bool = False) -> tuple[Offer, ...]:
+        """What can be downloaded, newest first; `online` asks the release repository what else it holds.
+
+        Raises: LibraryError, EngineError.
+        """
+        if online:
+            newest = await asyncio.to_thread(lambda: self.listing.catalog.entries[0])
+            await asyncio.to_thread(self.listing.ask, newest.repository, Sources())
         entries = await self.entries()
         return await asyncio.to_thread(self._offers, entries)
 
@@ -106,17 +112,26 @@ class Shelf:
         """Begin to download a model of the catalogue, or go on with a download that was paused.
 
         Args:
-            name: as `Offer.name`, or anything that means one model: "g1k-1.5b", a file's name, "0.4b".
+            name: as `Offer.name`, or anything that means one model: "g1k-1.5b", a file's name, "0.4b"; or
+                "20B_tokenizer.json", which Pile and Raven models need.
             sources: None for the hub, without a token.
 
         Raises:
             ModelUnknown, ModelAmbiguous, CatalogInvalid: at once; nothing is fetched.
         """
-        entry = self._catalogue.choose(name)
-        running = self.pulls.get(entry.name)
+        fetch = self._fetch(name, sources or Sources())
+        running = self.pulls.get(fetch.name)
         if running is None or running.done:
-            running = self.pulls[entry.name] = self._pull(entry, sources or Sources())
+            running = self.pulls[fetch.name] = Pull(self._engine, fetch, partial(self._downloaded, fetch))
         return running
+
+    async def choose(self, path: Path, family: str, template: str) -> None:
+        """Remember how the model at `path` is to be treated; "" leaves it to its name and header.
+
+        Raises: LibraryError.
+        """
+        if (row := await self._library.run(models.find, str(path))) is not None:
+            await self._library.run(models.put, [replace(row, family=family, template=template)])
 
     def import_(self, path: Path, *, copy: bool = False) -> AsyncIterator[Progress | Found]:
         """Take a file, or whatever a folder holds, onto the shelf: where it lies, or as a copy in our folder.
@@ -216,6 +231,11 @@ class Shelf:
         """The id of these weights became known; what was said under `mark` gets it. Raises: LibraryError."""
         await self._library.run(models.identified, path, mark, id_)
 
+    async def adopt(self, database: Path) -> None:
+        """Know the models of another library, too: for a session that is forgotten. Raises: LibraryError."""
+        rows = await asyncio.to_thread(models.look, database)
+        await self._library.run(models.put, rows)
+
     async def close(self) -> None:
         """Pause every download and wait until what came is on the disk."""
         running = [each for each in self.pulls.values() if not each.done]
@@ -237,7 +257,7 @@ class Shelf:
 
     def _sha256(self, entry: ShelfEntry) -> str | None:
         """What the catalogue says of it, if it is from there."""
-        for each in self._catalogue.entries:
+        for each in self.listing.catalog.entries:
             if each.name == entry.offer or each.file == entry.path.name:
                 return each.sha256
         return None
@@ -252,25 +272,24 @@ class Shelf:
     def _look(self) -> Look:
         return Look(self._paths.models, device_of(self._settings().device), names_by_file())
 
-    @property
-    def _catalogue(self) -> Catalog:
-        return catalogue()
-
     def _offers(self, entries: tuple[ShelfEntry, ...]) -> tuple[Offer, ...]:
-        return offers(self._catalogue, entries, self._paths.models, device_of(self._settings().device))
+        return offers(self.listing.catalog, entries, self._paths.models, device_of(self._settings().device))
 
-    def _pull(self, entry: Entry, sources: Sources) -> Pull:
-        async def finish(end: Downloaded) -> None:
-            await self._downloaded(entry, end)
+    def _fetch(self, name: str, sources: Sources) -> Fetch | CompanionFetch:
+        """Raises: ModelUnknown, ModelAmbiguous, CatalogInvalid."""
+        folder = self._paths.models
+        for each in self.listing.catalog.entries:
+            if each.companion is not None and each.companion.file.lower() == name.strip().lower():
+                return CompanionFetch(each.companion, folder)
+        return Fetch(self.listing.catalog.choose(name), folder, self.listing, sources)
 
-        fetch = Fetch(entry, self._paths.models, self._catalogue, sources, self.hub)
-        return Pull(self._engine, fetch, finish)
-
-    async def _downloaded(self, entry: Entry, end: Downloaded) -> None:
+    async def _downloaded(self, fetch: Fetch | CompanionFetch, end: Downloaded) -> None:
         """Put a finished download on the shelf (or what lay in a cache of the hub); its id is its SHA-256."""
+        if isinstance(fetch, CompanionFetch):
+            return
         now, look = time.time(), await asyncio.to_thread(self._look)
         source = "downloaded" if end.path.startswith(str(self._paths.models)) else "in place"
-        row = ModelRow(end.path, source, offer=entry.name, checked=end.source, added=now)
+        row = ModelRow(end.path, source, offer=fetch.name, checked=end.source, added=now)
         row, seen = await asyncio.to_thread(look.at, row)
         if seen.readable:
             await self._library.run(models.put, [replace(row, id=end.sha256, verified=now)])

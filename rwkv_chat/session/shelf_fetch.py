@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.errors import EngineError, FileGone, ModelGone
 from engine.types import Downloaded
+from rwkv_chat.session.shelf_offers import catalogue
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.types import DownloadRequest
-    from engine.weights.catalog import Catalog, Entry, LiveFile
+    from engine.weights.catalog import Catalog, Companion, Entry, LiveFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +53,48 @@ class Hub:
         return cached_file(entry)
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """One model's way onto the shelf.
+class Listing:
+    """The catalogue, and what the hub was once asked for beyond it.
 
     Attributes:
-        folder: where it will lie.  listed: the catalogue that offers it.
-        hub: asked for its files only after it answered that this one is gone.
+        hub: tests put another one here.
     """
+
+    def __init__(self) -> None:
+        self.hub = Hub()
+        self._online: Catalog | None = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """Raises: CatalogInvalid."""
+        return self._online or catalogue()
+
+    def ask(self, repository: str, sources: Sources) -> tuple[LiveFile, ...]:
+        """What a repository holds now; from here on the catalogue knows of it. Blocks.
+
+        Raises: EngineError.
+        """
+        live = self.hub.live(repository, sources)
+        self._online = self.catalog.with_live(live)
+        return live
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One model's way onto the shelf; `folder` is where it will lie."""
 
     entry: Entry
     folder: Path
-    listed: Catalog
+    listing: Listing
     sources: Sources
-    hub: Hub
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
 
     def cached(self) -> Downloaded | None:
         """The file in a Hugging Face cache on this machine, to be used where it lies. Blocks."""
-        path = self.hub.cached(self.entry)
+        path = self.listing.hub.cached(self.entry)
         if path is None:
             return None
         known = self.entry.sha256
@@ -90,7 +115,29 @@ class Fetch:
         if not isinstance(error, FileGone):
             return error
         try:
-            other = self.listed.replacement(self.entry, self.hub.live(self.entry.repository, self.sources))
+            live = self.listing.ask(self.entry.repository, self.sources)
+            other = self.listing.catalog.replacement(self.entry, live)
         except EngineError:
             return error
         return error if other is None else ModelGone(self.entry.name, other.name)
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionFetch:
+    """A file that several models need beside them, got alone."""
+
+    companion: Companion
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.companion.file
+
+    def cached(self) -> Downloaded | None:
+        return None
+
+    def requests(self) -> tuple[DownloadRequest, ...]:
+        return (self.companion.request(self.folder),)
+
+    def instead(self, error: EngineError) -> EngineError:
+        return error

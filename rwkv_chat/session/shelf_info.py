@@ -20,7 +20,7 @@ def info(entry: ShelfEntry, cache: Path) -> Info:
     """Everything but the weights. Raises: EngineError."""
     from engine.weights.archive import open_archive
     from engine.weights.fit import Size, state_bytes
-    from engine.weights.layout import layouts_of
+    from engine.weights.layout_files import layouts_of
     from engine.weights.recognise import recognise
 
     archive = open_archive(entry.path)

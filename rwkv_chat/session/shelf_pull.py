@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from engine.types import DownloadRequest
     from rwkv_chat.session.border import EngineLike, JobLike
-    from rwkv_chat.session.shelf_fetch import Fetch
+    from rwkv_chat.session.shelf_fetch import CompanionFetch, Fetch
 
     PullEnd = Downloaded | Failed | Cancelled
     PullEvent = Progress | PullEnd
@@ -35,9 +35,9 @@ class Pull:
         name: the model's short name.  last: the newest event, None before the first.
     """
 
-    def __init__(self, engine: EngineLike, fetch: Fetch, finish: Finish) -> None:
+    def __init__(self, engine: EngineLike, fetch: Fetch | CompanionFetch, finish: Finish) -> None:
         """`finish` puts what came on the shelf, before `Downloaded` is told."""
-        self.name = fetch.entry.name
+        self.name = fetch.name
         self.last: PullEvent | None = None
         self._engine, self._fetch, self._finish = engine, fetch, finish
         self._listeners: set[asyncio.Queue[PullEvent]] = set()

@@ -17,7 +17,7 @@ def doomed(entry: ShelfEntry, folder: Path, cache: Path) -> tuple[tuple[Path, in
     """What would be deleted with a model, and its bytes: layouts made from it, and its own files where they
     are ours (`folder` is where those lie).
     """
-    from engine.weights.layout import layouts_of
+    from engine.weights.layout_files import layouts_of
 
     made = layouts_of(entry.path, cache)
     own = (_top(entry.path, folder),) if entry.ours and entry.path.is_relative_to(folder) else ()

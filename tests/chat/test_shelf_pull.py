@@ -71,7 +71,7 @@ async def test_who_listens_late_hears_the_end(opened: list, tmp_path: Path) -> N
 async def test_what_is_gone_is_replaced_by_the_newest_of_its_size(opened: list, tmp_path: Path) -> None:
     session = await begin(opened, tmp_path, FakeEngine(download_error=FileGone("https://x/y")))
     old, new = catalogue().choose("g1c-1.5b"), catalogue().choose("g1k-1.5b")
-    session.shelf.hub = hub = FakeHub((LiveFile(new.repository, new.file, 3 * G, None),))
+    session.shelf.listing.hub = hub = FakeHub((LiveFile(new.repository, new.file, 3 * G, None),))
     end = await session.shelf.pull(old.name).result()
     assert isinstance(end, Failed)
     assert isinstance(end.error, ModelGone)
@@ -83,7 +83,7 @@ async def test_what_lies_in_a_cache_of_the_hub_is_used_there(opened: list, tmp_p
     session = await begin(opened, tmp_path / "home", engine := FakeEngine())
     blob = tmp_path / catalogue().choose("g1d-0.1b").file
     blob.write_bytes(weights(tmp_path))
-    session.shelf.hub = CachingHub(blob)
+    session.shelf.listing.hub = CachingHub(blob)
     assert isinstance(await session.shelf.pull("g1d-0.1b").result(), Downloaded)
     assert engine.downloads == []
     _, entry = await session.shelf.entries()

@@ -1,0 +1,77 @@
+"""`rwkv-chat models convert`: a model in another format, e.g. for llama.cpp and Ollama."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from rwkv_chat.cli.models_shared import find, followed, json_option, print_json
+from rwkv_chat.cli.opening import shelf_opened
+from rwkv_chat.cli.options import FILE
+from rwkv_chat.cli.output import note, result
+from rwkv_chat.explain import INTERRUPTED, OK, size
+from rwkv_chat.session import Conversion
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rwkv_chat.session import Converted
+
+# as `engine.weights.export.WRITERS`, without loading torch for the help: a test compares them
+FORMATS = {"pth": ".pth", "safetensors": ".safetensors", "web-rwkv": ".st", "gguf": ".gguf"}
+
+
+@click.command("convert", help=say("models.convert.help"))
+@click.argument("source", metavar="SOURCE")
+@click.argument("target", metavar="TARGET", type=FILE)
+@click.option("--format", "kind", type=click.Choice(list(FORMATS)), help=say("models.convert.format"))
+@click.option(
+    "--dtype", default="stored", show_default=True, metavar="TYPE", help=say("models.convert.dtype")
+)
+@click.option("--adapter", type=FILE, metavar="FILE", help=say("models.convert.adapter"))
+@click.option("--alpha", type=float, metavar="NUMBER", help=say("models.convert.alpha"))
+@click.option("--modelfile", is_flag=True, help=say("models.convert.modelfile"))
+@click.option("--overwrite", is_flag=True, help=say("models.convert.overwrite"))
+@json_option
+def command(
+    source: str,
+    target: Path,
+    kind: str | None,
+    dtype: str,
+    adapter: Path | None,
+    alpha: float | None,
+    modelfile: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    wish = Conversion(kind or by_suffix(target), dtype, adapter, alpha, modelfile, overwrite)
+    converted = asyncio.run(_convert(source, target, wish))
+    if converted is None:
+        return INTERRUPTED
+    made = converted.modelfile
+    if as_json:
+        record = {"path": str(converted.path), "format": wish.format, "bytes": converted.nbytes}
+        print_json({**record, "modelfile": str(made) if made else None})
+        return OK
+    result(str(converted.path))
+    note(say("models.convert.done", size=size(converted.nbytes)))
+    if made is not None:
+        note(say("models.convert.ollama", path=made))
+    return OK
+
+
+def by_suffix(target: Path) -> str:
+    """The format that a file of this name usually has. Raises: UsageError."""
+    found = next((name for name, suffix in FORMATS.items() if suffix == target.suffix.lower()), None)
+    if found is None:
+        raise click.UsageError(say("models.convert.no_format", suffixes=", ".join(FORMATS.values())))
+    return found
+
+
+async def _convert(source: str, target: Path, wish: Conversion) -> Converted | None:
+    async with shelf_opened() as session:
+        path = await find(session, source)
+        return await followed(target.name, session.shelf.convert(path, target, wish))

@@ -1,0 +1,364 @@
+"""`rwkv-chat models`: every command, on tiny random models of every format and a fake engine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.errors import FileGone
+from rwkv_chat.cli.models import MODELS
+from rwkv_chat.cli.models_convert import FORMATS
+from rwkv_chat.explain import FAILURE, INTERRUPTED, NOT_FOUND, OK, USAGE
+from rwkv_chat.paths import Paths
+from rwkv_chat.session.shelf_golden import EXPECTED
+from rwkv_chat.session.shelf_offers import catalogue
+from rwkv_chat.texts import say
+from tests.engine import tiny
+from tests.engine.samples import SAMPLES, spec_of
+from tests.fakes import FakeReply
+
+if TYPE_CHECKING:
+    from engine.types import ModelSpec
+    from tests.chat.command_line import Cli, Said
+    from tests.fakes import FakeEngine
+
+WORLD = tiny.spec(vocab_size=65536, n_embd=16, rank=4)
+FILE = "rwkv7-g1d-0.1b-20260129-ctx8192.pth"
+
+
+def made(folder: Path, name: str = "mine.safetensors", spec: ModelSpec = WORLD) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return tiny.checkpoint(folder / name, spec)
+
+
+def here(cli: Cli) -> dict[str, dict]:
+    """The entries of `list --json` by name."""
+    return {each["name"]: each for each in json.loads(cli("models", "list", "--json").out)["here"]}
+
+
+# ------------------------------------------------------------------------------------------------ help
+
+
+def test_every_command_has_a_help_and_one_line_about_it(cli: Cli) -> None:
+    said = cli("models", "--help")
+    assert (said.code, said.err) == (OK, "")
+    for name in MODELS:
+        assert say(f"models.{name}.short")[:30] in said.out
+        assert cli("models", name, "--help").out.startswith(f"Usage: rwkv-chat models {name} ")
+        assert "--json" in cli("models", name, "--help").out
+
+
+def test_a_command_that_is_none(cli: Cli) -> None:
+    assert cli("models", "nope").code == USAGE
+
+
+# ------------------------------------------------------------------------------------------------ list
+
+
+def test_list_shows_what_is_here_what_can_be_had_and_which_to_take(cli: Cli, engine: FakeEngine) -> None:
+    said = cli("models", "list")
+    assert (said.code, said.err) == (OK, "")
+    for entry in catalogue().newest():
+        assert f"  {entry.name} " in said.out
+    assert said.out.count(say("models.list.advice")) == 1
+    told = json.loads(cli("models", "list", "--json").out)
+    assert [each["name"] for each in told["here"]] == ["Guide"]
+    assert {each["name"] for each in told["offers"]} == {
+        each.name for each in catalogue().entries if each.loadable
+    }
+    assert told["advice"] in said.out
+    assert engine.downloads == []
+
+
+def test_list_all_shows_every_model(cli: Cli, engine: FakeEngine) -> None:
+    said = cli("models", "list", "--all")
+    assert [each.name for each in catalogue().entries if f"  {each.name} " not in said.out] == []
+
+
+# ------------------------------------------------------------------------------------------------ pull
+
+
+def test_pull_prints_where_the_file_is(cli: Cli, engine: FakeEngine, home: Path, tmp_path: Path) -> None:
+    engine.content[FILE] = made(tmp_path, "made.pth").read_bytes()
+    said = cli("models", "pull", "g1d-0.1b")
+    path = Paths.find().models / FILE
+    assert (said.code, said.out) == (OK, f"{path}\n")
+    assert path.read_bytes() == engine.content[FILE]
+    assert here(cli)["rwkv7-g1d-0.1b-20260129-ctx8192"]["catalogue_name"] == "g1d-0.1b"
+    assert engine.downloads[0].token is None
+
+
+def test_pull_tells_as_json(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    engine.content[FILE] = made(tmp_path, "made.pth").read_bytes()
+    told = json.loads(cli("models", "pull", "0.1b", "--json").out)
+    assert (told["name"], told["bytes"]) == ("g1d-0.1b", len(engine.content[FILE]))
+
+
+def test_pull_from_elsewhere(cli: Cli, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    cli("models", "pull", "g1d-0.1b")
+    cli("models", "pull", "g1d-0.1b", "--endpoint", "https://other.example")
+    cli("models", "pull", "g1d-0.1b", "--from", "modelscope")
+    hosts = [each.url.split("/")[2] for each in engine.downloads]
+    assert hosts == ["mirror.example", "other.example", "modelscope.cn"]
+
+
+def test_a_token_is_sent_only_where_it_is_asked_for(
+    cli: Cli, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    cli("models", "pull", "g1d-0.1b")
+    cli("models", "pull", "g1d-0.1b", "--token")
+    assert [each.token for each in engine.downloads] == [None, "hf_secret"]
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert cli("models", "pull", "g1d-0.1b", "--token").code == USAGE
+    (tmp_path / "token").write_text("hf_saved\n")
+    cli("models", "pull", "g1d-0.1b", "--token")
+    assert engine.downloads[-1].token == "hf_saved"  # noqa: S105
+
+
+def test_ctrl_c_pauses_a_pull(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    import os
+    import signal
+    import threading
+
+    engine.content[FILE], engine.download_delay = made(tmp_path, "made.pth").read_bytes(), 60.0
+
+    def press() -> None:
+        while not engine.downloads:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    said = cli("models", "pull", "g1d-0.1b")
+    assert (said.code, said.out) == (INTERRUPTED, "")
+    assert say("models.pull.paused", name="g1d-0.1b") in said.err
+
+
+def test_what_is_gone_is_replaced(cli: Cli, engine: FakeEngine) -> None:
+    engine.download_error = FileGone("https://x/y")
+    said = cli("models", "pull", "g1d-0.1b")
+    assert (said.code, said.out) == (NOT_FOUND, "")
+
+
+@pytest.mark.parametrize(("name", "code"), [("nothing-like-this", NOT_FOUND), ("g1d", USAGE)])
+def test_pull_of_no_or_several_models(cli: Cli, engine: FakeEngine, name: str, code: int) -> None:
+    said = cli("models", "pull", name)
+    assert (said.code, said.out) == (code, "")
+    assert name in said.err
+
+
+def test_the_tokenizer_alone(cli: Cli, engine: FakeEngine) -> None:
+    said = cli("models", "pull", "20B_tokenizer.json")
+    assert (said.code, said.out) == (OK, f"{Paths.find().models / '20B_tokenizer.json'}\n")
+
+
+# ------------------------------------------------------------------------------------------------ import
+
+
+def test_import_registers_in_place(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    file = made(tmp_path)
+    said = cli("models", "import", str(file))
+    assert (said.code, str(file) in said.out) == (OK, True)
+    entry = here(cli)["mine"]
+    assert (entry["path"], entry["source"]) == (str(file), "in place")
+    assert list(Paths.find().models.iterdir()) == []
+
+
+def test_import_copies_with_what_belongs_to_it(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    file = made(tmp_path / "theirs", spec=tiny.spec())
+    (file.parent / "tokenizer.json").write_text("{}")
+    (told,) = json.loads(cli("models", "import", "--copy", "--json", str(file)).out)
+    path = Path(told["model"]["path"])
+    assert (path.parent.parent, told["model"]["source"]) == (Paths.find().models, "copied")
+    assert path.read_bytes() == file.read_bytes()
+    assert (path.parent / "tokenizer.json").is_file()
+    assert here(cli)["mine"]["error"] == ""
+
+
+def test_import_of_a_folder_tells_file_by_file_and_nothing_found_is_1(
+    cli: Cli, engine: FakeEngine, tmp_path: Path
+) -> None:
+    made(tmp_path / "some")
+    (tmp_path / "some" / "bad.pth").write_bytes(b"PK\x03\x04")
+    told = json.loads(cli("models", "import", "--json", str(tmp_path / "some")).out)
+    assert [(Path(each["path"]).name, each["kind"]) for each in told] == [
+        ("bad.pth", "damaged"),
+        ("mine.safetensors", "model"),
+    ]
+    (tmp_path / "none").mkdir()
+    assert cli("models", "import", str(tmp_path / "none")).code == FAILURE
+    assert cli("models", "import", str(tmp_path / "nowhere")).code == NOT_FOUND
+
+
+def test_import_with_a_choice_of_ones_own(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    file = made(tmp_path)
+    cli("models", "import", str(file), "--family", "g1-bot", "--template", "classic")
+    told = json.loads(cli("models", "info", "mine", "--json").out)
+    assert (told["family"]["name"], told["template"]) == ("g1-bot", "classic")
+
+
+# ------------------------------------------------------------------------------------------------ info
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_info_on_every_format(cli: Cli, engine: FakeEngine, tmp_path: Path, kind: str) -> None:
+    spec = replace(spec_of(kind), vocab_size=65536)
+    path = SAMPLES[kind](tmp_path, spec)
+    told = json.loads(cli("models", "info", str(path), "--json").out)
+    numbers = {name: told["spec"][name] for name in ("arch", "n_layer", "n_embd", "n_ffn", "vocab_size")}
+    assert numbers == {name: getattr(spec, name) for name in numbers}
+    assert told["format"] == kind
+    assert told["params"] == sum(x.numel() for x in tiny.plain_tensors(spec).values())
+    assert sum(told["types"].values()) > 20
+    assert [each["tier"] for each in told["fits"]] == ["fp32", "bf16", "fp16"]
+    assert told["bytes"] >= sum(each["bytes"] for each in told["files"]) > 4 * told["params"]
+    shown = cli("models", "info", str(path))
+    assert (shown.code, shown.err) == (OK, "")
+    assert spec.arch in shown.out
+    assert f"{told['params']:,}" in shown.out
+
+
+def test_info_of_a_pile_model_without_its_tokenizer(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    spec = tiny.spec(arch="rwkv4", vocab_size=50277)
+    path = made(tmp_path, "RWKV-4-Pile-169M.pth", spec)
+    said = cli("models", "info", str(path))
+    assert (said.code, "pile-v4" in said.out) == (OK, True)
+    assert "20B_tokenizer.json" in said.err
+    (tmp_path / "20B_tokenizer.json").write_text("{}")
+    assert cli("models", "info", str(path)).err == ""
+
+
+@pytest.mark.parametrize(("name", "code"), [("/nowhere/x.pth", NOT_FOUND), ("nameless", NOT_FOUND)])
+def test_info_on_nothing(cli: Cli, engine: FakeEngine, name: str, code: int) -> None:
+    assert cli("models", "info", name).code == code
+
+
+# ------------------------------------------------------------------------------------------------ verify
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_verify_on_every_format(cli: Cli, engine: FakeEngine, tmp_path: Path, kind: str) -> None:
+    path = SAMPLES[kind](tmp_path, replace(spec_of(kind), vocab_size=65536))
+    cli("models", "import", str(path))
+    (first,) = json.loads(cli("models", "verify", "--json", str(path)).out)
+    (again,) = json.loads(cli("models", "verify", "--json", str(path)).out)
+    assert (first["compared_with"], again["compared_with"]) == ("", "before")
+    assert (
+        first["sha256"] == again["sha256"] == json.loads(cli("models", "info", str(path), "--json").out)["id"]
+    )
+
+
+def test_verify_notices_a_changed_byte_and_nan(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    import os
+
+    file = made(tmp_path)
+    cli("models", "import", str(file))
+    cli("models", "verify", "mine")
+    stat, data = file.stat(), bytearray(file.read_bytes())
+    data[-2] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # damage does not tell the time
+    said = cli("models", "verify", "mine")
+    assert (said.code, said.out, "SHA-256" in said.err) == (FAILURE, "", True)
+    data[-4:] = b"\xff\xff\xff\xff"
+    file.write_bytes(data)
+    said = cli("models", "verify", "mine")
+    assert (said.code, "NaN" in said.err) == (FAILURE, True)
+
+
+def test_the_published_hash_is_compared(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    said = cli("models", "verify", str(made(tmp_path, FILE)))
+    assert (said.code, catalogue().choose("g1d-0.1b").sha256 in said.err) == (FAILURE, True)
+
+
+def golden(cli: Cli, engine: FakeEngine, path: Path, tokens: tuple[int, ...]) -> Said:
+    engine.replies = [FakeReply(" Paris", tokens=tokens)]
+    return cli("models", "verify", "--golden", str(path))
+
+
+def test_a_golden_run_tells_the_first_token_that_differs(
+    cli: Cli, engine: FakeEngine, tmp_path: Path
+) -> None:
+    path = made(tmp_path)
+    same = golden(cli, engine, path, EXPECTED)
+    assert (same.code, say("models.golden.agree", count=24) in same.out) == (OK, True)
+    (load,), (request,) = engine.loads, engine.requests
+    assert (load.dtype, request.params.temperature, request.prompt[:2]) == ("fp32", 0.0, (11, 6699))
+    other = golden(cli, engine, path, (*EXPECTED[:5], 7, *EXPECTED[6:]))
+    assert other.code == FAILURE
+    expected = say("models.golden.differ", place=6, count=24, expected=EXPECTED[5], found=7)
+    assert expected in other.out
+    short = golden(cli, engine, path, EXPECTED[:3])
+    assert say("models.golden.none") in short.out
+
+
+# ------------------------------------------------------------------------------------------------ convert
+
+
+def test_the_formats_are_those_of_the_engine() -> None:
+    from engine.weights.export import WRITERS
+
+    assert {name: each.suffix for name, each in WRITERS.items()} == FORMATS
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_convert_into_every_format_and_back(cli: Cli, engine: FakeEngine, tmp_path: Path, kind: str) -> None:
+    source = made(tmp_path, spec=tiny.spec(vocab_size=65536))
+    target = tmp_path / f"out{FORMATS[kind]}"
+    said = cli("models", "convert", str(source), str(target))
+    assert (said.code, said.out) == (OK, f"{target}\n")
+    told = json.loads(cli("models", "info", str(target), "--json").out)
+    assert (told["format"], told["spec"]["n_layer"]) == (kind, 2)
+    assert cli("models", "convert", str(source), str(target)).code == FAILURE  # it is there
+    assert cli("models", "convert", str(source), str(target), "--overwrite", "--json").code == OK
+
+
+def test_convert_wants_a_format(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    said = cli("models", "convert", str(made(tmp_path)), str(tmp_path / "out.bin"))
+    assert (said.code, ".gguf" in said.err) == (USAGE, True)
+
+
+# ------------------------------------------------------------------------------------------------ rm
+
+
+def test_rm_forgets_what_is_in_place_and_keeps_the_file(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    file = made(tmp_path)
+    cli("models", "import", str(file))
+    said = cli("models", "rm", "mine")
+    assert (said.code, said.out, file.is_file()) == (OK, "", True)
+    assert str(file) in said.err
+    assert "mine" not in here(cli)
+    assert cli("models", "rm", "mine").code == NOT_FOUND
+
+
+def test_rm_deletes_a_copy_only_when_told_so(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    file = made(tmp_path)
+    cli("models", "import", "--copy", str(file))
+    copy = Path(here(cli)["mine"]["path"])
+    said = cli("models", "rm", "mine")
+    assert (said.code, copy.is_file(), "--yes" in said.err) == (USAGE, True, True)
+    (told,) = json.loads(cli("models", "rm", "mine", "--yes", "--json").out)
+    assert told["freed_bytes"] == file.stat().st_size
+    assert (copy.exists(), file.is_file(), "mine" in here(cli)) == (False, True, False)
+
+
+def test_rm_of_what_is_gone_already(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    file = made(tmp_path)
+    cli("models", "import", str(file))
+    file.unlink()
+    assert here(cli)["mine"]["missing"]
+    assert cli("models", "rm", str(file)).code == OK
+    assert "mine" not in here(cli)
+
+
+def test_rm_refuses_the_builtin_guide_and_files_put_there_by_hand(cli: Cli, engine: FakeEngine) -> None:
+    assert cli("models", "rm", "guide").code == USAGE
+    file = made(Paths.find().make().models)
+    said = cli("models", "rm", "mine", "--yes")
+    assert (said.code, file.is_file(), str(file) in said.err) == (USAGE, True, True)
