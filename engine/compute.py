@@ -14,7 +14,7 @@ from engine.replying import Voice
 from engine.states import States
 from engine.store.fingerprint import mark
 from engine.tokenizer import load_tokenizer
-from engine.types import Cancelled, Loaded, ModelInfo, Progress, Registered
+from engine.types import Cancelled, Loaded, ModelInfo, NotKept, Progress, Registered
 from engine.waiting import Waiting
 from engine.weights import load as weights
 from engine.weights.tuned import begun_from, read_tuned_state
@@ -47,7 +47,7 @@ class Compute:
 
     def load(
         self, request: LoadRequest, should_stop: Callable[[], bool]
-    ) -> Iterator[Progress | Loaded | Cancelled]:
+    ) -> Iterator[Progress | NotKept | Loaded | Cancelled]:
         """Loads a model in place of the one before, which stays if this fails or is cancelled.
 
         Raises:
@@ -71,7 +71,9 @@ class Compute:
         self._voice = Voice(model, info, tokenizer, states)
         yield Loaded(info)
 
-    def _read(self, request: LoadRequest, should_stop: Callable[[], bool]) -> Generator[Progress, Any, Any]:
+    def _read(
+        self, request: LoadRequest, should_stop: Callable[[], bool]
+    ) -> Generator[Progress | NotKept, Any, Any]:
         """The model; None if stopped. Where two do not fit, the one before is given up."""
         load = partial(
             weights.load,

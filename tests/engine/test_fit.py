@@ -13,7 +13,7 @@ from engine.models import ARCHITECTURES
 from engine.weights.fit import WEIGHT_BYTES, Fit, Size, best, estimate, fit
 from engine.weights.load import TIERS
 from tests.engine import tiny
-from tests.engine.samples import SAMPLES
+from tests.engine.samples import SAMPLES, spec_of
 
 
 def test_every_tier_has_a_size():
@@ -22,7 +22,7 @@ def test_every_tier_has_a_size():
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_format_is_told_by_its_header(name, tmp_path):
-    spec = tiny.spec()
+    spec = spec_of(name)
     path = SAMPLES[name](tmp_path, spec)
     assert estimate(path, device="cpu")[0].weights == estimate(spec, device="cpu")[0].weights > 0
 
@@ -98,7 +98,7 @@ def test_the_estimate_is_near_what_is_taken(tier, tmp_path):
 @pytest.mark.parametrize("name", SAMPLES)
 def test_headers_are_read_without_torch(name, tmp_path):
     """The list of models is shown before torch is there."""
-    path = SAMPLES[name](tmp_path, tiny.spec())
+    path = SAMPLES[name](tmp_path, spec_of(name))
     program = (
         "import sys; from engine.weights.fit import estimate;"
         "estimate(sys.argv[1]); sys.exit('torch' in sys.modules)"

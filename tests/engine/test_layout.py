@@ -20,7 +20,7 @@ from engine.weights import layout, reading
 from engine.weights.layout_files import layouts_of
 from engine.weights.load import load
 from tests.engine import tiny
-from tests.engine.samples import SAMPLES
+from tests.engine.samples import SAMPLES, spec_of
 
 SMALL = tiny.spec(n_layer=2, n_embd=16, head_size=8, vocab_size=11, rank=4)
 
@@ -78,7 +78,7 @@ def test_a_mapped_model_is_the_copied_one(arch, tier, stored, tmp_path, monkeypa
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_format_has_a_layout(name, tmp_path, monkeypatch):
-    path = SAMPLES[name](tmp_path, SMALL)
+    path = SAMPLES[name](tmp_path, spec_of(name))
     for tier in ("fp32", "bf16"):
         expected = copied(path, tier, monkeypatch)
         for _ in range(2):
