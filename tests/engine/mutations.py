@@ -158,7 +158,10 @@ CODE = (
 def with_code(data: bytes, rng: random.Random, canary: str) -> bytes:
     """A pickle that would make `canary`, were it run: alone, in front, or behind all that was there."""
     command = f"touch {canary}".encode()
-    call = rng.choice(CODE).replace(b"%s", struct.pack("<I", len(command)) + command)
+    call = rng.choice(CODE)
+    if b"eval" in call or b"exec" in call:
+        command = f"__import__('os').system('touch {canary}')".encode()
+    call = call.replace(b"%s", struct.pack("<I", len(command)) + command)
     at = rng.choice((2, data.find(b"}") + 1, len(data) - 1))
     if rng.random() < 0.2:
         return pickle.dumps({"emb.weight": _Malicious(command.decode())}, protocol=rng.randint(0, 5))
@@ -178,12 +181,12 @@ class _Malicious:
 def pickled(data: bytes, rng: random.Random, canary: str) -> bytes:
     """The table of tensors: code, damage, or endless stacks."""
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.5:
         return with_code(data, rng, canary)
-    if kind < 0.45:
+    if kind < 0.6:
         many = rng.choice((b"}", b"]", b"(", b")\x85", b"2", b"K\x01\x85", b"N0"))
         return data[:2] + many * rng.choice((1000, 300_000)) + data[2:]
-    if kind < 0.65:
+    if kind < 0.75:
         return numbered(data, rng)
     return flipped(data, rng)
 

@@ -58,7 +58,7 @@ def test_damaged_and_hostile_files(tmp_path, sample):
 
 def test_readers_with_a_fault_are_noticed(tmp_path):
     """The watch over the cases works: each planted fault is told by its own words."""
-    cases = run([(name, 0, 100 if name == "runs code" else 3) for name in PLANTED], tmp_path / "files")
+    cases = run([(name, 0, 150 if name == "runs code" else 3) for name in PLANTED], tmp_path / "files")
     found = {
         name: " ".join(bad for each in cases if each["subject"] == name for bad in each["bad"])
         for name in PLANTED
