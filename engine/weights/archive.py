@@ -134,6 +134,10 @@ _KNOWN_STRANGERS = {
 }
 
 
+# names that downloads give to what is not whole yet
+_UNFINISHED = {".part", ".incomplete"}
+
+
 def _folder_kind(path: Path) -> str:
     """A key of `READERS` for a folder."""
     for name, kind in _FOLDER_SIGNS.items():
@@ -144,6 +148,8 @@ def _folder_kind(path: Path) -> str:
 
 def _kind(path: Path) -> str:
     """A key of `READERS`, told from the first bytes; the name decides only where they are damaged."""
+    if path.suffix in _UNFINISHED:
+        raise UnsupportedFormat(str(path), "unfinished")
     with path.open("rb") as file:
         start = file.read(32)
     for magic, kind in _MAGIC.items():

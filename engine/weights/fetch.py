@@ -173,6 +173,8 @@ class Fetch:
                 raise Offline(urlsplit(url).hostname or "") from error
             stalled = isinstance(error, library.TimeoutException)
             raise Again("stalled" if stalled else "dropped") from error
+        except UnicodeError as error:  # from the look-up of a name that can be none
+            raise Offline(urlsplit(url).hostname or "") from error
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise self._no_room() from error

@@ -18,7 +18,7 @@ OK, PARTIAL, UNSATISFIABLE = 200, 206, 416
 GONE = {404, 410}
 REFUSED = {401, 403}
 BUSY = {429, 503}
-_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 
 
 @dataclass(eq=False)

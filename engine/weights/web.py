@@ -100,7 +100,7 @@ class Web:
                     with pause.waking(lambda r=response: _break_off(r)):
                         yield _answer(response, word, redirected=hop > 0)
                     return
-                target = urljoin(url, response.headers["location"])
+                target = _joined(url, response.headers["location"])
             finally:
                 response.close()
             check_address(target, url, asked)
@@ -158,6 +158,14 @@ def check_address(target: str, source: str, asked: SplitResult | None = None) ->
         if (parts.scheme == "https" or local) and parts.hostname and parts.username is None:
             return parts
     raise RedirectRefused(without_query(source), without_query(target))
+
+
+def _joined(url: str, location: str) -> str:
+    """Where a redirect leads; what cannot be read as an address is left as it is, to be refused."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location
 
 
 def without_query(url: str) -> str:

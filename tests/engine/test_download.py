@@ -529,6 +529,8 @@ REDIRECTS: dict[str, str] = {
     "a user in it": "https://user:password@example.invalid/model.pth",
     "no host": "https:///model.pth",
     "no port that is one": "https://example.invalid:port/model.pth",
+    "no host that is one": "https://[::1/model.pth",
+    "a host hidden behind a stroke": "https:\\\\example.invalid/model.pth",
 }
 
 
@@ -619,9 +621,11 @@ def dead() -> str:
 
 
 def test_offline_is_told_at_once(tmp_path: Path) -> None:
+    long = f"{'a' * 70}.invalid"  # no name may be so long
     for url, host in (
         (dead(), "127.0.0.1"),
         ("https://no-such-host.invalid/model.pth", "no-such-host.invalid"),
+        (f"https://{long}/model.pth", long),
     ):
         begun = time.monotonic()
         with pytest.raises(errors.Offline) as caught:

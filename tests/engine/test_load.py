@@ -242,6 +242,14 @@ def test_other_files_are_recognised(tmp_path, content, hint):
     assert error.value.hint == hint
 
 
+@pytest.mark.parametrize("name", ["model.pth.part", "model.incomplete"])
+def test_an_unfinished_download_is_not_opened(tmp_path, name):
+    """Whatever of it is there: its beginning looks like a whole file's."""
+    with pytest.raises(UnsupportedFormat) as error:
+        read_spec(tiny.checkpoint(tmp_path / "model.pth").rename(tmp_path / name))
+    assert error.value.hint == "unfinished"
+
+
 def test_no_file(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(ModelNotFound):
