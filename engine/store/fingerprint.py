@@ -152,8 +152,9 @@ def _joined(of: Mark, hashes: list[str]) -> str:
 def _entry(remembered: dict[str, object], of: FileMark) -> str:
     """The remembered hash of a file that has not changed since, or ""."""
     entry = remembered.get(of.path)
-    same = isinstance(entry, list) and len(entry) == 3 and entry[:2] == [of.size, of.changed]
-    return entry[2] if same and _is_hex(entry[2]) else ""
+    if not isinstance(entry, list) or len(entry) != 3 or entry[:2] != [of.size, of.changed]:
+        return ""
+    return entry[2] if _is_hex(entry[2]) else ""
 
 
 def _remember(of: FileMark, cache: Path, sha256: str) -> None:

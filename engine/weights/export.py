@@ -5,7 +5,7 @@ A file appears whole or not at all: it is written beside its place under another
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,6 +26,7 @@ from engine.weights.gguf_write import write_gguf
 from engine.weights.outgoing import DTYPES, check_dtype, outgoing
 from engine.weights.place import check_place, in_place_of
 from engine.weights.recognise import recognise
+from engine.weights.turns import WORLD, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -113,6 +114,7 @@ def convert(
     dtype: str = "stored",
     adapter: Path | None = None,
     alpha: float | None = None,
+    turns: Turns = WORLD,
     overwrite: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Progress, None, Path | None]:
@@ -124,6 +126,7 @@ def convert(
         format: a key of `WRITERS`.
         dtype: one of that writer's; "stored" keeps the source's, tensor by tensor.
         adapter: merged on the way, in fp32, one weight at a time.  alpha: a LoRA's, where its file says none.
+        turns: how a conversation is spelt, for formats that carry it.
         overwrite: a file at `target` is replaced when the new one is complete.
 
     Raises:
@@ -136,7 +139,7 @@ def convert(
     if spec.arch not in writer.archs:
         raise InvalidRequest(f"{format} has no place for {spec.arch}")
     get = _with_adapter(archive, spec, adapter, alpha) if adapter else archive.get
-    model = outgoing(archive, spec, dtype, get)
+    model = replace(outgoing(archive, spec, dtype, get), turns=turns)
     check_place(target, model.nbytes + _SLACK, overwrite=overwrite)
     if any(should_stop() for _ in archive.verify()):
         return None

@@ -125,15 +125,15 @@ def _halvings(header: Header, arch: str, layer: int) -> int:
 
 def _official_shape(header: Header, arch: str, name: str, info: TensorInfo, rule: Rule) -> tuple[int, ...]:
     """The shape that the official tensor (each, if they are fused) has by the file's own."""
-    shape, count, parts = info.shape, math.prod(info.shape), len(rule.ours)
+    shape, count, width, parts = info.shape, math.prod(info.shape), info.shape[-1], len(rule.ours)
     if rule.how in ("same", "halved"):
         return shape
     if rule.how == "turned" and len(shape) > 1:
         return (*shape[:-2], shape[-1], shape[-2])
-    if rule.how == "wide" and count == shape[-1]:
+    if rule.how == "wide" and count == width:
         return (1, 1, count)
-    if rule.how == "fused" and count == parts * shape[-1]:
-        return (1, 1, shape[-1])
+    if rule.how == "fused" and count == parts * width:
+        return (1, 1, width)
     head_size = header.number(f"{arch}.wkv.head_size")
     if rule.how == "heads" and head_size > 0 and count % head_size == 0:
         return (count // head_size, head_size)

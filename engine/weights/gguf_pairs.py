@@ -6,23 +6,23 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from engine.tokenizer_world import ENTRIES
+from engine.tokenizer_world import ENTRIES, world_tokenizer
 from engine.weights.gguf_cursor import ARRAY, STRING
 from engine.weights.gguf_tokens import MODEL, MODEL_KEY, NO_MODEL, TOKENS_KEY, TYPES_KEY, world_tokens
+from engine.weights.turns import chat_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.types import ModelSpec
+    from engine.types import ModelSpec, TokenIds
     from engine.weights.outgoing import Outgoing
+    from engine.weights.turns import Turns
 
 VERSION = 3
 ALIGNMENT = 32
 HALVED_EVERY = 6  # RWKV-6: after so many layers the residual stream is halved, and the weights fit that
 CONTEXT = 1 << 20  # no limit, in llama.cpp's way
 LN_EPS = 1e-5
-END_OF_TURN = 261  # "\n\n", so that programs with no template of their own stop after an answer
-TEMPLATE = "rwkv-world"  # llama.cpp's own name for "User: …\n\nAssistant:"
 _UINT32, _INT32, _FLOAT32 = 4, 5, 6
 
 # what a file mostly holds → llama.cpp's number for it
@@ -40,7 +40,7 @@ def header(model: Outgoing, wanted: str, tensors: list[Tensor]) -> bytes:
         wanted: what the file mostly holds, a key of `FILE_TYPES`.
         tensors: name, shape (slowest axis first), type and bytes of each, in the order of their data.
     """
-    pairs = [*_general(model, wanted), *_model(model.spec), *_tokenizer(model.spec.vocab_size)]
+    pairs = [*_general(model, wanted), *_model(model.spec), *_tokenizer(model.spec.vocab_size, model.turns)]
     start = b"GGUF" + struct.pack("<IQQ", VERSION, len(tensors), len(pairs))
     whole = start + b"".join(pairs) + b"".join(_table(tensors))
     return whole + bytes(-len(whole) % ALIGNMENT)
@@ -88,7 +88,7 @@ def _rwkv7(spec: ModelSpec) -> dict[str, int]:
 _RANKS = {"rwkv6": _rwkv6, "rwkv7": _rwkv7}
 
 
-def _tokenizer(rows: int) -> list[bytes]:
+def _tokenizer(rows: int, turns: Turns) -> list[bytes]:
     """The World vocabulary; a model with fewer rows has another one, which llama.cpp cannot take from us."""
     if rows <= ENTRIES:
         return [_text(MODEL_KEY, NO_MODEL[-1])]
@@ -99,9 +99,14 @@ def _tokenizer(rows: int) -> list[bytes]:
         _array(TYPES_KEY, _INT32, rows, (struct.pack("<i", kind) for kind in kinds)),
         _number("tokenizer.ggml.bos_token_id", 0),
         _number("tokenizer.ggml.eos_token_id", 0),
-        _number("tokenizer.ggml.eot_token_id", END_OF_TURN),
-        _text("tokenizer.chat_template", TEMPLATE),
+        *(_number("tokenizer.ggml.eot_token_id", token) for token in _end_of_turn(turns)),
+        _text("tokenizer.chat_template", chat_template(turns)),
     ]
+
+
+def _end_of_turn(turns: Turns) -> TokenIds:
+    """The token that begins what stands between two turns ("\n\n": 261): an answer ends before it."""
+    return world_tokenizer().encode(turns.joiner)[:1]
 
 
 def _table(tensors: list[Tensor]) -> Iterable[bytes]:

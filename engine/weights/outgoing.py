@@ -9,6 +9,7 @@ import torch
 
 from engine.errors import InvalidRequest, WeightsCorrupt
 from engine.models.names import expected_shapes, stored_shape, unused
+from engine.weights.turns import WORLD, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ class Outgoing:
         dtypes: what each is to be stored as.
         dtype: what was asked for: "stored", or one of the writer's own.
         notes: what the source says of itself.
+        turns: how a conversation is spelt, for formats that carry it.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Outgoing:
     dtypes: dict[str, torch.dtype]
     dtype: str = "stored"
     notes: dict[str, str] = field(default_factory=dict)
+    turns: Turns = WORLD
 
     @property
     def nbytes(self) -> int:
