@@ -27,7 +27,7 @@ chat: $(VENV)/.chat
 test: $(VENV)/.test
 	@$(PY) -m pytest
 
-test-long: $(VENV)/.test
+test-long: $(VENV)/.long
 	@$(PY) -m pytest --long
 
 lint: $(VENV)/.test
@@ -63,6 +63,12 @@ $(VENV)/.test: pyproject.toml $(GONE)
 	@$(PY) -c 'import hypothesis' 2>/dev/null || echo "The tests' tools are about 85 MB more; 61 MB of it is the Node that pyright needs."
 	$(PIP) install -e '.[test]'
 	@touch $(VENV)/.chat $@
+
+# Not all that the long tests want has wheels; without it they still run, and say what they left out.
+$(VENV)/.long: $(VENV)/.test
+	@$(PY) -c 'import llama_cpp' 2>/dev/null || echo "llama.cpp is built from its source where there is no wheel: 77 MB and up to half an hour."
+	$(PIP) install -e '.[test,long]' || echo "llama.cpp could not be built here (it wants a C++ compiler): its tests are left out."
+	@touch $@
 
 # The sizes were measured in 2026 with torch 2.13: wheels of torch, triton and CUDA, and all others together.
 define say_download

@@ -75,6 +75,7 @@ def values(mapped: Tensor, info: TensorInfo) -> Tensor:
 
 def dequantised(data: Tensor, kind: int) -> Tensor:
     """Bytes of whole blocks → fp32, flat; a few megabytes at a time, since the package makes copies."""
+    import numpy as np
     import torch
     from gguf import quants
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
@@ -85,6 +86,7 @@ def dequantised(data: Tensor, kind: int) -> Tensor:
     for begin in range(0, blocks, step):
         end = min(begin + step, blocks)
         piece = data[begin * nbytes : end * nbytes].view(end - begin, nbytes).numpy()
-        found = quants.dequantize(piece, GGMLQuantizationType(kind))
+        with np.errstate(all="ignore"):  # whoever loads the numbers looks for NaN and infinity
+            found = quants.dequantize(piece, GGMLQuantizationType(kind))
         out[begin * numbers : end * numbers] = torch.from_numpy(found).reshape(-1)
     return out

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rwkv_chat.session.shelf_types import Converted
+from rwkv_chat.templates import template
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
     from engine.types import Progress
+    from engine.weights.turns import Turns
     from rwkv_chat.session.cards import ModelCard
     from rwkv_chat.session.steps import Stop
+    from rwkv_chat.templates import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,9 @@ def convert(
 ) -> Generator[Progress | Converted, None, None]:
     """Progress("convert", bytes, of all) …, at the end `Converted`, unless stopped. Raises: EngineError."""
     from engine.weights import export
+    from engine.weights.gguf_modelfile import write_modelfile
 
+    turns = _turns(template(card.template))
     written = yield from export.convert(
         card.path,
         target,
@@ -49,8 +54,25 @@ def convert(
         dtype=wish.dtype,
         adapter=wish.adapter,
         alpha=wish.alpha,
+        turns=turns,
         overwrite=wish.overwrite,
         should_stop=stop,
     )
     if written is not None:
-        yield Converted(written, written.stat().st_size)
+        wanted = wish.modelfile and wish.format == "gguf"
+        beside = write_modelfile(written, turns, card.sampling) if wanted else None
+        yield Converted(written, written.stat().st_size, beside)
+
+
+def _turns(spelling: Template) -> Turns:
+    """The model's own template, without its ways to think, in the words of an export."""
+    from engine.weights.turns import Turns
+
+    return Turns(
+        user=spelling.user,
+        assistant=spelling.assistant,
+        system=spelling.system,
+        joiner=spelling.joiner,
+        opening=spelling.opening,
+        stops=spelling.stop.texts,
+    )

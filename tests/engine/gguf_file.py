@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import gguf
 import numpy as np
 import torch
+from gguf.constants import GGML_QUANT_SIZES
 from gguf.constants import GGMLQuantizationType as Type
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ TOP = {
     "ln_out.bias": "output_norm.bias",
     "head.weight": "output.weight",
 }
-ATT = {"key": "key", "value": "value", "receptance": "receptance", "output": "output", "gate": "gate"}
 
 
 def rwkv7_block(layer: int, block: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
@@ -121,8 +121,9 @@ def write(
         writer.add_token_list(tokens)
     for name, x in converted(spec, official):
         data = np.ascontiguousarray(x.float().numpy())
-        wide = data.ndim == 1 or WIDE.search(name)
-        type_ = Type.F32 if wide else kind
+        type_ = Type.F32 if data.ndim == 1 or WIDE.search(name) else kind
+        if data.shape[-1] % GGML_QUANT_SIZES[type_][0]:
+            type_ = Type.F16  # rows that are not of whole blocks
         writer.add_tensor(name, gguf.quants.quantize(data, type_), raw_dtype=type_)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
