@@ -156,3 +156,8 @@ def resource(name: str) -> Path:
     package = Path(__file__).resolve().parent
     packed = package / "_data" / name
     return packed if packed.exists() else package.parent / name
+
+
+def dim_shows() -> bool:
+    """Whether a terminal here may be sent dim letters: nobody asked for none."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

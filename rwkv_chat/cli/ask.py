@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rwkv_chat.cli import prompt_rows
 from rwkv_chat.cli.interrupts import on_interrupt
+from rwkv_chat.cli.manner import Manner, manner_options, tell_mode, tell_oddities
 from rwkv_chat.cli.opening import opened
 from rwkv_chat.cli.options import model_of, model_option, sampling_of, sampling_options, state_option
-from rwkv_chat.cli.output import note, result
+from rwkv_chat.cli.output import note, result, thoughts
 from rwkv_chat.session import Answered, ReplyGrew, TurnFailed, WaitingForModel
 from rwkv_chat.texts import say
 
@@ -27,17 +29,19 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help=say("cli.ask.json"))
 @click.option("--stream/--no-stream", default=True, help=say("cli.ask.stream"))
 @click.option("--save", is_flag=True, help=say("cli.ask.save"))
+@click.option("--show-prompt", is_flag=True, help=say("cli.ask.show_prompt"))
+@manner_options
 @model_option
 @state_option
 @sampling_options
 @click.pass_context
-def command(
-    context: click.Context, question: tuple[str, ...], as_json: bool, stream: bool, save: bool, **options: Any
-) -> int:
+def command(context: click.Context, question: tuple[str, ...], **options: Any) -> int:
     """The exit code: 0, or 130 where the answer was interrupted."""
     text = whole_question(" ".join(question))
     model = model_of(context, options["model"])
-    return asyncio.run(_ask(text, model, options, save=save, as_json=as_json, stream=stream and not as_json))
+    if options["show_prompt"]:
+        return asyncio.run(_show_prompt(text, model, options))
+    return asyncio.run(_ask(text, model, options))
 
 
 def whole_question(question: str) -> str:
@@ -49,20 +53,39 @@ def whole_question(question: str) -> str:
     return text
 
 
-async def _ask(
-    text: str, model: Path | None, options: dict[str, Any], *, save: bool, as_json: bool, stream: bool
-) -> int:
+async def _ask(text: str, model: Path | None, options: dict[str, Any]) -> int:
+    manner, as_json, save = Manner.of(options), options["as_json"], options["save"]
     async with opened(model, keep=save, tuned=options["state"]) as session:
-        turn = session.chats.send(None, text, sampling_of(options, session.sampling))
-        printer = Printer(session.models.current, stream=stream)
+        tell_oddities(session, manner.template, text)
+        thread = await manner.begun(session)
+        turn = session.chats.send(thread, text, lambda base: sampling_of(options, base), system=manner.system)
+        printer = Printer(session.models.current, stream=options["stream"] and not as_json)
         with on_interrupt(turn.stop) as interrupt:
             await printer.follow(turn)
         _finish(printer, session, turn, as_json=as_json, save=save)
+        tell_mode(manner.mode, printer.end)
         return interrupt.code
+
+
+async def _show_prompt(text: str, model: Path | None, options: dict[str, Any]) -> int:
+    """The tokens that would be fed, and no answer."""
+    manner = Manner.of(options)
+    async with opened(model, keep=False, tuned=options["state"]) as session:
+        tell_oddities(session, manner.template, text)
+        prompt = await session.chats.exact_prompt(await manner.begun(session), text, manner.system)
+    if options["as_json"]:
+        result(json.dumps(prompt_rows.record(prompt)))
+        return 0
+    note(prompt_rows.heading(prompt))
+    for line in prompt_rows.lines(prompt):
+        result(line)
+    return 0
 
 
 class Printer:
     """Prints a reply as it grows, or keeps it.
+
+    The answer goes to stdout, thoughts go to stderr.
 
     Attributes:
         text, reasoning: the reply so far.  end: the event that ended it.
@@ -72,6 +95,7 @@ class Printer:
         self.card, self.stream = card, stream
         self.text = self.reasoning = ""
         self.end: Answered | None = None
+        self._thought = False
 
     async def follow(self, turn: Turn) -> None:
         """Print until the turn ends; a reader who left stops it. Raises: whatever failed the turn."""
@@ -86,20 +110,36 @@ class Printer:
     def show(self, event: TurnEvent) -> None:
         match event:
             case ReplyGrew(part="answer"):
+                self._end_thoughts()
                 self.text += event.text
                 if self.stream:
                     result(event.text, end="")
             case ReplyGrew():
-                self.reasoning += event.text
+                self._think(event.text)
             case WaitingForModel() if not self.card.builtin:
                 note(say("cli.loading", name=self.card.name))
             case Answered():
+                self._end_thoughts()
                 self._end_line()
                 self.end = event
             case TurnFailed():
+                self._end_thoughts()
                 if self.text:
                     self._end_line()
                 raise event.error
+
+    def _think(self, text: str) -> None:
+        if self.stream:
+            if not self.reasoning:
+                thoughts(say("cli.thinking"))
+            thoughts(text, end="")
+        self.reasoning += text
+
+    def _end_thoughts(self) -> None:
+        """Before the first letter of the answer: a line's end, and once only."""
+        if self.stream and self.reasoning and not self._thought:
+            self._thought = True
+            thoughts("" if self.reasoning.endswith("\n") else "\n", end="")
 
     def _end_line(self) -> None:
         if self.stream and not self.text.endswith("\n"):

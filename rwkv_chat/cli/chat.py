@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
+from rwkv_chat.cli.manner import Manner, manner_options
 from rwkv_chat.cli.options import given, model_of, model_option, sampling_options
 from rwkv_chat.texts import say
 
 
 @click.command("chat", help=say("cli.chat.help"))
 @click.option("--plain", is_flag=True, help=say("cli.chat.plain"))
+@manner_options
 @model_option
 @sampling_options
 @click.pass_context
@@ -21,8 +23,8 @@ def command(context: click.Context, plain: bool, **options: Any) -> int:
     if plain:
         from rwkv_chat.cli.line_mode import run
 
-        return run(model, given(options))
-    if given(options):
+        return run(model, options)
+    if given(options) or Manner.of(options) != Manner():
         raise click.UsageError(say("cli.chat.needs_plain"))
     from rwkv_chat.cli.open_tui import open_tui
 

@@ -10,23 +10,29 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.types import Prefilled
+from rwkv_chat import templates
 from rwkv_chat.cli.ask import Printer
 from rwkv_chat.cli.interrupts import on_interrupt
+from rwkv_chat.cli.manner import Manner, tell_oddities
 from rwkv_chat.cli.opening import opened
-from rwkv_chat.cli.options import sampling_of
+from rwkv_chat.cli.options import given, sampling_of
 from rwkv_chat.cli.output import note, result
+from rwkv_chat.cli.prompt_rows import heading, lines
 from rwkv_chat.cli.slash import SLASH_COMMANDS, UnknownCommand, parse
 from rwkv_chat.explain import INTERRUPTED, sentence
 from rwkv_chat.plain_text import title
+from rwkv_chat.settings import THINK_MODES
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
     from pathlib import Path
 
+    from engine.types import SamplingParams
     from rwkv_chat.session import Session, Turn, TurnEvent
     from rwkv_chat.transcript import Thread
 
@@ -58,6 +64,7 @@ class LineMode:
         self.thread: str | None = None
         self._deleted: str | None = None
         self._asked = sys.stdin.isatty()
+        self._manner = Manner.of(options)
 
     def talk(self) -> int:
         """Read and answer lines until the input or the person ends it."""
@@ -114,8 +121,23 @@ class LineMode:
     # ---------------------------------------------------------------- replies
 
     def _say(self, text: str) -> None:
-        params = sampling_of(self._options, self.session.sampling)
-        self._wait(self._turn(lambda: self.session.chats.send(self.thread, text, params)))
+        new = self.thread is None
+        if new:
+            self.thread = self._wait(self._manner.begun(self.session))
+        tell_oddities(self.session, self._template(), text)
+        system = self._manner.system if new else ""
+        self._wait(
+            self._turn(lambda: self.session.chats.send(self.thread, text, self._sampled, system=system))
+        )
+
+    def _sampled(self, base: SamplingParams) -> SamplingParams:
+        return sampling_of(self._options, base)
+
+    def _template(self) -> str:
+        """The one chosen for the open conversation, "" for the model's own."""
+        if self.thread is None:
+            return self._manner.template
+        return self._wait(self.session.chats.open(self.thread)).thread.chosen_template
 
     async def _turn(self, begin: Any) -> None:
         """Print one reply; Ctrl-C stops it and keeps what was said."""
@@ -162,7 +184,7 @@ class LineMode:
 
     def _show_conversation(self, thread: str) -> None:
         for node in self._wait(self.session.chats.open(thread)).nodes:
-            who = say("cli.chat.said_by_you" if node.message.role == "user" else "cli.chat.said_by_model")
+            who = say(_WHO[node.message.role])
             result(say("cli.chat.message", who=who, text=node.message.text))
 
     def _answer_pending(self, thread: str) -> None:
@@ -173,9 +195,35 @@ class LineMode:
 
     def do_regen(self) -> None:
         if (thread := self._open_one()) is not None:
-            base = self.session.sampling
-            params = sampling_of(self._options, base) if self._options else None
+            params = self._sampled if given(self._options) else None
             self._wait(self._turn(lambda: self.session.chats.regenerate(thread, params)))
+
+    def do_think(self, mode: str) -> None:
+        """In the open conversation, and in those begun from now on."""
+        if mode not in THINK_MODES:
+            note(say("cli.chat.modes", modes=", ".join(THINK_MODES)))
+            return
+        self._manner = replace(self._manner, mode=mode)
+        if self.thread is not None:
+            self._wait(self.session.chats.configure(self.thread, mode=mode))
+        note(say("cli.chat.mode", mode=mode))
+
+    def do_template(self, name: str) -> None:
+        """In the open conversation, and in those begun from now on."""
+        if name not in templates.names():
+            note(say("cli.chat.templates", names=", ".join(templates.names())))
+            return
+        self._manner = replace(self._manner, template=name)
+        if self.thread is not None:
+            self._wait(self.session.chats.configure(self.thread, template=name))
+        note(say("cli.chat.template", name=name))
+
+    def do_prompt(self, text: str) -> None:
+        """What the model was fed, and would be fed with `text` said now."""
+        prompt = self._wait(self.session.chats.exact_prompt(self.thread, text))
+        note(heading(prompt))
+        for line in lines(prompt):
+            result(line)
 
     def do_rename(self, text: str) -> None:
         if (thread := self._open_one()) is not None:
@@ -215,6 +263,13 @@ class LinePrinter(Printer):
             self._told = True
             note(say("cli.chat.rebuilding", total=event.total))
         super().show(event)
+
+
+_WHO = {
+    "user": "cli.chat.said_by_you",
+    "assistant": "cli.chat.said_by_model",
+    "system": "cli.chat.said_by_system",
+}
 
 
 def _name(thread: Thread) -> str:

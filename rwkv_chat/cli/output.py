@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from rwkv_chat.paths import dim_shows
 from rwkv_chat.plain_text import clean
 
 
@@ -24,6 +25,14 @@ def note(text: str, *, end: str = "\n") -> None:
     """Write a remark to stderr; if nobody reads it, it is dropped."""
     with suppress(OSError, ValueError):
         sys.stderr.write(clean(text) + end)
+        sys.stderr.flush()
+
+
+def thoughts(text: str, *, end: str = "\n") -> None:
+    """Write what a model thinks to stderr, dim where that is a terminal that shows it."""
+    plain = not sys.stderr.isatty() or not dim_shows()
+    with suppress(OSError, ValueError):
+        sys.stderr.write(clean(text) + end if plain else f"\x1b[2m{clean(text)}\x1b[22m{end}")
         sys.stderr.flush()
 
 

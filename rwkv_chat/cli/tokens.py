@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rwkv_chat.cli.output import result
+from rwkv_chat.cli.prompt_rows import line, row
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -38,28 +39,12 @@ def command(text: str, name: str, as_json: bool) -> None:
     data = sys.stdin.buffer.read() if text == "-" else os.fsencode(text)
     rows = _rows(tokenizer, data)
     if as_json:
-        result(json.dumps({"tokenizer": name, "ids": [row["id"] for row in rows], "tokens": rows}))
+        result(json.dumps({"tokenizer": name, "ids": [each["id"] for each in rows], "tokens": rows}))
         return
-    for row in rows:
-        result(_line(row))
+    for each in rows:
+        result(line(each))
 
 
 def _rows(tokenizer: Tokenizer, data: bytes) -> list[dict[str, Any]]:
     """One row per token; `text` is None where its bytes are not whole UTF-8."""
-    return [_row(token, tokenizer.token_bytes(token)) for token in tokenizer.encode_bytes(data)]
-
-
-def _row(token: int, data: bytes) -> dict[str, Any]:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        text = None
-    return {"id": token, "bytes": data.hex(), "text": text}
-
-
-def _line(row: dict[str, Any]) -> str:
-    """`33155  b'Hello'`, and the character where the bytes do not show it."""
-    data = bytes.fromhex(row["bytes"])
-    text = row["text"]
-    shown = f"  {text}" if text is not None and not text.isascii() and text.isprintable() else ""
-    return f"{row['id']:>6}  {data!r}{shown}"
+    return [row(token, tokenizer.token_bytes(token)) for token in tokenizer.encode_bytes(data)]

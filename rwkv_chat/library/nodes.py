@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from engine.types import SamplingParams, TokenIds, Usage
-    from rwkv_chat.transcript import Node, NodeStatus, Thread
+    from rwkv_chat.transcript import Node, NodeStatus, Role, Thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,25 +135,35 @@ def siblings(db: sqlite3.Connection, node: str) -> tuple[Node, ...]:
 
 
 def append_user(
-    db: sqlite3.Connection, thread: str, text: str, title: str, *, create: bool = False
+    db: sqlite3.Connection, thread: str, text: str, title: str, *, create: bool = False, system: str = ""
 ) -> tuple[Thread, Node]:
     """Commit a person's message at the thread's tip and move the tip; `create` makes the thread first.
 
-    An empty title is filled in from `title`. Raises: ThreadMissing.
+    An empty title is filled in from `title`; `system` goes before the first message of all. Raises:
+    ThreadMissing.
     """
     with transaction(db):
         target = threads.create(db, thread=thread) if create else threads.get(db, thread)
-        node = threads.new_id()
-        db.execute(
-            "INSERT INTO nodes (id, tree, parent, role, text, created) "
-            "SELECT ?, tree, ?, 'user', ?, ? FROM threads WHERE id = ?",
-            (node, tip(db, target.id), text, time.time(), target.id),
-        )
+        last = tip(db, target.id)
+        if last is None and system.strip():
+            last = _insert(db, target.id, None, "system", system)
+        node = _insert(db, target.id, last, "user", text)
         threads.move_tip(db, target.id, node)
         threads.restore(db, target.id)  # to speak in a deleted conversation brings it back
         if not target.title.strip():
             threads.rename(db, target.id, title)
     return threads.get(db, target.id), get(db, node)
+
+
+def _insert(db: sqlite3.Connection, thread: str, parent: str | None, role: Role, text: str) -> str:
+    """A message that a person wrote; its id."""
+    node = threads.new_id()
+    db.execute(
+        "INSERT INTO nodes (id, tree, parent, role, text, created) "
+        "SELECT ?, tree, ?, ?, ?, ? FROM threads WHERE id = ?",
+        (node, parent, role, text, time.time(), thread),
+    )
+    return node
 
 
 def save_tokens(db: sqlite3.Connection, coding: str, coded: tuple[Coded, ...]) -> None:

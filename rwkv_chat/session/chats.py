@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rwkv_chat.transcript import Node
 
     Begin = Callable[[], Awaitable[tuple[Thread, Node]]]
+    Params = SamplingParams | Callable[[SamplingParams], SamplingParams] | None
 
 
 class Chats:
@@ -120,15 +121,15 @@ class Chats:
 
     # ------------------------------------------------------------------ reading
 
-    async def exact_prompt(self, thread_id: str | None, text: str = "") -> ExactPrompt:
+    async def exact_prompt(self, thread_id: str | None, text: str = "", system: str = "") -> ExactPrompt:
         """The tokens that the model in use was fed in a conversation, and would be fed with `text` said now
-        (None: in a new one). Waits for the model; feeds and keeps nothing.
+        (None: in a new one; `system` as in `send`). Waits for the model; feeds and keeps nothing.
 
         Raises:
             EngineError, TemplateInvalid.
         """
         thread, tip = await self._tip(thread_id) if thread_id else (Thread("", "", None), None)
-        return await exact_prompt(self._desk, thread, tip, scrub(text))
+        return await exact_prompt(self._desk, thread, tip, (scrub(system), scrub(text)))
 
     async def to_read(self, thread_id: str) -> ToRead:
         """What the model in use would have to read before it can go on with a conversation, and for how long.
@@ -173,8 +174,12 @@ class Chats:
 
     # ------------------------------------------------------------------ speaking
 
-    def send(self, thread_id: str | None, text: str, params: SamplingParams | None = None) -> Turn:
+    def send(self, thread_id: str | None, text: str, params: Params = None, *, system: str = "") -> Turn:
         """Say something at a conversation's tip; None begins a new one, titled after the message.
+
+        Args:
+            params: how to sample; a function changes what the think mode's own would be.
+            system: a system message, put first where the conversation has no message yet.
 
         Raises:
             ThreadBusy, EmptyMessage, SessionClosed: at once; nothing was committed.
@@ -186,12 +191,17 @@ class Chats:
 
         async def begin() -> tuple[Thread, Node]:
             return await self._library.run(
-                nodes.append_user, thread, text, title_from(text), create=thread_id is None
+                nodes.append_user,
+                thread,
+                text,
+                title_from(text),
+                create=thread_id is None,
+                system=scrub(system),
             )
 
-        return self._begin(thread, begin, lambda mode: params or self._sampling(mode))
+        return self._begin(thread, begin, lambda mode: self._sampled(params, mode))
 
-    def regenerate(self, thread_id: str, params: SamplingParams | None = None) -> Turn:
+    def regenerate(self, thread_id: str, params: Params = None) -> Turn:
         """Another reply to the last message, with a new seed, beside the old one; the tip moves to it.
 
         A seed in `params` is used as it is. Raises: ThreadBusy, SessionClosed.
@@ -201,7 +211,8 @@ class Chats:
             return await self._library.run(_question, thread_id)
 
         def fresh(mode: str) -> SamplingParams:
-            return params or replace(self._sampling(mode), seed=secrets.randbelow(SEEDS))
+            sampled = self._sampled(params, mode)
+            return sampled if params else replace(sampled, seed=secrets.randbelow(SEEDS))
 
         return self._begin(thread_id, begin, fresh, again=True)
 
@@ -229,6 +240,11 @@ class Chats:
             await asyncio.wait([task])
 
     # ------------------------------------------------------------------ inside
+
+    def _sampled(self, params: Params, mode: str) -> SamplingParams:
+        if params is None:
+            return self._sampling(mode)
+        return params(self._sampling(mode)) if callable(params) else params
 
     def _begin(
         self, thread: str, begin: Begin, params: Callable[[str], SamplingParams], *, again: bool = False

@@ -35,16 +35,19 @@ class ExactPrompt:
     mode: str
 
 
-async def exact_prompt(desk: Desk, thread: Thread, tip: str | None, text: str) -> ExactPrompt:
-    """See `Chats.exact_prompt`."""
+async def exact_prompt(desk: Desk, thread: Thread, tip: str | None, said: tuple[str, str]) -> ExactPrompt:
+    """See `Chats.exact_prompt`; `said`: a system message and the person's, "" for none."""
     speaker = await desk.models.speaking()
     manner = await asyncio.to_thread(manner_of, thread, speaker, desk.usual_mode())
     path = await desk.library.run(nodes.path, tip, manner.coding)
-    return await asyncio.to_thread(_exact, path, manner, speaker.info.spec.vocab_size, text)
+    return await asyncio.to_thread(_exact, path, manner, speaker.info.spec.vocab_size, said)
 
 
-def _exact(path: tuple[StoredNode, ...], manner: Manner, rows: int, text: str) -> ExactPrompt:
+def _exact(path: tuple[StoredNode, ...], manner: Manner, rows: int, said: tuple[str, str]) -> ExactPrompt:
+    system, text = said
     known = len(chain.code(path, manner.template, manner.tokenizer, rows).tokens)
+    if system.strip() and not path:
+        path = (StoredNode(Node("", None, ChatMessage("system", system))),)
     if text:
         path = (*path, StoredNode(Node("", None, ChatMessage("user", text))))
     coded = chain.code(path, manner.template, manner.tokenizer, rows)

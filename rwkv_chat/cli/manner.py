@@ -1,0 +1,76 @@
+"""Options on how a model is spoken to (template, think mode, system message), and what they come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rwkv_chat import templates
+from rwkv_chat.cli.output import note
+from rwkv_chat.lint import lint, sentence
+from rwkv_chat.settings import THINK_MODES
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rwkv_chat.session import Answered, Session
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+def manner_options(command: Command) -> Command:
+    """`--think`, `--template`, `--keep-thinking` and `--system`."""
+    for option in (
+        click.option("--system", default="", metavar="TEXT", help=say("cli.option.system")),
+        click.option("--keep-thinking", is_flag=True, help=say("cli.option.keep_thinking")),
+        click.option("--template", type=click.Choice(templates.names()), help=say("cli.option.template")),
+        click.option("--think", type=click.Choice(THINK_MODES), help=say("cli.option.think")),
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How new conversations of this run are spoken ("" and False: the model's own way)."""
+
+    mode: str = ""
+    template: str = ""
+    keep_reasoning: bool = False
+    system: str = ""
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Manner:
+        """What was given."""
+        return cls(
+            options.get("think") or "",
+            options.get("template") or "",
+            bool(options.get("keep_thinking")),
+            options.get("system") or "",
+        )
+
+    async def begun(self, session: Session) -> str | None:
+        """The id of a new conversation that is spoken so; None where nothing was chosen."""
+        if not (self.mode or self.template or self.keep_reasoning):
+            return None
+        thread = await session.chats.create()
+        await session.chats.configure(
+            thread.id, template=self.template, mode=self.mode, keep_reasoning=self.keep_reasoning
+        )
+        return thread.id
+
+
+def tell_oddities(session: Session, template: str, text: str) -> None:
+    """What is odd about a message, on stderr."""
+    for each in lint(templates.template(template or session.models.current.template), text):
+        note(say("cli.odd", text=sentence(each)))
+
+
+def tell_mode(wanted: str, end: Answered | None) -> None:
+    """That a think mode was asked for which the template does not have."""
+    node = end.node if end is not None else None
+    if wanted and node is not None and node.mode != wanted:
+        note(say("cli.other_mode", wanted=wanted, mode=node.mode, template=node.template))
