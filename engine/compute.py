@@ -17,11 +17,12 @@ from engine.tokenizer import load_tokenizer
 from engine.types import Cancelled, Loaded, ModelInfo, NotKept, Progress, Registered
 from engine.waiting import Waiting
 from engine.weights import load as weights
-from engine.weights.tuned import begun_from, read_tuned_state
+from engine.weights.tuned import begun_from, merged_state, read_tuned_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
+    from engine.models.state import State
     from engine.saver import Save
     from engine.store.fingerprint import Mark
     from engine.store.snapshot import Snapshot
@@ -65,7 +66,7 @@ class Compute:
         if mark(path) != before:
             raise FileChanged(request.path)
         _check_vocabulary(request, tokenizer, model.spec.vocab_size)
-        zero = model.zero_state(1)
+        zero = _zero_state(path, model)
         info = _info(self._identity(before), request, model, zero.nbytes)
         states = States(info, zero, self._store, before, self._waiting)
         self._voice = Voice(model, info, tokenizer, states)
@@ -148,6 +149,12 @@ class Compute:
             self._voice.states.forget_all()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _zero_state(path: Path, model: Any) -> State:
+    """The model's state before the first token: zeros, or the tuned state merged into its file."""
+    zero, merged = model.zero_state(1), merged_state(path, model.spec)
+    return begun_from(merged, zero) if merged else zero
 
 
 def _check_vocabulary(request: LoadRequest, tokenizer: Tokenizer, rows: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import DiskFailed, ModelNotFound, UnsupportedFormat, WeightsCorrupt
 from engine.weights import hugging_face, web_rwkv
+from engine.weights.merged_state import without_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,8 @@ class Archive:
         verify: compares the file with its own checksums, if it has any, yielding after every piece read.
         format: a key of `READERS`, or of `NAMINGS` where names had to be translated.
         files: those that hold weights, or say where they are; a model's id is made from them.
-        notes: what else was found, for people: quantisation types, a tokenizer beside the weights.
+        notes: what else was found, for people: quantisation types, a tokenizer beside the weights, a tuned
+            state merged in.
         mapped: `get` copies nothing: it gives views of the mapped file.
     """
 
@@ -181,10 +183,10 @@ def open_file(path: Path) -> Archive:
 
 
 def _official(archive: Archive) -> Archive:
-    """The archive under official names, whoever named it."""
+    """The archive under official names, whoever named it, without a tuned state merged in."""
     fitting = (naming for naming in NAMINGS.values() if naming.fits(archive.shapes))
     naming = next(fitting, None)
-    return naming.translate(archive) if naming else archive
+    return without_state(naming.translate(archive) if naming else archive)
 
 
 def open_archive(path: Path) -> Archive:

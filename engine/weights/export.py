@@ -26,6 +26,7 @@ from engine.weights.gguf_write import write_gguf
 from engine.weights.outgoing import DTYPES, check_dtype, outgoing
 from engine.weights.place import check_place, in_place_of
 from engine.weights.recognise import recognise
+from engine.weights.tuned import merged_state, official_tensors, read_tuned_state
 from engine.weights.turns import WORLD, Turns
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ class Writer:
         write: (path, model) → the bytes of values written so far, after every piece.
         dtypes: what `convert` may be asked for, the default first; "stored" keeps the source's.
         archs: the versions that the format has a place for.
+        states: whether a tuned state can be merged in.
     """
 
     suffix: str
     write: Callable[[Path, Outgoing], Iterator[int]]
     dtypes: tuple[str, ...] = PLAIN_DTYPES
     archs: tuple[str, ...] = EVERY_ARCH
+    states: bool = True
 
 
 # format → how it is written
@@ -65,7 +68,7 @@ WRITERS: dict[str, Writer] = {
     "pth": Writer(".pth", write_pth),
     "safetensors": Writer(".safetensors", write_safetensors),
     "web-rwkv": Writer(".st", write_web_rwkv, ("fp16",), WEB_RWKV_ARCHS),
-    "gguf": Writer(".gguf", write_gguf, GGUF_DTYPES, GGUF_ARCHS),
+    "gguf": Writer(".gguf", write_gguf, GGUF_DTYPES, GGUF_ARCHS, states=False),
 }
 
 
@@ -106,6 +109,14 @@ def _with_adapter(
     return lambda name: merged(name, archive.get(name), adapter, alpha)
 
 
+def _with_state(model: Outgoing, writer: Writer, path: Path) -> Outgoing:
+    """With the tuned state of the file at `path`, if that is one or has one merged in."""
+    state = read_tuned_state(path, model.spec) if path != model.path else merged_state(path, model.spec)
+    if state and not writer.states:
+        raise InvalidRequest("this format has no place for a tuned state")
+    return model.with_more(official_tensors(state)) if state else model
+
+
 def convert(
     source: Path,
     target: Path,
@@ -114,6 +125,7 @@ def convert(
     dtype: str = "stored",
     adapter: Path | None = None,
     alpha: float | None = None,
+    tuned: Path | None = None,
     turns: Turns = WORLD,
     overwrite: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
@@ -126,12 +138,15 @@ def convert(
         format: a key of `WRITERS`.
         dtype: one of that writer's; "stored" keeps the source's, tensor by tensor.
         adapter: merged on the way, in fp32, one weight at a time.  alpha: a LoRA's, where its file says none.
+        tuned: a tuned state, merged in; one that is in the source already stays if none is given.
         turns: how a conversation is spelt, for formats that carry it.
         overwrite: a file at `target` is replaced when the new one is complete.
 
     Raises:
-        InvalidRequest: no such format or dtype, no place for the model's version, an alpha not given.
-        AdapterMismatch, DiskFailed, DiskFull, ModelNotFound, UnsupportedFormat, WeightsCorrupt.
+        InvalidRequest: no such format or dtype, no place for the model's version or for a tuned state, an
+            alpha not given.
+        AdapterMismatch, DiskFailed, DiskFull, ModelNotFound, TunedStateMismatch, UnsupportedFormat,
+        WeightsCorrupt.
     """
     writer, dtype = _writer(format, dtype)
     archive = open_archive(source)
@@ -140,6 +155,7 @@ def convert(
         raise InvalidRequest(f"{format} has no place for {spec.arch}")
     get = _with_adapter(archive, spec, adapter, alpha) if adapter else archive.get
     model = replace(outgoing(archive, spec, dtype, get), turns=turns)
+    model = _with_state(model, writer, tuned or source)
     check_place(target, model.nbytes + _SLACK, overwrite=overwrite)
     if any(should_stop() for _ in archive.verify()):
         return None

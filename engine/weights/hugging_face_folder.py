@@ -107,4 +107,5 @@ def open_folder(folder: Path) -> Archive:
     ]
     files = (*paths, *index[:1])
     nbytes = sum(shard.nbytes for shard in shards)
-    return Archive(folder, shapes, get, nbytes, verify, "folder", files, _notes(folder))
+    mapped = all(shard.mapped for shard in shards)
+    return Archive(folder, shapes, get, nbytes, verify, "folder", files, _notes(folder), mapped)

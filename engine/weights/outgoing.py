@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -58,6 +58,16 @@ class Outgoing:
         return sum(
             torch.Size(shape).numel() * self.dtypes[name].itemsize for name, shape in self.shapes.items()
         )
+
+    def with_more(self, tensors: dict[str, Tensor]) -> Outgoing:
+        """With other tensors after the model's own: bf16 where nothing else was asked for."""
+        shapes = {name: tuple(x.shape) for name, x in tensors.items()}
+        dtypes = dict.fromkeys(tensors, DTYPES.get(self.dtype, torch.bfloat16))
+
+        def get(name: str) -> Tensor:
+            return tensors[name] if name in tensors else self.get(name)
+
+        return replace(self, shapes=self.shapes | shapes, dtypes=self.dtypes | dtypes, get=get)
 
     def value(self, name: str) -> Tensor:
         """The tensor as it is to be stored: shape, dtype, contiguous."""

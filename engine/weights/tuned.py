@@ -22,6 +22,7 @@ from engine.weights import web_rwkv
 from engine.weights.archive import open_file
 from engine.weights.export_pth import write_table
 from engine.weights.export_safetensors import write_tensors
+from engine.weights.merged_state import ENDING
 from engine.weights.place import check_place, in_place_of
 
 if TYPE_CHECKING:
@@ -154,6 +155,14 @@ def read_tuned_state(path: Path, spec: ModelSpec, format: str | None = None) -> 
     return {layer: _read_layer(archive, names[layer], turned=form.turned) for layer in sorted(names)}
 
 
+def merged_state(path: Path, spec: ModelSpec) -> dict[int, Tensor]:
+    """The tuned state that is merged into a model's file, as `read_tuned_state` gives it; {} for none."""
+    archive = open_file(path)
+    if not any(name.endswith(ENDING) for name in archive.shapes):
+        return {}
+    return read_tuned_state(path, spec)
+
+
 def begun_from(layers: dict[int, Tensor], zero: State) -> State:
     """The state before the first token, with these wkv states in the place of zeros.
 
@@ -162,6 +171,11 @@ def begun_from(layers: dict[int, Tensor], zero: State) -> State:
     """
     wkv = torch.stack([layers[layer] for layer in sorted(layers)])[None].to(zero.tensors["wkv_BLHVK"])
     return State(zero.arch, zero.tensors | {"wkv_BLHVK": wkv})
+
+
+def official_tensors(layers: dict[int, Tensor]) -> dict[str, Tensor]:
+    """By the names that official files give them, in their orientation."""
+    return {_TIME_STATE.replace("LAYER", str(layer)): x for layer, x in layers.items()}
 
 
 def stored(x: Tensor, form: TunedFormat) -> Tensor:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RENAMED = {"time_faaaa": "time_first", "time_maa": "time_mix"}
 TURNED = ("time_mix_w1", "time_mix_w2", "time_decay_w1", "time_decay_w2")
-TURNED += ("w1", "w2", "a1", "a2", "g1", "g2", "v1", "v2")
+TURNED += ("w1", "w2", "a1", "a2", "g1", "g2", "v1", "v2", "time_state")
 # the first of two low-rank matrices, officially [C,…], the second […,C]
 _FIRST, _SECOND = ("w1", "a1", "g1", "v1"), ("w2", "a2", "g2", "v2")
 

@@ -14,6 +14,7 @@ from engine.models.names import expected_shapes
 from engine.weights.archive import open_archive
 from engine.weights.load import read_spec
 from tests.engine import samples, tiny
+from tests.engine.test_load import logits, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,18 @@ def assert_same_model(path: Path, arch: str) -> None:
 @pytest.mark.parametrize(("name", "arch"), CASES)
 def test_every_format_gives_the_official_tensors(name: str, arch: str, tmp_path: Path) -> None:
     assert_same_model(samples.SAMPLES[name](tmp_path, tiny.spec(arch=arch)), arch)
+
+
+@pytest.mark.parametrize(("name", "arch"), CASES)
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_every_format_loads_as_the_same_model(name: str, arch: str, dtype: str, tmp_path: Path) -> None:
+    """Quantised formats have samples of their own numbers; all others give the official file's logits."""
+    folder = tmp_path / "sample"
+    folder.mkdir()
+    path = samples.SAMPLES[name](folder, tiny.spec(arch=arch))
+    official = samples.make_pth(tmp_path, tiny.spec(arch=arch))
+    found, expected = (run(each, dtype=dtype) for each in (path, official))
+    assert torch.equal(logits(found), logits(expected))
 
 
 @pytest.mark.parametrize("prefix", ["model.", "rwkv7."])

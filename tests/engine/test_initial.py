@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,7 @@ from engine.types import (
     SamplingParams,
     TokenIds,
 )
+from engine.weights.export import convert
 from engine.weights.load import load
 from engine.weights.tuned import begun_from, write_tuned_state
 from tests.engine import tiny
@@ -31,7 +33,6 @@ from tests.engine.small import load as load_again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from engine.models.model import Model
     from engine.types import Event
@@ -150,6 +151,17 @@ def test_forgetting_forgets_every_beginning(model: LoadRequest, tmp_path: Path) 
             ask(engine, request(initial))
         engine.forget([extend(PROMPT)])
         assert [ask(engine, request(initial)).finished.usage.source for initial in ("", id_)] == ["fresh"] * 2
+
+
+def test_a_merged_state_is_where_every_reply_begins(model: LoadRequest, tmp_path: Path) -> None:
+    """As the official package has it for RWKV-5 and 6."""
+    for _ in convert(Path(model.path), tmp_path / "merged.pth", "pth", tuned=Path(tuned(tmp_path).path)):
+        pass
+    with engine_on(tmp_path, replace(model, path=str(tmp_path / "merged.pth"))) as engine:
+        begun = ask(engine, request("")).finished
+    assert begun.tokens == greedy(loaded(model), 1)
+    assert begun.key is not None
+    assert begun.key.initial == ""  # the merged file is a model of its own, with an id of its own
 
 
 # ---------------------------------------------------------------------------------------------- what fails

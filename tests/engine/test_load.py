@@ -212,7 +212,6 @@ def test_weights_that_are_no_numbers_are_named(path, value):
         (["model.embeddings.weight", "model.layers.0.attn.r_k"], "hugging-face"),
         (["model.layers.0.self_attn.r_k", "model.layers.0.mlp.gate_proj.weight"], "hybrid"),
         (["blocks.0.att.key.weight", "blocks.0.att.key.weight_mx"], "converted-for-pip"),
-        (["emb.weight", "blocks.0.att.r_k", "blocks.0.att.time_state"], "merged-state"),
         (["_strategy", "_version", "emb.weight"], "converted-for-pip"),
         (["emb.weight", "blocks.0.att.r_k", "blocks.0.ffn.s_emb.weight"], "rwkv7a"),
         (["emb.weight", "blocks.0.att.r_k", "blocks.0.ffn.s_emb.weight", "blocks.0.qkv.q"], "rwkv7b"),

@@ -15,9 +15,13 @@ from torch.nn import functional as F  # noqa: N812  the field's custom
 from engine.errors import DiskFailed, InvalidRequest, TunedStateMismatch, UnsupportedFormat, WeightsCorrupt
 from engine.models import ARCHITECTURES
 from engine.models.state import State
+from engine.weights.archive import open_archive
+from engine.weights.export import WRITERS, convert
 from engine.weights.kinds import kind_of
-from engine.weights.tuned import TUNED_FORMATS, read_tuned_state, write_tuned_state
+from engine.weights.load import read_spec
+from engine.weights.tuned import TUNED_FORMATS, merged_state, read_tuned_state, write_tuned_state
 from tests.engine import samples, tiny
+from tests.engine.test_export import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,6 +146,41 @@ def test_a_state_merged_into_a_model(suffix: str, tmp_path: Path) -> None:
     path = tiny.save(tmp_path / f"model{suffix}", merged)
     read = read_tuned_state(path, spec)
     assert all(torch.equal(read[layer], x) for layer, x in state.items())
+
+
+@pytest.mark.parametrize("format_", [name for name, writer in WRITERS.items() if writer.states])
+@pytest.mark.parametrize("arch", TUNABLE[2:])
+def test_a_state_is_merged_while_converting(format_: str, arch: str, tmp_path: Path) -> None:
+    """And stays in the file when that is converted again; the model beside it is the same."""
+    spec = tiny.spec(arch=arch)
+    state = random_state(spec)
+    source = tiny.checkpoint(tmp_path / "a.pth", spec)
+    write_tuned_state(tmp_path / "s.pth", state)
+    run(convert(source, tmp_path / "b", format_, tuned=tmp_path / "s.pth"))
+    run(convert(tmp_path / "b", tmp_path / "c.pth", "pth"))
+    for path in (tmp_path / "b", tmp_path / "c.pth"):
+        assert read_spec(path) == spec
+        assert kind_of(path) == "model"
+        assert open_archive(path).notes == {"tuned-state": "merged"}
+        read = merged_state(path, spec)
+        assert all(torch.equal(read[layer], x) for layer, x in state.items())
+    assert merged_state(source, spec) == {}
+    loaded = torch.load(tmp_path / "c.pth", weights_only=True)
+    assert torch.equal(loaded["blocks.1.att.time_state"].float(), state[1])
+
+
+def test_a_gguf_has_no_place_for_a_state(tmp_path: Path) -> None:
+    source = tiny.checkpoint(tmp_path / "a.pth", tiny.spec())
+    write_tuned_state(tmp_path / "s.pth", random_state(tiny.spec()))
+    with pytest.raises(InvalidRequest):
+        run(convert(source, tmp_path / "b.gguf", "gguf", tuned=tmp_path / "s.pth"))
+
+
+def test_a_merged_state_of_another_size(tmp_path: Path) -> None:
+    wrong = tiny.tensors(tiny.spec()) | {"blocks.0.att.time_state": torch.ones(2, 16, 16)}
+    path = tiny.save(tmp_path / "a.pth", wrong)
+    with pytest.raises(TunedStateMismatch):
+        merged_state(path, tiny.spec())
 
 
 def test_the_form_can_be_said(tmp_path: Path) -> None:
