@@ -30,7 +30,7 @@ BUFFERS = 600_000  # bytes that a server may send before it hears that the line 
 SHA = sha256(BODY).hexdigest()
 QUICK = Policy(
     connect_seconds=2,
-    read_seconds=0.25,
+    read_seconds=5,
     attempts=4,
     first_wait=0.005,
     longest_wait=0.02,
@@ -102,6 +102,9 @@ class Case:
     hint: str = ""
     keeps: bool = False
     unread: bool = False
+
+
+STALLED = replace(QUICK, read_seconds=0.4)
 
 
 def status(code: int, **headers: str) -> Fault:
@@ -253,12 +256,13 @@ def test_right_or_absent(case: Case, hub: Hub, tmp_path: Path) -> None:
 
 
 def ended(request: DownloadRequest, case: Case) -> str:
+    policy = STALLED if any(fault.stall is not None for fault in case.faults) else QUICK
     if case.ends is None:
-        done = fetch(request)
+        done = fetch(request, policy)
         assert done == Downloaded(request.path, SIZE, SHA, "known" if case.known else "mirror")
         return "right"
     with pytest.raises(case.ends) as caught:
-        fetch(request)
+        fetch(request, policy)
     assert getattr(caught.value, "hint", "") == case.hint
     return f"{case.ends.__name__} {case.hint}".strip() + (", kept" if case.keeps else "")
 

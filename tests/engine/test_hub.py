@@ -38,8 +38,8 @@ def hub() -> Iterator[Hub]:
         yield here
 
 
-def ask(hub: Hub) -> tuple[LiveFile, ...]:
-    return live_files(REPOSITORY, endpoint=hub.url(""), seconds=1.0)
+def ask(hub: Hub, seconds: float = 5.0) -> tuple[LiveFile, ...]:
+    return live_files(REPOSITORY, endpoint=hub.url(""), seconds=seconds)
 
 
 # ------------------------------------------------------------------------------------------------ listing
@@ -104,7 +104,7 @@ def test_a_list_that_does_not_come_is_not_waited_for_long(hub: Hub) -> None:
     hub.add(LIST, b"x" * 100, Fault(stall=10))
     begun = time.monotonic()
     with pytest.raises(errors.Offline):
-        ask(hub)
+        ask(hub, seconds=0.3)
     assert time.monotonic() - begun < 3
     gone = Hub()
     gone.server_close()
