@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # as `engine.weights.export.WRITERS`, without loading torch for the help: a test compares them
 FORMATS = {"pth": ".pth", "safetensors": ".safetensors", "web-rwkv": ".st", "gguf": ".gguf"}
+GGUF = "gguf"
 
 
 @click.command("convert", help=say("models.convert.help"))
@@ -48,6 +49,8 @@ def command(
     as_json: bool,
 ) -> int:
     wish = Conversion(kind or by_suffix(target), dtype, adapter, alpha, modelfile, overwrite)
+    if modelfile and wish.format != GGUF:
+        raise click.UsageError(say("models.convert.no_modelfile"))
     converted = asyncio.run(_convert(source, target, wish))
     if converted is None:
         return INTERRUPTED

@@ -74,11 +74,17 @@ def remembered_id(path: Path, cache: Path) -> str:
         return ""
 
 
-def kind_of(error: EngineError) -> FoundKind:
-    """What a file is that is no model."""
-    if isinstance(error, UnsupportedFormat):
-        return error.hint if error.hint in ("tuned-state", "adapter") else "unsupported"
-    return "damaged"
+def kind_of(path: Path, error: EngineError) -> FoundKind:
+    """What lies at `path`, which was refused as a model with `error`."""
+    from engine.weights.kinds import kind_of as told_by_names
+
+    try:
+        kind = told_by_names(path)
+    except (EngineError, OSError):
+        kind = "model"
+    if kind != "model":
+        return kind
+    return "unsupported" if isinstance(error, UnsupportedFormat) else "damaged"
 
 
 def label(path: Path) -> str:

@@ -38,7 +38,8 @@ async def imported(
         row = await library.run(models.find, str(each)) or ModelRow(str(each), "in place", added=time.time())
         row, entry = await asyncio.to_thread(look.at, row)
         if not entry.readable and entry.error is not None:
-            yield Found(each, kind_of(entry.error), error=entry.error)
+            kind = await asyncio.to_thread(kind_of, each, entry.error)
+            yield Found(each, kind, error=entry.error)
         elif copy and not entry.ours:
             async for event in _copied(library, look, row, entry):
                 yield event

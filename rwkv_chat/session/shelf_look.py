@@ -97,7 +97,7 @@ def _is_model(entry: ShelfEntry) -> bool:
     error = entry.error
     if error is None or entry.readable:
         return True
-    return not isinstance(error, ModelNotFound) and kind_of(error) not in ("tuned-state", "adapter")
+    return not isinstance(error, ModelNotFound) and kind_of(entry.path, error) in ("unsupported", "damaged")
 
 
 def _brought_up(row: ModelRow) -> ModelRow:
