@@ -5,24 +5,23 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rwkv_chat import templates
 from rwkv_chat.library import nodes, threads
-from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.session import reading
 from rwkv_chat.session.answering import SEEDS, Answering, Desk
 from rwkv_chat.session.errors import EmptyMessage, NothingToRegenerate, SessionClosed, ThreadBusy
-from rwkv_chat.session.events import TurnFailed
 from rwkv_chat.session.exact import exact_prompt
+from rwkv_chat.session.readings import Readings, thread_and_tip
 from rwkv_chat.session.titles import title_from
-from rwkv_chat.session.turn import Reading, Turn
+from rwkv_chat.session.turn import Turn
 from rwkv_chat.templates import scrub
 from rwkv_chat.transcript import Conversation, Thread
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from engine.types import FeedRequest, SamplingParams
     from rwkv_chat.library.database import Library
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.exact import ExactPrompt
     from rwkv_chat.session.models import Models
     from rwkv_chat.session.reading import ToRead
+    from rwkv_chat.session.turn import Reading
     from rwkv_chat.transcript import Node
 
     Begin = Callable[[], Awaitable[tuple[Thread, Node]]]
@@ -54,7 +54,7 @@ class Chats:
         self._library, self._sampling = library, sampling
         self._desk = Desk(library, models, engine, usual_mode, self._settle)
         self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}
-        self._readings: dict[str, tuple[Reading, asyncio.Task[None]]] = {}
+        self._readings = Readings()
         self._closed = False
 
     # ------------------------------------------------------------------ looking
@@ -90,7 +90,7 @@ class Chats:
         """Into the trash, from where `restore` takes it back for 30 days; a reply being written is stopped
         first.
         """
-        self._stop_reading(thread_id)
+        self._readings.stop(thread_id)
         await self._stop(thread_id)
         return await self._library.run(threads.delete, thread_id)
 
@@ -148,29 +148,15 @@ class Chats:
             ThreadBusy, SessionClosed.
         """
         self._free(thread_id)
-        begun = Reading(thread_id)
-
-        async def work() -> None:
-            try:
-                thread, tip = await self._tip(thread_id)
-            except LibraryError as error:
-                begun.emit(TurnFailed(error))
-                begun.close()
-            else:
-                await reading.read(self._desk, thread, tip, begun)
-
-        self._read(begun, work())
-        return begun
+        return self._readings.read(self._desk, thread_id)
 
     def reading(self, thread_id: str) -> Reading | None:
         """The reading that goes on in a conversation."""
-        found = self._readings.get(thread_id)
-        return found[0] if found else None
+        return self._readings.of(thread_id)
 
     async def settled(self, thread_id: str) -> None:
         """Wait until nothing of a conversation is being read in the background."""
-        if thread_id in self._readings:
-            await asyncio.wait([self._readings[thread_id][1]])
+        await self._readings.settled(thread_id)
 
     # ------------------------------------------------------------------ speaking
 
@@ -232,12 +218,8 @@ class Chats:
     async def close(self) -> None:
         """Stop every reply, keeping what there is of it, and wait until it is on the disk."""
         self._closed = True
-        for thread in tuple(self._readings):
-            self._stop_reading(thread)
         await asyncio.gather(*(self._stop(thread) for thread in tuple(self._turns)))
-        for _, task in tuple(self._readings.values()):
-            task.cancel()
-            await asyncio.wait([task])
+        await self._readings.close()
 
     # ------------------------------------------------------------------ inside
 
@@ -263,30 +245,14 @@ class Chats:
             raise SessionClosed
         if thread in self._turns:
             raise ThreadBusy(thread)
-        self._stop_reading(thread)
+        self._readings.stop(thread)
 
     def _settle(self, thread: str, request: FeedRequest) -> None:
-        """The reply's thoughts are forgotten: what is remembered is read, from before the reply on."""
         if not self._closed:
-            begun = Reading(thread)
-            self._read(begun, reading.settle(self._desk.engine.submit(request), begun))
-
-    def _read(self, begun: Reading, work: Coroutine[Any, Any, None]) -> None:
-        self._stop_reading(begun.thread)
-        task = asyncio.get_running_loop().create_task(work)
-        self._readings[begun.thread] = begun, task
-        task.add_done_callback(lambda ended: self._forget_reading(begun.thread, ended))
-
-    def _forget_reading(self, thread: str, ended: asyncio.Task[None]) -> None:
-        if (found := self._readings.get(thread)) is not None and found[1] is ended:
-            del self._readings[thread]
-
-    def _stop_reading(self, thread: str) -> None:
-        if (found := self._readings.pop(thread, None)) is not None:
-            found[0].stop()
+            self._readings.settle(self._desk, thread, request)
 
     async def _tip(self, thread: str) -> tuple[Thread, str | None]:
-        return await self._library.run(_tip, thread)
+        return await self._library.run(thread_and_tip, thread)
 
     async def _stop(self, thread: str) -> None:
         if thread in self._turns:
@@ -298,10 +264,6 @@ class Chats:
 def _conversation(db: sqlite3.Connection, thread: str) -> Conversation:
     found = threads.get(db, thread)
     return Conversation(found, tuple(each.node for each in nodes.path(db, nodes.tip(db, thread))))
-
-
-def _tip(db: sqlite3.Connection, thread: str) -> tuple[Thread, str | None]:
-    return threads.get(db, thread), nodes.tip(db, thread)
 
 
 def _question(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node]:

@@ -27,10 +27,17 @@ from rwkv_chat.library.errors import (
 from rwkv_chat.library.migrations import MIGRATIONS
 from tests.chat.books import CODING, say, texts
 
+OLD = ("library_v1.sql", "library_v3.sql")
 
-def test_a_blank_file_and_the_oldest_schema_come_to_the_newest(file: Path) -> None:
+
+def write_old(file: Path, name: str) -> None:
     with closing(sqlite3.connect(file)) as old:
-        old.executescript((Path(__file__).parent.parent / "data" / "library_v1.sql").read_text())
+        old.executescript((Path(__file__).parent.parent / "data" / name).read_text())
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_a_blank_file_and_every_old_schema_come_to_the_newest(file: Path, name: str) -> None:
+    write_old(file, name)
     with closing(connect(file)) as db:
         assert db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
         assert texts(db, "t1") == ["What is a state?", "A memory of fixed size."]
@@ -42,9 +49,21 @@ def test_a_blank_file_and_the_oldest_schema_come_to_the_newest(file: Path) -> No
         assert health.examine(db).faults == ()
 
 
-def test_a_migrated_schema_is_the_blank_one(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as old:
-        old.executescript((Path(__file__).parent.parent / "data" / "library_v1.sql").read_text())
+def test_choices_and_thoughts_of_the_third_schema_are_read(file: Path) -> None:
+    write_old(file, "library_v3.sql")
+    with closing(connect(file)) as db:
+        thread = threads.get(db, "t1")
+        assert (thread.chosen_template, thread.mode, thread.keep_reasoning) == ("bot", "free", True)
+        reply = nodes.get(db, "n2")
+        assert (reply.message.reasoning, reply.mode, reply.seed) == ("What do they mean?", "free", 7)
+        again = threads.configure(db, "t1", template="", keep_reasoning=False)
+        assert (again.chosen_template, again.mode, again.keep_reasoning) == ("", "free", False)
+        say(db, "And then?", "t1")
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_a_migrated_schema_is_the_blank_one(file: Path, name: str) -> None:
+    write_old(file, name)
     with closing(connect(file)) as migrated, closing(connect(file.with_name("new.sqlite"))) as new:
         assert _columns(migrated) == _columns(new)
 

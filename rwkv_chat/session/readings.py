@@ -1,0 +1,88 @@
+"""The readings that go on in the background, at most one in a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from rwkv_chat.library import nodes, threads
+from rwkv_chat.library.errors import LibraryError
+from rwkv_chat.session import reading
+from rwkv_chat.session.events import TurnFailed
+from rwkv_chat.session.turn import Reading
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Coroutine
+
+    from engine.types import FeedRequest
+    from rwkv_chat.session.answering import Desk
+    from rwkv_chat.transcript import Thread
+
+
+class Readings:
+    """Nothing here waits for a model or a reading, but `settled` and `close`."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, tuple[Reading, asyncio.Task[None]]] = {}
+
+    def of(self, thread: str) -> Reading | None:
+        """The reading that goes on in a conversation."""
+        found = self._running.get(thread)
+        return found[0] if found else None
+
+    def read(self, desk: Desk, thread: str) -> Reading:
+        """Has the model in use read a conversation to its tip."""
+        begun = Reading(thread)
+
+        async def work() -> None:
+            try:
+                found, tip = await desk.library.run(thread_and_tip, thread)
+            except LibraryError as error:
+                begun.emit(TurnFailed(error))
+                begun.close()
+            else:
+                await reading.read(desk, found, tip, begun)
+
+        return self._start(begun, work())
+
+    def settle(self, desk: Desk, thread: str, request: FeedRequest) -> None:
+        """A reply's thoughts are forgotten: what is remembered is read, from before the reply on."""
+        begun = Reading(thread)
+        self._start(begun, reading.settle(desk.engine.submit(request), begun))
+
+    def stop(self, thread: str) -> None:
+        """Ends what is being read of a conversation; how far it came is kept."""
+        if (found := self._running.pop(thread, None)) is not None:
+            found[0].stop()
+
+    async def settled(self, thread: str) -> None:
+        """Waits until nothing of a conversation is being read."""
+        if thread in self._running:
+            await asyncio.wait([self._running[thread][1]])
+
+    async def close(self) -> None:
+        """Ends them all."""
+        tasks = [task for _, task in self._running.values()]
+        for thread in tuple(self._running):
+            self.stop(thread)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _start(self, begun: Reading, work: Coroutine[Any, Any, None]) -> Reading:
+        self.stop(begun.thread)
+        task = asyncio.get_running_loop().create_task(work)
+        self._running[begun.thread] = begun, task
+        begun.on_end(lambda: self._ended(begun))
+        return begun
+
+    def _ended(self, reading: Reading) -> None:
+        if self.of(reading.thread) is reading:
+            del self._running[reading.thread]
+
+
+def thread_and_tip(db: sqlite3.Connection, thread: str) -> tuple[Thread, str | None]:
+    """A thread and the message where it stands. Raises: ThreadMissing."""
+    return threads.get(db, thread), nodes.tip(db, thread)
