@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.types import ModelSpec
-    from rwkv_chat.session import Info, ModelCard
+    from rwkv_chat.session import Info, ModelCard, ShelfEntry
 
 LABEL = 14
 LONGEST = 300
@@ -62,11 +62,18 @@ def lines(info: Info) -> Iterator[tuple[str, str]]:
     yield from _speaking(card)
     for fit in entry.fits:
         yield "fit", _fit(fit)
+    yield "source", _source(entry)
     yield "id", entry.id or say("models.info.no_id")
     for name, value in info.notes.items():
         yield "note", f"{name}: {value}"
     for path, nbytes in info.converted:
         yield "converted", f"{path} ({size(nbytes)})"
+
+
+def _source(entry: ShelfEntry) -> str:
+    """Where it came from, and whether anybody vouches for its bytes."""
+    words = say(f"models.source.{entry.source.replace(' ', '_').replace('-', '_')}")
+    return f"{words}; {say(f'models.checked.{entry.checked}')}" if entry.checked else words
 
 
 def _files(info: Info) -> str:

@@ -1,0 +1,82 @@
+"""Copies into our folder: whole, synced, or not there; nothing is ever replaced."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.errors import DiskFailed, DiskFull
+from engine.types import Progress
+from rwkv_chat.session.shelf_copy import copy_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def made(folder: Path, **files: bytes) -> Path:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_bytes(content)
+    return folder
+
+
+def run(
+    source: Path, folder: Path, *beside: Path, stop_after: int = 10**9
+) -> tuple[list[Progress], Path | None]:
+    told: list[Progress] = []
+    target = None
+    for event in copy_model(source, beside, folder, lambda: len(told) >= stop_after):
+        if isinstance(event, Progress):
+            told.append(event)
+        else:
+            target = event
+    return told, target
+
+
+def test_a_file_alone_and_a_file_with_its_tokenizer(tmp_path: Path) -> None:
+    theirs, ours = made(tmp_path / "a", m_pth=b"x" * 100, tokenizer_json=b"{}"), made(tmp_path / "ours")
+    told, alone = run(theirs / "m.pth", ours)
+    assert (alone, told[-1]) == (ours / "m.pth", Progress("copy", 100, 100))
+    _, beside = run(theirs / "m.pth", ours, theirs / "tokenizer.json")
+    assert beside == ours / "m" / "m.pth"
+    assert sorted(each.name for each in (ours / "m").iterdir()) == ["m.pth", "tokenizer.json"]
+
+
+def test_nothing_is_replaced(tmp_path: Path) -> None:
+    theirs, ours = made(tmp_path / "a", m_pth=b"new"), made(tmp_path / "ours", m_pth=b"old")
+    assert [run(theirs / "m.pth", ours)[1] for _ in range(2)] == [ours / "m-2.pth", ours / "m-3.pth"]
+    assert (ours / "m.pth").read_bytes() == b"old"
+
+
+def test_a_folder_is_copied_without_what_is_below_it(tmp_path: Path) -> None:
+    theirs, ours = made(tmp_path / "G1-1.5B", config_json=b"{}", w_st=b"w"), made(tmp_path / "ours")
+    made(theirs / "below", other_pth=b"x")
+    _, target = run(theirs, ours)
+    assert target == ours / "G1-1.5B"
+    assert sorted(each.name for each in (ours / "G1-1.5B").iterdir()) == ["config.json", "w.st"]
+
+
+def test_a_copy_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    theirs, ours = made(tmp_path / "a", m_pth=b"x"), made(tmp_path / "ours")
+    assert run(theirs / "m.pth", ours, stop_after=0) == ([], None)
+    assert list(ours.iterdir()) == []
+
+
+def test_room_is_looked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = made(tmp_path / "a", m_pth=b"x" * 100), made(tmp_path / "ours")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100, 1, 99))
+    with pytest.raises(DiskFull) as raised:
+        run(theirs / "m.pth", ours)
+    assert (raised.value.needed, raised.value.free, list(ours.iterdir())) == (100, 99, [])
+
+
+def test_a_source_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
+    ours = made(tmp_path / "ours")
+    with pytest.raises(DiskFailed):
+        run(tmp_path / "gone.pth", ours)
+    assert list(ours.iterdir()) == []
