@@ -87,6 +87,8 @@ class Adapter:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
+    if not path.is_file():  # a pipe would be waited for
+        raise ModelNotFound(str(path))
     try:
         if path.stat().st_size > _LARGEST_CONFIG:
             raise WeightsCorrupt(str(path), "its end", f"at most {_LARGEST_CONFIG} bytes", "more")

@@ -177,9 +177,9 @@ def open_file(path: Path) -> Archive:
             kind = _kind(path)
         else:
             raise ModelNotFound(str(path))
+        return READERS[kind](path)
     except OSError as error:
         raise DiskFailed(str(path), error.strerror or str(error)) from error
-    return READERS[kind](path)
 
 
 def _official(archive: Archive) -> Archive:

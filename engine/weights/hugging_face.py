@@ -1,7 +1,8 @@
 """How the models of Hugging Face repositories name their tensors, told from names and shapes alone.
 
 Read from: transformers 5.23 `models/rwkv` (v4) and its conversion script, which keeps every value as it is
-and halves the residual stream only in memory (`rescale_every`); the conversion scripts of
+and halves the residual stream only in memory (`rescale_every`: a model that was saved from there after use
+has halved weights, and nothing in the file says so); the conversion scripts of
 BBuf/RWKV-World-HF-Tokenizer (v5, v6: made RWKV/v5-Eagle-7B-HF and RWKV/v6-Finch-*-HF); three of RWKV-7 for
 transformers, which differ in the prefix alone or rename the blocks' parts (rwkv-rs/transformers-rwkv:
 "model."; huggingface/transformers models/rwkv7: "rwkv7."; chinoll/transformers: "rwkv7.", v4's part names);

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from engine.errors import EngineError, ModelNotFound, UnsupportedFormat, WeightsCorrupt
 from engine.models.names import expected_shapes
+from engine.models.state import relative_difference
 from engine.weights.archive import open_archive
 from engine.weights.load import read_spec
 from tests.engine import samples, tiny
@@ -110,6 +111,29 @@ def test_what_lies_beside_the_weights_is_noted(tmp_path: Path) -> None:
     assert open_archive(path).notes == {"tokenizer": str(path / "rwkv_vocab_v20230424.txt")}
 
 
+def test_what_transformers_saves_is_what_transformers_computes(tmp_path: Path) -> None:
+    """Eight layers: its rescaling of the residual stream begins with the seventh, in memory alone."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    torch.manual_seed(0)
+    config = transformers.RwkvConfig(vocab_size=96, hidden_size=32, num_hidden_layers=8, context_length=64)
+    theirs = transformers.RwkvForCausalLM(config)
+    with torch.no_grad():
+        for name, x in theirs.named_parameters():
+            x.copy_(torch.randn(x.shape) * (0.3 if x.ndim < 2 else 1.2 / x.shape[-1] ** 0.5))
+            if "ln" in name and name.endswith("weight"):
+                x.add_(1)
+            if "time_mix" in name or "time_decay" in name:
+                x.uniform_(0, 1)
+    theirs.save_pretrained(tmp_path)
+    tokens = torch.randint(0, 96, (1, 20))
+    with torch.no_grad():
+        expected = theirs.eval()(tokens).logits
+    ours = run(tmp_path, dtype="fp32")
+    found, _ = ours.forward(tokens, ours.zero_state(), all_logits=True)
+    assert open_archive(tmp_path).format == "hf-rwkv4"
+    assert relative_difference(found, expected) < 1e-5
+
+
 # -------------------------------------------------------------------------------------- folders gone wrong
 
 
@@ -138,6 +162,13 @@ def test_an_index_names_only_files_of_its_folder(file: object, tmp_path: Path) -
 def test_an_index_that_is_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(text)
     with pytest.raises(WeightsCorrupt):
+        read_spec(tmp_path)
+
+
+def test_an_index_with_a_name_that_no_disk_takes(tmp_path: Path) -> None:
+    index = {"weight_map": {"emb.weight": "x" * 5000}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(EngineError):
         read_spec(tmp_path)
 
 
