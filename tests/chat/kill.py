@@ -23,14 +23,19 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.library import health, nodes, threads
 from rwkv_chat.library.database import connect
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import Answered, Committed, ReplyGrew, Session, SessionError, Turn, writing
 from rwkv_chat.session.reply import parse
+from rwkv_chat.settings import THINK_MODES
 from tests.chat.real import GREEDY, ask, open_real, told
+
+if TYPE_CHECKING:
+    from rwkv_chat.templates import Template
+    from rwkv_chat.transcript import Node
 
 PEOPLE = 3
 ROUND = 8  # kills in one home, each on what the one before left
@@ -76,6 +81,9 @@ async def _person(session: Session, notes: Notes, rng: random.Random) -> None:
 async def _act(session: Session, notes: Notes, rng: random.Random, thread: str | None) -> None:
     params = replace(session.sampling, bans=(0,), max_tokens=rng.choice(LENGTHS))
     choice = rng.random()
+    if thread is not None and rng.random() < 0.3:
+        keep = rng.random() < 0.3
+        await session.chats.configure(thread, mode=rng.choice(THINK_MODES), keep_reasoning=keep)
     if thread is None or choice < 0.6:
         await _listen(session.chats.send(thread, " ".join(rng.choices(WORDS, k=3)), params), notes, rng)
     elif choice < 0.8:
@@ -180,17 +188,32 @@ class Look:
         return path.tokens
 
     async def _reads_as_stored(self, session: Session, path: Any) -> None:
-        """The tokens of every reply say what its text says."""
+        """The tokens of every reply say what its text says, with its thoughts or without."""
         speaker = await session.models.speaking()
         for node in path.nodes:
             if node.message.role == "assistant":
                 raw = speaker.tokenizer.decode_bytes(node.tokens or ()).decode("utf-8", "replace")
-                reasoning, text = parse(speaker.template, raw)
-                if (text.rstrip("\ufffd"), reasoning.rstrip("\ufffd")) != (
-                    node.message.text.rstrip("\ufffd"),
-                    node.message.reasoning.rstrip("\ufffd"),
-                ):
+                self.counts["thinking replies"] += node.mode not in ("", "none")
+                if not _is_kept(speaker.template, node, raw) and not _is_plain(speaker.template, node, raw):
                     self.faults.append(f"reply {node.id}: text and tokens differ")
+
+
+def _is_kept(template: Template, node: Node, raw: str) -> bool:
+    """The tokens are the way to think and all that was drawn."""
+    mode = template.mode(node.mode)
+    reasoning, text = parse(template, raw.removeprefix(mode.tail), mode)
+    said = node.message
+    return raw.startswith(mode.tail) and (text.rstrip("\ufffd"), reasoning.rstrip("\ufffd")) == (
+        said.text.rstrip("\ufffd"),
+        said.reasoning.rstrip("\ufffd"),
+    )
+
+
+def _is_plain(template: Template, node: Node, raw: str) -> bool:
+    """The tokens are the answer's plain form, since its thoughts were forgotten."""
+    text = node.message.text
+    thought = bool(node.message.reasoning) or bool(template.mode(node.mode).tail)
+    return thought and raw == (template.render("assistant", text, first=False) if text else "")
 
 
 def _notes(home: Path) -> list[dict]:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import pytest
 
 from engine.types import ModelSpec, SamplingParams
+from engine.weights.catalog import read_catalog
 from rwkv_chat import templates
 from rwkv_chat.families import families, family_for
+from rwkv_chat.paths import resource
 from rwkv_chat.presets import KNOWN, PresetInvalid, preset, presets, read
 
 THINK = ("none", "fast", "free")
@@ -145,3 +147,28 @@ def test_a_preset_that_cannot_be_used_is_a_typed_error(tmp_path, content: str) -
         read(file)
     with pytest.raises(PresetInvalid):
         preset("../classic")
+
+
+OF_CATALOGUE = {
+    "g1h": {"g1-bot"},
+    "g1c": {"g1-hints"},
+    "g1": {"g1-first", "g1-2025"},
+    "world7": {"world-v7"},
+    "pile7": {"pile-v7"},
+    "world6": {"world-v6"},
+    "misc6": {"world-v6", "novel"},
+    "world5": {"world-v5"},
+    "world4": {"world-v4"},
+    "raven4": {"raven"},
+    "pile4": {"pile-v4"},
+}
+
+
+def test_every_file_of_the_catalogue_is_of_its_family_by_name_alone() -> None:
+    found: dict[str, set[str]] = {}
+    for entry in read_catalog(resource("assets/models.toml")).entries:
+        family = family_for(entry.file, spec(entry.arch, entry.vocab_size))
+        assert family == family_for(entry.file) == family_for(entry.file, None, entry.family)
+        assert (family.tokenizer, family.licence) == (entry.tokenizer, entry.licence)
+        found.setdefault(entry.family, set()).add(family.name)
+    assert found == OF_CATALOGUE

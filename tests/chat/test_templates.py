@@ -96,15 +96,55 @@ def test_a_reply_is_split_into_thinking_and_answer(raw: str, reasoning: str, ans
     assert parse(CLASSIC, raw) == (reasoning, answer)
 
 
+LED = [
+    ("free", ">because</think>\n Hello.", "because", "Hello."),
+    ("free", ">\n\nbecause</think>Hello.", "because", "Hello."),
+    ("free", "because</think> Hello.", "because", "Hello."),
+    ("free", ">never closed", "never closed", ""),
+    ("free", "></think>Hello.", "", "Hello."),
+    ("free", ">a</think>b</think>c", "a", "b</think>c"),
+    ("free", ">a<think>b</think>c", "a<think>b", "c"),
+    ("free", ">", "", ""),
+    ("free", "", "", ""),
+    ("fast", ">\nHello.", "", "Hello."),
+    ("fast", "> Hello.", "", "Hello."),
+    ("fast", "Hello.", "", "Hello."),
+    ("fast", ">>Hello.", "", ">Hello."),
+    ("fast", ">\n<think>x</think>", "", "<think>x</think>"),
+    ("fast", "", "", ""),
+]
+
+
+@pytest.mark.parametrize(("mode", "raw", "reasoning", "answer"), LED)
+@pytest.mark.parametrize("name", ["classic", "bot"])
+def test_a_reply_that_the_prompt_began(name: str, mode: str, raw: str, reasoning: str, answer: str) -> None:
+    assert parse(template(name), raw, template(name).mode(mode)) == (reasoning, answer)
+
+
+def test_a_reply_that_the_prompt_began_with_more_than_a_mark() -> None:
+    tools = template("classic-tools")
+    assert parse(tools, "\n{}\n```", tools.mode("call")) == ("", "```json\n{}\n```")
+    assert parse(tools, "", tools.mode("call")) == ("", "")
+
+
+def test_text_that_goes_on_keeps_its_space() -> None:
+    assert parse(template("completion"), " and then\n") == ("", " and then\n")
+    assert parse(template("classic"), " and then\n") == ("", "and then\n")
+
+
 PARTS = st.lists(
     st.sampled_from(["<think>", "</think>", "<", "think", ">", "/", " ", "\n", "a", "é", "👩"]), max_size=12
 )
 
 
-@given(PARTS, st.randoms())
-def test_streamed_equals_whole_wherever_it_is_cut(parts: list[str], random) -> None:
-    raw = "".join(parts)
-    parser, shown, place = ReplyParser(CLASSIC), {"reasoning": "", "answer": ""}, 0
+WAYS = [(each, mode.name) for each in names() for mode in template(each).modes]
+
+
+@given(PARTS, st.sampled_from(WAYS), st.randoms())
+def test_streamed_equals_whole_wherever_it_is_cut(parts: list[str], way: tuple[str, str], random) -> None:
+    raw, form = "".join(parts), template(way[0])
+    mode = form.mode(way[1])
+    parser, shown, place = ReplyParser(form, mode), {"reasoning": "", "answer": ""}, 0
     deltas = []
     while place < len(raw):
         size = random.randint(1, 5)
@@ -112,7 +152,7 @@ def test_streamed_equals_whole_wherever_it_is_cut(parts: list[str], random) -> N
         place += size
     for each in (*deltas, *parser.finish()):
         shown[each.part] += each.text
-    assert (shown["reasoning"], shown["answer"]) == parse(CLASSIC, raw)
+    assert (shown["reasoning"], shown["answer"]) == parse(form, raw, mode)
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
