@@ -18,16 +18,18 @@ How it goes on, whatever happens on the way (`engine.weights.fetch`):
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from engine.errors import FileInTheWay
 from engine.types import Downloaded, Progress
 from engine.weights.fetch import Fetch
 from engine.weights.pacing import Ticks
 from engine.weights.partial import BLOCK, Partial
-from engine.weights.web import Web, check_address
+from engine.weights.web import Web, Word, check_address
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -81,16 +83,17 @@ def download(request: DownloadRequest, pause: Pause, policy: Policy | None = Non
     partial = Partial(Path(request.path))
     with partial.opened():
         if Path(request.path).exists():
-            return (yield from _there_already(request, pause))
+            return (yield from _there_already(request, pause, policy))
         with Web(policy.connect_seconds, policy.read_seconds) as web:
             return (yield from Fetch(request, pause, policy, web, partial).run())
 
 
-def _there_already(request: DownloadRequest, pause: Pause) -> Steps:
+def _there_already(request: DownloadRequest, pause: Pause, policy: Policy) -> Steps:
     """A file stands at the place: right if its SHA-256 is, and never written over."""
     path = Path(request.path)
     total, ticks, digest, done = path.stat().st_size, Ticks(), hashlib.sha256(), 0
-    if request.sha256 is None or request.size not in {None, total}:
+    word = Word("", request.size, request.sha256) if request.sha256 else _told(request, policy)
+    if word.sha256 is None or word.size not in {None, total}:
         raise FileInTheWay(request.path)
     with path.open("rb") as file:
         while block := file.read(BLOCK):
@@ -100,6 +103,22 @@ def _there_already(request: DownloadRequest, pause: Pause) -> Steps:
             done += len(block)
             if ticks.due():
                 yield Progress("hash", done, total)
-    if digest.hexdigest() != request.sha256:
+    if digest.hexdigest() != word.sha256:
         raise FileInTheWay(request.path)
-    return Downloaded(request.path, done, request.sha256, "known")
+    hubs = "host" if word.host in policy.trusted else "mirror"
+    return Downloaded(request.path, done, word.sha256, "known" if request.sha256 else hubs)
+
+
+def _told(request: DownloadRequest, policy: Policy) -> Word:
+    """What the hub, or else another of the addresses, says of the file; nothing if none can be asked."""
+    addresses = sorted((request.url, *request.mirrors), key=lambda url: _host(url) not in policy.trusted)
+    with Web(policy.word_seconds, policy.word_seconds) as web:
+        for url in addresses:
+            with suppress(web.library.HTTPError):
+                if (word := web.ask(url)).sha256:
+                    return word
+    return Word("")
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc

@@ -12,7 +12,9 @@ from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import result
 from rwkv_chat.cli.table import Column, print_table
 from rwkv_chat.explain import explain, size
+from rwkv_chat.paths import hub_endpoint
 from rwkv_chat.plain_text import title
+from rwkv_chat.session import Sources
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def command(every: bool, online: bool, as_json: bool) -> int:
 async def _list(*, every: bool, online: bool, as_json: bool) -> int:
     async with shelf_opened() as session:
         entries = await session.shelf.entries()
-        offers = await session.shelf.offers(online=online)
+        offers = await session.shelf.offers(online=online, sources=Sources(endpoint=hub_endpoint()))
         in_use = session.models.current.path
     if as_json:
         print_json(_record(entries, offers, in_use))

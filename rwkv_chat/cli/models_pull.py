@@ -63,7 +63,7 @@ async def _begun(session: Session, name: str, sources: Sources) -> Pull:
         return session.shelf.pull(name, sources)
     except ModelUnknown as unknown:
         try:
-            await session.shelf.offers(online=True)
+            await session.shelf.offers(online=True, sources=sources)
             return session.shelf.pull(name, sources)
         except Exception:
             raise unknown from None

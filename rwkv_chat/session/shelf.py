@@ -81,14 +81,15 @@ class Shelf:
             await self._library.run(models.put, changed)
         return (await asyncio.to_thread(look.builtin), *(entry for _, entry in looked))
 
-    async def offers(self, *, online: bool = False) -> tuple[Offer, ...]:
-        """What can be downloaded, newest first; `online` asks the release repository what else it holds.
+    async def offers(self, *, online: bool = False, sources: Sources | None = None) -> tuple[Offer, ...]:
+        """What can be downloaded, newest first; `online` asks the release repository, at the endpoint of
+        `sources`, what else it holds.
 
         Raises: LibraryError, EngineError.
         """
         if online:
             newest = await asyncio.to_thread(lambda: self.listing.catalog.entries[0])
-            await asyncio.to_thread(self.listing.ask, newest.repository, Sources())
+            await asyncio.to_thread(self.listing.ask, newest.repository, sources or Sources())
         entries = await self.entries()
         return await asyncio.to_thread(self._offers, entries)
 

@@ -445,6 +445,22 @@ def test_a_file_that_is_there_and_right_is_not_fetched(hub: Hub, tmp_path: Path)
     assert hub.log == []
 
 
+def test_a_file_that_is_there_is_held_against_the_hubs_word(hub: Hub, tmp_path: Path) -> None:
+    """It is what was fetched before; nothing but its SHA-256 is asked."""
+    url = hub.add("/model.pth", BODY)
+    hub.lfs = True
+    request = asked(tmp_path, url, size=None, sha256=None)
+    trusting = replace(QUICK, trusted=frozenset({hub.netloc}))
+    first = fetch(request, trusting)
+    hub.log.clear()
+    assert fetch(request, trusting) == first
+    assert ([each.method for each in hub.log], hub.sent) == (["HEAD"], 0)
+    hub.add("/model.pth", OTHER)
+    with pytest.raises(errors.FileInTheWay):
+        fetch(request, trusting)
+    assert (tmp_path / "models" / "model.pth").read_bytes() == BODY
+
+
 @pytest.mark.parametrize("known", [{}, {"size": None, "sha256": None}])
 def test_another_file_in_its_place_is_left_alone(hub: Hub, tmp_path: Path, known: dict) -> None:
     (tmp_path / "models").mkdir()
@@ -452,7 +468,7 @@ def test_another_file_in_its_place_is_left_alone(hub: Hub, tmp_path: Path, known
     with pytest.raises(errors.FileInTheWay):
         fetch(asked(tmp_path, hub.add("/model.pth", BODY), **known))
     assert (tmp_path / "models" / "model.pth").read_bytes() == OTHER
-    assert hub.log == []
+    assert hub.sent == 0
 
 
 def test_room_is_looked_for_before_a_byte_comes(hub: Hub, tmp_path: Path) -> None:
