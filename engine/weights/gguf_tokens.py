@@ -83,6 +83,7 @@ def _first_difference(texts: Sequence[bytes]) -> int | None:
     """The first id whose bytes are others; what 0 and the padding say does not matter."""
     entry = world_tokenizer().token_bytes
     for token in range(1, ENTRIES + 1):
-        if token >= len(texts) or unescaped(texts[token]) != entry(token):
+        same = token < len(texts) and texts[token] == escaped(entry(token))
+        if not same and (token >= len(texts) or unescaped(texts[token]) != entry(token)):
             return token
     return None
