@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import re
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from engine.errors import InvalidRequest, UnsupportedFormat, WeightsCorrupt
+from engine.errors import EngineError, InvalidRequest, UnsupportedFormat, WeightsCorrupt
 from engine.models.names import expected_shapes
 from engine.models.rwkv7_names import UNUSED
 from engine.tokenizer_world import ENTRIES, world_tokenizer
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.types import ModelSpec
+    from tests.conftest import Sample
 
 ARCHS = ("rwkv6", "rwkv7")
 BOT = Turns("User✿{text}✿\nBot✿", "{text}", "System✿{text}", "✿\n", "", ("✿",))
@@ -241,6 +244,29 @@ def test_every_number_of_the_header_is_checked(damage: str, sound: bytes, tmp_pa
     (tmp_path / "a.gguf").write_bytes(data)
     with pytest.raises(WeightsCorrupt):
         open_archive(tmp_path / "a.gguf")
+
+
+def test_any_change_of_the_header_is_a_typed_error_or_a_model(
+    sound: bytes, tmp_path: Path, sample: Sample
+) -> None:
+    """Bytes in place of others, numbers of odd sizes above all; every value of what is read is asked for."""
+    rng, path = random.Random(0), tmp_path / "a.gguf"
+    path.write_bytes(sound)
+    end = min(info.start for info in read_header(path).tensors.values())
+    numbers = (0, 1, 4, 8, 9, 255, len(sound), 1 << 31, (1 << 32) - 1, 1 << 40, 1 << 63, (1 << 64) - 1)
+    read = 0
+    for _ in range(sample("changed GGUF headers", 400, 10_000)):
+        data = sound
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            width = rng.choice((1, 4, 8))
+            new = (rng.choice(numbers) % (1 << 8 * width)).to_bytes(width, "little")
+            data = changed(data, rng.randrange(end), new if rng.random() < 0.6 else rng.randbytes(width))
+        path.write_bytes(data)
+        with contextlib.suppress(EngineError):
+            archive = open_archive(path)
+            assert sum(archive.get(name).numel() for name in archive.shapes) <= len(sound)
+            read += 1
+    assert read  # a change of a text or of a number that is not used
 
 
 @pytest.mark.parametrize("version", [b"\x01\0\0\0", b"\0\0\0\x03"])
