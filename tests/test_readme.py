@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from rwkv_chat.cli.commands import COMMANDS
+from rwkv_chat.cli.models import MODELS
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 
@@ -19,7 +20,7 @@ def rows(name: str) -> list[list[str]]:
     """Cells of the table that follows `<!-- name … -->`."""
     table = README.split(f"<!-- {name}", 1)[1].split("<!-- /", 1)[0]
     lines = [line for line in table.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))] for line in lines[2:]]
 
 
 def test_the_keys_are_those_of_the_table() -> None:
@@ -34,6 +35,15 @@ def test_the_commands_are_those_of_the_table() -> None:
         assert shown, f"the README does not list {command.name}"
         assert listed[shown] == say(f"commands.{command.name}.short")
     assert len(listed) == len(COMMANDS) + 1  # and the program itself, without a command
+
+
+def test_the_models_commands_are_those_of_the_table() -> None:
+    listed = {cells[0]: cells[1] for cells in rows("models commands")}
+    for name in MODELS:
+        shown = next((key for key in listed if key.startswith(f"`rwkv-chat models {name}")), None)
+        assert shown, f"the README does not list models {name}"
+        assert listed[shown] == say(f"models.{name}.short")
+    assert len(listed) == len(MODELS)
 
 
 def test_every_dependency_is_named_with_a_reason() -> None:

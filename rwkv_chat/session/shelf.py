@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rwkv_chat.library import models
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.library.models import ModelRow
+from rwkv_chat.paths import hub_endpoint
 from rwkv_chat.session import cards
 from rwkv_chat.session.errors import BuiltInStays, NotOurs
 from rwkv_chat.session.shelf_convert import Conversion, convert
@@ -89,7 +90,8 @@ class Shelf:
         """
         if online:
             newest = await asyncio.to_thread(lambda: self.listing.catalog.entries[0])
-            await asyncio.to_thread(self.listing.ask, newest.repository, sources or Sources())
+            where = sources or Sources(endpoint=hub_endpoint())
+            await asyncio.to_thread(self.listing.ask, newest.repository, where)
         entries = await self.entries()
         return await asyncio.to_thread(self._offers, entries)
 
@@ -115,12 +117,12 @@ class Shelf:
         Args:
             name: as `Offer.name`, or anything that means one model: "g1k-1.5b", a file's name, "0.4b"; or
                 "20B_tokenizer.json", which Pile and Raven models need.
-            sources: None for the hub, without a token.
+            sources: None for the hub, or the mirror that the environment names, without a token.
 
         Raises:
             ModelUnknown, ModelAmbiguous, CatalogInvalid: at once; nothing is fetched.
         """
-        fetch = self._fetch(name, sources or Sources())
+        fetch = self._fetch(name, sources or Sources(endpoint=hub_endpoint()))
         running = self.pulls.get(fetch.name)
         if running is None or running.done:
             running = self.pulls[fetch.name] = Pull(self._engine, fetch, partial(self._downloaded, fetch))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from rwkv_chat.doctor import GROUPS, devices, disk, memory, model, versions
 from rwkv_chat.library.database import connect
 from rwkv_chat.paths import Paths
 from rwkv_chat.texts import lookup
+from tests.engine.samples import SAMPLES, spec_of
 from tests.engine.tiny import checkpoint, spec
 
 if TYPE_CHECKING:
@@ -201,3 +203,17 @@ def test_a_check_that_breaks_does_not_hide_the_others(monkeypatch: pytest.Monkey
     found = dict(doctor.examine(Paths.find()))
     assert [each.status for each in found["devices"]] == ["problem"]
     assert found["memory"]
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_a_model_of_every_format_is_looked_at(kind: str, tmp_path: Path) -> None:
+    path = SAMPLES[kind](tmp_path, replace(spec_of(kind), vocab_size=WORLD, n_embd=16))
+    found = {each.name: each for each in model.check(Paths.find(), path)}
+    assert f"{kind}, rwkv" in found["Weights"].value
+    assert all(each.status == "ok" for each in found.values())
+
+
+def test_a_tokenizer_that_is_missing_is_a_problem(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "RWKV-4-Pile.pth", spec(arch="rwkv4", vocab_size=50277, n_embd=16))
+    *_, found = model.check(Paths.find(), path)
+    assert (found.status, "20B_tokenizer.json" in found.value) == ("problem", True)
