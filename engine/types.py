@@ -353,7 +353,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class NotKept:
-    """No disk had room for the converted weights of a model, so they will be converted again at every load.
+    """No disk had room for the converted weights of a model: those that must be are converted at every load.
 
     Attributes:
         needed: bytes that would have been written, beyond those left to others.

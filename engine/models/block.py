@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
+from engine.ops.ffn_value import ffn_value
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -41,7 +43,7 @@ def gated_channel_mix(x_k: Tensor, x_r: Tensor, w: dict[str, Tensor]) -> Tensor:
     """σ(R·x_r) ⊙ V·relu(K·x_k)², the channel mix of versions 4 to 6.  x_k, x_r: […,C]."""
     hidden = torch.relu(F.linear(x_k, w["ffn.key.weight"]))
     gate = torch.sigmoid(F.linear(x_r, w["ffn.receptance.weight"]))
-    return gate * F.linear(hidden * hidden, w["ffn.value.weight"])
+    return gate * ffn_value(hidden * hidden, w["ffn.value.weight"])
 
 
 def shares_mixed(x: Tensor, before: Tensor, shares: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.models.block import head_norm, last_token, layer_norm, previous
 from engine.models.model import Block, Model
+from engine.ops.ffn_value import ffn_value
 from engine.ops.wkv7 import wkv7
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _channel_mix(x: Tensor, last: Tensor, w: Block) -> Tensor:
     """x [B,T,C] (LN2 output), last [B,C] → [B,T,C]."""
     mixed = torch.addcmul(x, previous(x, last) - x, w["ffn.x_k"])
     hidden = torch.relu(F.linear(mixed, w["ffn.key.weight"]))
-    return F.linear(hidden * hidden, w["ffn.value.weight"])
+    return ffn_value(hidden * hidden, w["ffn.value.weight"])
 
 
 class Rwkv7(Model):

@@ -90,6 +90,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():  # a pipe would be waited for
         raise ModelNotFound(str(path))
     try:
+        if not path.is_file():  # a device would be read without end
+            raise ModelNotFound(str(path))
         if path.stat().st_size > _LARGEST_CONFIG:
             raise WeightsCorrupt(str(path), "its end", f"at most {_LARGEST_CONFIG} bytes", "more")
         config = json.loads(path.read_text("utf-8"))

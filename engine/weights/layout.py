@@ -49,12 +49,14 @@ class Plan:
         model: the file or folder that it is made from.  files: its weights files as they are now.
         tier: a key of `TIERS`.
         entries: names, shapes and dtypes, in order.
+        turned: names of matrices that are stored with their axes swapped.
     """
 
     model: Path
     files: tuple[FileMark, ...]
     tier: str
     entries: tuple[tuple[str, tuple[int, ...], torch.dtype], ...]
+    turned: frozenset[str] = frozenset()
 
     @property
     def nbytes(self) -> int:
@@ -89,7 +91,10 @@ def _holds(found: SafetensorsFile, plan: Plan) -> bool:
 
 
 def _with_checksums(plan: Plan) -> list[tuple[str, tuple[int, ...], torch.dtype]]:
-    return [*plan.entries, (_CHECKSUMS, (len(plan.entries),), torch.float32)]
+    stored = [
+        (name, shape[::-1] if name in plan.turned else shape, dtype) for name, shape, dtype in plan.entries
+    ]
+    return [*stored, (_CHECKSUMS, (len(plan.entries),), torch.float32)]
 
 
 class Layout:
@@ -100,6 +105,7 @@ class Layout:
         table = found.places[_CHECKSUMS]
         bits = found.file.bytes[table.start : table.end].cast("I")
         self._checksums = dict(zip((name for name, _, _ in plan.entries), bits, strict=True))
+        self._turned = plan.turned
         self.names = frozenset(self._checksums)
 
     @property
@@ -111,7 +117,8 @@ class Layout:
         place = self._found.places[name]
         if zlib.crc32(self._found.file.bytes[place.start : place.end]) != self._checksums[name]:
             raise Damaged(name)
-        return self._found.tensor(name)
+        x = self._found.tensor(name)
+        return x.mT if name in self._turned else x
 
 
 def room_for(plan: Plan, cache: Path | None) -> tuple[Path, ...]:
@@ -145,6 +152,7 @@ def write_layout(place: Path, plan: Plan, get: Callable[[str], Tensor]) -> Itera
             bits = bytearray(b"".join(each.to_bytes(4, "little") for each in checksums))
             return torch.frombuffer(bits, dtype=torch.float32)
         x, crc32 = get(name), 0
+        x = x.mT.contiguous() if name in plan.turned else x
         for piece in pieces(x):
             crc32 = zlib.crc32(piece, crc32)
         checksums.append(crc32)

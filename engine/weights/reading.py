@@ -42,7 +42,10 @@ Tensors = dict[str, torch.Tensor]
 # Below this many bytes a model is copied: that takes no time, and its file may be changed afterwards.
 MAPPED_FROM = 64 << 20
 # Below this many bytes of converted tensors they are converted at every load, in a fraction of a second.
-KEPT_FROM = 256 << 20
+KEPT_FROM = 32 << 20
+# From this many numbers on, a channel mix's second matrix is turned, so that decoding reads few of its rows.
+TURNED_FROM = 1 << 20
+_TURNED = ".ffn.value.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,8 @@ def _collected(
 def _mapped(reading: Reading, cache: Path | None) -> Generator[Progress | NotKept, None, Tensors | None]:
     names = _names(reading)
     in_place = {name for name in names if reading.is_in_place(name)}
-    plan = _plan(reading, [name for name in names if name not in in_place])
+    turned = frozenset(name for name in names if _is_turned(name, reading))
+    plan = _plan(reading, [name for name in names if name not in in_place - turned], turned)
     layout = find_layout(plan, cache) if plan.nbytes >= KEPT_FROM else None
     if layout:
         try:
@@ -145,11 +149,15 @@ def _names(reading: Reading) -> list[str]:
     return list(prepared_shapes(reading.spec))
 
 
-def _plan(reading: Reading, changed: list[str]) -> Plan:
+def _is_turned(name: str, reading: Reading) -> bool:
+    return name.endswith(_TURNED) and reading.spec.n_embd * reading.spec.n_ffn >= TURNED_FROM
+
+
+def _plan(reading: Reading, changed: list[str], turned: frozenset[str]) -> Plan:
     shapes = prepared_shapes(reading.spec)
     entries = tuple((n, shapes[n], dtype_of(n, reading.spec, reading.dtype)) for n in changed if n not in LN0)
     files = file_marks(reading.archive.files)
-    return Plan(reading.archive.path, files, tier_name(reading.dtype), entries)
+    return Plan(reading.archive.path, files, tier_name(reading.dtype), entries, turned)
 
 
 def _together(

@@ -239,15 +239,16 @@ def _ended(subject: Subject, path: Path, rng: random.Random) -> str:
     _seen[:] = ["on"]
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
-        subject.open(path, rng)
+        try:
+            subject.open(path, rng)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            _seen[0] = "off"
     except EngineError as error:
         json.dumps(str(error))
         return "unexpected Unexpected" if type(error).__name__ == "Unexpected" else type(error).__name__
     except BaseException as error:
         return f"untyped {type(error).__name__}: {str(error)[:200]}"
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        _seen[0] = "off"
     return "read"
 
 
