@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from tests.engine.hub import Hub, running
 from tests.engine.small import engine_on, write_model
 
 if TYPE_CHECKING:
@@ -34,3 +36,23 @@ def shared(
 @pytest.fixture(params=["thread", "process"])
 def kind(request: pytest.FixtureRequest) -> Kind:
     return request.param
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A hub on this machine, reached by its number."""
+    with running(Hub()) as here:
+        yield here
+
+
+@pytest.fixture
+def other() -> Iterator[Hub]:
+    """Another one, reached by its name: another host."""
+    with running(Hub("localhost")) as there:
+        yield there
+
+
+@pytest.fixture
+def certificate() -> Path:
+    """Of a server on this machine, signed by nobody, with its key: good for tests alone."""
+    return Path(__file__).parents[1] / "data" / "loopback.pem"

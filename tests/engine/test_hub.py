@@ -20,8 +20,6 @@ from engine.weights.hub import LARGEST_LIST, cached_file, live_files, quiet_hub
 from tests.engine.hub import Fault, Hub, listing, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from engine.weights.catalog import Entry
 
 ROOT = Path(__file__).parents[2]
@@ -30,12 +28,6 @@ REPOSITORY = "BlinkDL/rwkv7-g1"
 LIST = f"/api/models/{REPOSITORY}?blobs=true"
 FILE = "rwkv7-g1l-0.1b-20261031-ctx8192.pth"
 BODY = Random(6).randbytes(300_001)
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with running(Hub()) as here:
-        yield here
 
 
 def ask(hub: Hub, seconds: float = 5.0) -> tuple[LiveFile, ...]:

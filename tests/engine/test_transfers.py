@@ -20,7 +20,7 @@ from engine.service import Engine
 from engine.store.fingerprint import known, mark
 from engine.types import Cancelled, Downloaded, DownloadRequest, Failed, Progress
 from engine.weights.partial import kept
-from tests.engine.hub import Fault, Hub, running
+from tests.engine.hub import Fault, Hub
 from tests.engine.small import engine_on, load
 
 if TYPE_CHECKING:
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 SIZE = 700_001
 BODY = Random(3).randbytes(SIZE)
 SHA = sha256(BODY).hexdigest()
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with running(Hub()) as here:
-        yield here
 
 
 @pytest.fixture
