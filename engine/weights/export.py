@@ -18,6 +18,7 @@ from engine.weights.adapters import check_adapter, merged, read_adapter
 from engine.weights.archive import open_archive
 from engine.weights.export_pth import write_pth
 from engine.weights.export_safetensors import write_safetensors
+from engine.weights.export_tuned import official_tensors
 from engine.weights.export_web_rwkv import ARCHS as WEB_RWKV_ARCHS
 from engine.weights.export_web_rwkv import write_web_rwkv
 from engine.weights.gguf_write import ARCHS as GGUF_ARCHS
@@ -26,7 +27,7 @@ from engine.weights.gguf_write import write_gguf
 from engine.weights.outgoing import DTYPES, check_dtype, outgoing
 from engine.weights.place import check_place, in_place_of
 from engine.weights.recognise import recognise
-from engine.weights.tuned import merged_state, official_tensors, read_tuned_state
+from engine.weights.tuned import merged_state, read_tuned_state
 from engine.weights.turns import WORLD, Turns
 
 if TYPE_CHECKING:

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.errors import InvalidRequest, TunedStateMismatch, UnsupportedFormat, WeightsCorrupt
+from engine.errors import TunedStateMismatch, UnsupportedFormat, WeightsCorrupt
 from engine.models.state import State
 from engine.weights import web_rwkv
 from engine.weights.archive import open_file
 from engine.weights.export_pth import write_table
 from engine.weights.export_safetensors import write_tensors
 from engine.weights.merged_state import ENDING
-from engine.weights.place import check_place, in_place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from engine.weights.archive import Archive
 
     Entry = tuple[str, tuple[int, ...], torch.dtype]
-
-TUNED_FORMAT_OF_ENGINE = "pth"  # what is written when nothing else is asked for
-_SLACK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +63,13 @@ class TunedFormat:
         return re.compile(r"(?:.*\.)?" + re.escape(self.name).replace("LAYER", "([0-9]{1,4})"))
 
 
-_TIME_STATE = "blocks.LAYER.att.time_state"
+TIME_STATE = "blocks.LAYER.att.time_state"
 _RECURRENT = "layers.LAYER.recurrent_state"
 
 # form → how it is kept; "pth" is RWKV-LM's, RWKV-PEFT's and RWKV-Runner's
 TUNED_FORMATS: dict[str, TunedFormat] = {
-    "pth": TunedFormat(".pth", "pth", _TIME_STATE, torch.bfloat16, write_table),
-    "web-rwkv": TunedFormat(".st", "safetensors", _TIME_STATE, torch.float16, write_tensors, turned=True),
+    "pth": TunedFormat(".pth", "pth", TIME_STATE, torch.bfloat16, write_table),
+    "web-rwkv": TunedFormat(".st", "safetensors", TIME_STATE, torch.float16, write_tensors, turned=True),
     "fla": TunedFormat(
         ".safetensors", "safetensors", _RECURRENT, torch.float32, write_tensors, turned=True, batched=True
     ),
@@ -133,6 +129,39 @@ def _read_layer(archive: Archive, name: str, *, turned: bool) -> Tensor:
     return (x.mT if turned else x).contiguous()
 
 
+@dataclass(frozen=True, slots=True)
+class TunedFile:
+    """A file with a tuned state, opened: what it says without any value read.
+
+    Attributes:
+        form: a key of `TUNED_FORMATS`.
+        names: layer → its tensor's name, in order.
+        shape: of the first layer, [H,N,N].
+    """
+
+    archive: Archive
+    form: str
+    names: dict[int, str]
+    shape: tuple[int, ...]
+
+    def read(self) -> dict[int, Tensor]:
+        """Layer → [H,V,K] fp32.  Raises WeightsCorrupt: not a number."""
+        turned = TUNED_FORMATS[self.form].turned
+        return {layer: _read_layer(self.archive, name, turned=turned) for layer, name in self.names.items()}
+
+
+def open_tuned_state(path: Path, format: str | None = None) -> TunedFile:  # noqa: A002
+    """See `read_tuned_state`."""
+    archive = open_file(path)
+    form = format or _format_of(archive)
+    names = dict(sorted(_layers(archive.shapes, TUNED_FORMATS[form]).items()))
+    if any(".ts_state" in name for name in archive.shapes):  # RWKV-PEFT's "fullstate" trains shifts too
+        raise UnsupportedFormat(str(path), "full-state")
+    if not names:
+        raise UnsupportedFormat(str(path), "no-tuned-state")
+    return TunedFile(archive, form, names, _without_batch(archive.shapes[next(iter(names.values()))]))
+
+
 def read_tuned_state(path: Path, spec: ModelSpec, format: str | None = None) -> dict[int, Tensor]:  # noqa: A002
     """Layer → [H,V,K] fp32, of a tuned state or of a model's file with one merged in.
 
@@ -144,15 +173,9 @@ def read_tuned_state(path: Path, spec: ModelSpec, format: str | None = None) -> 
         TunedStateMismatch: it is of a model of another size, with both sizes.
         ModelNotFound, UnsupportedFormat, WeightsCorrupt.
     """
-    archive = open_file(path)
-    form = TUNED_FORMATS[format or _format_of(archive)]
-    names = _layers(archive.shapes, form)
-    if any(
-        ".ts_state" in name for name in archive.shapes
-    ):  # RWKV-PEFT's "fullstate": shifts were trained too
-        raise UnsupportedFormat(str(path), "full-state")
-    _check(archive, names, spec)
-    return {layer: _read_layer(archive, names[layer], turned=form.turned) for layer in sorted(names)}
+    opened = open_tuned_state(path, format)
+    _check(opened.archive, opened.names, spec)
+    return opened.read()
 
 
 def merged_state(path: Path, spec: ModelSpec) -> dict[int, Tensor]:
@@ -171,43 +194,3 @@ def begun_from(layers: dict[int, Tensor], zero: State) -> State:
     """
     wkv = torch.stack([layers[layer] for layer in sorted(layers)])[None].to(zero.tensors["wkv_BLHVK"])
     return State(zero.arch, zero.tensors | {"wkv_BLHVK": wkv})
-
-
-def official_tensors(layers: dict[int, Tensor]) -> dict[str, Tensor]:
-    """By the names that official files give them, in their orientation."""
-    return {_TIME_STATE.replace("LAYER", str(layer)): x for layer, x in layers.items()}
-
-
-def stored(x: Tensor, form: TunedFormat) -> Tensor:
-    """A layer's [H,V,K] as the form keeps it."""
-    x = (x.mT if form.turned else x).to(form.dtype).contiguous()
-    return x[None] if form.batched else x
-
-
-def write_tuned_state(
-    path: Path,
-    state: dict[int, Tensor],
-    format: str = TUNED_FORMAT_OF_ENGINE,  # noqa: A002
-    *,
-    dtype: torch.dtype | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Writes layer → [H,V,K], whole or not at all.
-
-    Args:
-        format: a key of `TUNED_FORMATS`.
-        dtype: in place of the form's own (RWKV-PEFT's files are bf16 or fp32).
-
-    Raises:
-        InvalidRequest: no such format.  DiskFailed, DiskFull.
-    """
-    if format not in TUNED_FORMATS:
-        raise InvalidRequest(f"format {format}, not one of {', '.join(TUNED_FORMATS)}")
-    form = TUNED_FORMATS[format]
-    tensors = {form.name.replace("LAYER", str(layer)): stored(x, form) for layer, x in sorted(state.items())}
-    tensors = {name: x.to(dtype or form.dtype) for name, x in tensors.items()}
-    check_place(path, sum(x.nbytes for x in tensors.values()) + _SLACK, overwrite=overwrite)
-    entries = [(name, tuple(x.shape), x.dtype) for name, x in tensors.items()]
-    with in_place_of(path) as temporary:
-        for _ in form.write(temporary, entries, tensors.__getitem__):
-            pass

@@ -58,8 +58,8 @@ def test_a_tuned_state_changes_the_answer_and_another_models_is_refused(
 ) -> None:
     import torch
 
+    from engine.weights.export_tuned import write_tuned_state
     from engine.weights.load import read_spec
-    from engine.weights.tuned import write_tuned_state
 
     spec = read_spec(model)
     shape = spec.n_head, spec.head_size, spec.head_size

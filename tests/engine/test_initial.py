@@ -25,8 +25,9 @@ from engine.types import (
     TokenIds,
 )
 from engine.weights.export import convert
+from engine.weights.export_tuned import write_tuned_state
 from engine.weights.load import load
-from engine.weights.tuned import begun_from, write_tuned_state
+from engine.weights.tuned import begun_from
 from tests.engine import tiny
 from tests.engine.small import NO_STOP, PROMPT, VOCABULARY, ask, engine_on
 from tests.engine.small import load as load_again

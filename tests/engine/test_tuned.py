@@ -17,9 +17,10 @@ from engine.models import ARCHITECTURES
 from engine.models.state import State
 from engine.weights.archive import open_archive
 from engine.weights.export import WRITERS, convert
+from engine.weights.export_tuned import convert_tuned_state, write_tuned_state
 from engine.weights.kinds import kind_of
 from engine.weights.load import read_spec
-from engine.weights.tuned import TUNED_FORMATS, merged_state, read_tuned_state, write_tuned_state
+from engine.weights.tuned import TUNED_FORMATS, merged_state, read_tuned_state
 from tests.engine import samples, tiny
 from tests.engine.test_export import run
 
@@ -122,6 +123,25 @@ def test_round_trip(form: str, tmp_path: Path) -> None:
     with pytest.raises(DiskFailed):
         write_tuned_state(path, state, form)
     write_tuned_state(path, state, form, overwrite=True)
+
+
+@pytest.mark.parametrize("form", TUNED_FORMATS)
+@pytest.mark.parametrize("other", TUNED_FORMATS)
+def test_from_one_form_to_another(form: str, other: str, tmp_path: Path) -> None:
+    """Without any model at hand."""
+    state = random_state(tiny.spec())
+    write_tuned_state(tmp_path / "a", state, form)
+    convert_tuned_state(tmp_path / "a", tmp_path / "b", other)
+    read = read_tuned_state(tmp_path / "b", tiny.spec())
+    assert all(torch.equal(read[layer], x) for layer, x in state.items())
+
+
+def test_what_is_converted_is_a_state(tmp_path: Path) -> None:
+    torch.save({"blocks.0.att.time_state": torch.ones(3, 4)}, tmp_path / "a")
+    with pytest.raises(WeightsCorrupt):
+        convert_tuned_state(tmp_path / "a", tmp_path / "b", "fla")
+    with pytest.raises(UnsupportedFormat):
+        convert_tuned_state(tiny.checkpoint(tmp_path / "m.pth"), tmp_path / "b", "fla")
 
 
 def test_the_file_is_what_the_trainers_write(tmp_path: Path) -> None:
