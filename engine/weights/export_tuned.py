@@ -38,11 +38,11 @@ def convert_tuned_state(source: Path, target: Path, format: str, *, overwrite: b
         ModelNotFound, UnsupportedFormat, WeightsCorrupt, DiskFailed, DiskFull.
     """
     opened = open_tuned_state(source)
-    if len(opened.shape) != 3 or opened.shape[1] != opened.shape[2]:
-        raise WeightsCorrupt(
-            str(source), next(iter(opened.names.values())), "[H, N, N]", str(list(opened.shape))
-        )
-    write_tuned_state(target, opened.read(), format, overwrite=overwrite)
+    layers = opened.read()
+    for layer, x in layers.items():
+        if tuple(x.shape) != opened.shape or x.ndim != 3 or x.shape[1] != x.shape[2]:
+            raise WeightsCorrupt(str(source), opened.names[layer], "[H, N, N]", str(list(x.shape)))
+    write_tuned_state(target, layers, format, overwrite=overwrite)
 
 
 def write_tuned_state(

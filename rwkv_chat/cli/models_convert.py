@@ -13,6 +13,7 @@ from rwkv_chat.cli.options import FILE
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.explain import INTERRUPTED, OK, size
 from rwkv_chat.session import Conversion
+from rwkv_chat.session.shelf_convert import convert_state
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ GGUF = "gguf"
 )
 @click.option("--adapter", type=FILE, metavar="FILE", help=say("models.convert.adapter"))
 @click.option("--alpha", type=float, metavar="NUMBER", help=say("models.convert.alpha"))
+@click.option("--state", type=FILE, metavar="FILE", help=say("models.convert.state"))
 @click.option("--modelfile", is_flag=True, help=say("models.convert.modelfile"))
 @click.option("--overwrite", is_flag=True, help=say("models.convert.overwrite"))
 @json_option
@@ -44,11 +46,12 @@ def command(
     dtype: str,
     adapter: Path | None,
     alpha: float | None,
+    state: Path | None,
     modelfile: bool,
     overwrite: bool,
     as_json: bool,
 ) -> int:
-    wish = Conversion(kind or by_suffix(target), dtype, adapter, alpha, modelfile, overwrite)
+    wish = Conversion(kind or by_suffix(target), dtype, adapter, alpha, modelfile, overwrite, state)
     if modelfile and wish.format != GGUF:
         raise click.UsageError(say("models.convert.no_modelfile"))
     converted = asyncio.run(_convert(source, target, wish))
@@ -77,4 +80,6 @@ def by_suffix(target: Path) -> str:
 async def _convert(source: str, target: Path, wish: Conversion) -> Converted | None:
     async with shelf_opened() as session:
         path = await find(session, source)
+        if (made := await asyncio.to_thread(convert_state, path, target, wish)) is not None:
+            return made
         return await followed(target.name, session.shelf.convert(path, target, wish))

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.types import SamplingParams
+from rwkv_chat.cli.models_part import part_at, show_part
 from rwkv_chat.cli.models_shared import entry_record, find, json_option, print_json
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.explain import sentence, size
 from rwkv_chat.plain_text import title
+from rwkv_chat.session import Info
 from rwkv_chat.texts import lookup, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine.types import ModelSpec
-    from rwkv_chat.session import Info, ModelCard, ShelfEntry
+    from engine.weights.kinds import Part
+    from rwkv_chat.session import ModelCard, ShelfEntry
 
 LABEL = 14
 LONGEST = 300
@@ -31,6 +35,9 @@ LONGEST = 300
 @json_option
 def command(model: str, as_json: bool) -> None:
     found = asyncio.run(_info(model))
+    if not isinstance(found, Info):
+        show_part(*found, as_json=as_json)
+        return
     if as_json:
         print_json(_record(found))
         return
@@ -41,9 +48,11 @@ def command(model: str, as_json: bool) -> None:
         note(sentence(found.entry.error))
 
 
-async def _info(model: str) -> Info:
+async def _info(model: str) -> Info | tuple[Path, Part]:
     async with shelf_opened() as session:
-        return await session.shelf.info(await find(session, model))
+        path = await find(session, model)
+        part = await asyncio.to_thread(part_at, path)
+        return (path, part) if part else await session.shelf.info(path)
 
 
 def lines(info: Info) -> Iterator[tuple[str, str]]:

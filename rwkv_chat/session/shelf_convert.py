@@ -27,6 +27,7 @@ class Conversion:
         format: a key of `engine.weights.export.WRITERS`.
         dtype: one of that writer's, "stored" for the source's own.
         adapter: merged on the way.  alpha: of a LoRA whose file says none.
+        state: a tuned state, merged in.
         modelfile: write Ollama's Modelfile beside it, too.
         overwrite: a file that stands at the target is replaced when the new one is complete.
     """
@@ -37,6 +38,7 @@ class Conversion:
     alpha: float | None = None
     modelfile: bool = False
     overwrite: bool = False
+    state: Path | None = None
 
 
 def convert(
@@ -54,6 +56,7 @@ def convert(
         dtype=wish.dtype,
         adapter=wish.adapter,
         alpha=wish.alpha,
+        tuned=wish.state,
         turns=turns,
         overwrite=wish.overwrite,
         should_stop=stop,
@@ -62,6 +65,24 @@ def convert(
         wanted = wish.modelfile and wish.format == "gguf"
         beside = write_modelfile(written, turns, card.sampling) if wanted else None
         yield Converted(written, written.stat().st_size, beside)
+
+
+# a model's format → the form of a tuned state in files of that kind
+STATE_FORMS = {"pth": "pth", "web-rwkv": "web-rwkv", "safetensors": "fla"}
+
+
+def convert_state(source: Path, target: Path, wish: Conversion) -> Converted | None:
+    """A tuned state in another program's form; None if `source` is none. Raises: EngineError."""
+    from engine.errors import InvalidRequest
+    from engine.weights.export_tuned import convert_tuned_state
+    from engine.weights.kinds import kind_of
+
+    if kind_of(source) != "tuned-state":
+        return None
+    if wish.format not in STATE_FORMS:
+        raise InvalidRequest(f"{wish.format} has no place for a tuned state alone")
+    convert_tuned_state(source, target, STATE_FORMS[wish.format], overwrite=wish.overwrite)
+    return Converted(target, target.stat().st_size)
 
 
 def _turns(spelling: Template) -> Turns:

@@ -371,3 +371,54 @@ def test_rm_refuses_the_builtin_guide_and_files_put_there_by_hand(cli: Cli, engi
     file = made(Paths.find().make().models)
     said = cli("models", "rm", "mine", "--yes")
     assert (said.code, file.is_file(), str(file) in said.err) == (USAGE, True, True)
+
+
+# ------------------------------------------------------------------------------ tuned states and adapters
+
+
+def tuned(folder: Path, spec: ModelSpec) -> Path:
+    import torch
+
+    from engine.weights.export_tuned import write_tuned_state
+
+    shape = spec.n_head, spec.head_size, spec.head_size
+    layers = {layer: torch.full(shape, float(layer)) for layer in range(spec.n_layer)}
+    write_tuned_state(folder / "state.pth", layers)
+    return folder / "state.pth"
+
+
+def test_info_of_a_tuned_state_and_of_an_adapter(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    import torch
+
+    path, spec = tuned(tmp_path, WORLD), WORLD
+    said = cli("models", "info", str(path))
+    assert said.code == OK
+    words = {"form": "pth", "layers": spec.n_layer, "heads": spec.n_head, "size": spec.head_size}
+    assert said.out.strip() == say("models.part.tuned-state", **words)
+    lora = {"blocks.0.att.key.lora_A": torch.ones(4, 16), "blocks.0.att.key.lora_B": torch.ones(16, 4)}
+    torch.save(lora, tmp_path / "lora.pth")
+    told = json.loads(cli("models", "info", str(tmp_path / "lora.pth"), "--json").out)
+    assert (told["kind"], told["form"], told["shape"]) == ("adapter", "lora", [1, 4])
+    assert (
+        say("models.part.adapter", form="lora", weights=1, rank=4, alpha="")
+        in cli("models", "info", str(tmp_path / "lora.pth")).out.strip()
+    )
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".st", ".safetensors"])
+def test_a_tuned_state_in_another_programs_form(
+    cli: Cli, engine: FakeEngine, tmp_path: Path, suffix: str
+) -> None:
+    source, target = tuned(tmp_path, WORLD), tmp_path / f"out{suffix}"
+    assert cli("models", "convert", str(source), str(target)).code == OK
+    told = json.loads(cli("models", "info", str(target), "--json").out)
+    assert (told["kind"], told["shape"]) == ("tuned-state", [2, WORLD.n_head, *[WORLD.head_size] * 2])
+    assert cli("models", "convert", str(source), str(target)).code == FAILURE  # it is there
+    assert cli("models", "convert", str(source), str(tmp_path / "x.gguf")).code == USAGE
+
+
+def test_a_tuned_state_merged_into_a_model(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    source, state, target = made(tmp_path), tuned(tmp_path, WORLD), tmp_path / "out.pth"
+    assert cli("models", "convert", str(source), str(target), "--state", str(state)).code == OK
+    told = json.loads(cli("models", "info", str(target), "--json").out)
+    assert told["notes"] == {"tuned-state": "merged"}
