@@ -33,7 +33,7 @@ class Stopped(Exception):  # an outcome of ours, never seen outside
 
 @dataclass(frozen=True, slots=True)
 class FileMark:
-    """A file as it was when looked at: its name where it was asked for, where it truly is, bytes, ns."""
+    """A file as it was when looked at: its name in a folder, its true place, bytes, time of change (ns)."""
 
     name: str
     path: str
@@ -61,11 +61,11 @@ def mark(path: Path) -> Mark:
         OSError: it cannot be looked at.
     """
     if path.is_file():
-        return Mark((_file_mark(path),))
+        return Mark((_file_mark(path, ""),))
     found = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else []
     for suffixes in KINDS:
         if files := [each for each in found if each.suffix in suffixes and not each.name.startswith(".")]:
-            return Mark(tuple(_file_mark(each) for each in files), folder=True)
+            return Mark(tuple(_file_mark(each, each.name) for each in files), folder=True)
     raise ModelNotFound(str(path))
 
 
@@ -79,7 +79,7 @@ def known(of: Mark, cache: Path | None) -> str | None:
 def remember(path: Path, cache: Path | None, sha256: str) -> None:
     """Remembers the hash that somebody else computed of the file that stands at `path` now."""
     if cache is not None:
-        _remember(_file_mark(path), cache, sha256)
+        _remember(_file_mark(path, ""), cache, sha256)
 
 
 def identify(
@@ -119,9 +119,9 @@ def fingerprint(path: Path, cache: Path | None, should_stop: Callable[[], bool] 
 # ------------------------------------------------------------------------------------------------ hashing
 
 
-def _file_mark(path: Path) -> FileMark:
+def _file_mark(path: Path, name: str) -> FileMark:
     stat = path.stat()
-    return FileMark(path.name, str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+    return FileMark(name, str(path.resolve()), stat.st_size, stat.st_mtime_ns)
 
 
 def _sha256(of: FileMark, should_stop: Callable[[], bool], progress: Callable[[int], None]) -> str:
