@@ -67,10 +67,10 @@ def write_tokenizer(path: Path) -> TokenizerRef:
 VOCABULARY = 1 + 256 + len(WORDS)
 
 
-def write_model(folder: Path, seed: int = 0, n_layer: int = 2) -> LoadRequest:
+def write_model(folder: Path, seed: int = 0, n_layer: int = 2, arch: str = "rwkv7") -> LoadRequest:
     """A random checkpoint and its tokenizer in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    of = tiny.spec(n_layer=n_layer, vocab_size=VOCABULARY)
+    of = tiny.spec(n_layer=n_layer, vocab_size=VOCABULARY, arch=arch)
     path = tiny.checkpoint(folder / f"tiny{seed}.safetensors", of, seed=seed)
     return LoadRequest(str(path), write_tokenizer(folder / "tokenizer.json"), "cpu", "fp32")
 
