@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
+from engine.prefix import EMPTY, walk
 from rwkv_chat.library.database import transaction
-from rwkv_chat.library.rows import reference
+from rwkv_chat.library.rows import reference, unpack
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,7 +21,8 @@ def purge(db: sqlite3.Connection, now: float | None = None, days: float = TRASH_
     """Erase threads deleted more than `days` ago, and the trees that no thread is left in.
 
     Returns:
-        The prefix keys whose saved states nobody needs any more: no message that is left has them.
+        The prefix keys whose saved states nobody needs any more: no message that is left has them. Those
+        inside messages too, since a state may have been saved anywhere on the way.
     """
     before = (time.time() if now is None else now) - days * DAY
     with transaction(db):
@@ -29,11 +32,35 @@ def purge(db: sqlite3.Connection, now: float | None = None, days: float = TRASH_
             "CREATE TEMP TABLE gone AS SELECT id FROM nodes WHERE tree NOT IN (SELECT tree FROM threads)"
         )
         keys = _keys(db, "SELECT prefix FROM node_tokens WHERE node IN (SELECT id FROM gone)")
+        keys |= _keys_inside(db)
         db.execute("DELETE FROM node_tokens WHERE node IN (SELECT id FROM gone)")
         db.execute("UPDATE nodes SET parent = NULL WHERE id IN (SELECT id FROM gone)")
         db.execute("DELETE FROM nodes WHERE id IN (SELECT id FROM gone)")
         db.execute("DROP TABLE gone")
         return tuple(sorted(keys - _keys(db, "SELECT prefix FROM node_tokens")))
+
+
+_CHAINS = """
+SELECT node_tokens.tokens, nodes.parent, before.prefix
+FROM node_tokens JOIN nodes ON nodes.id = node_tokens.node
+LEFT JOIN node_tokens AS before ON before.node = nodes.parent AND before.coding = node_tokens.coding
+WHERE node_tokens.node IN (SELECT id FROM gone)
+"""
+
+
+def _keys_inside(db: sqlite3.Connection) -> set[str]:
+    """The key after every token of the messages in `gone`, where the key before them is known."""
+    keys: set[str] = set()
+    for row in db.execute(_CHAINS):
+        start = EMPTY if row["parent"] is None else reference(row, "prefix")
+        if start is not None and _is_key(start):
+            keys.update(walk(unpack(row["tokens"]) or (), start))
+    return keys
+
+
+def _is_key(text: str) -> bool:
+    """A damaged row must not keep the others from being erased."""
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 def _keys(db: sqlite3.Connection, query: str) -> set[str]:

@@ -10,7 +10,7 @@ from rwkv_chat.library import backup, threads
 from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.session.housekeeping import keep_house
 from tests.chat.real import answered
-from tests.chat.talk import until
+from tests.chat.talk import stored, until
 from tests.fakes import FakeEngine, fake_session
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ async def test_a_copy_is_made_and_the_old_trash_is_erased_with_its_states(tmp_pa
     engine = FakeEngine()
     session = await fake_session(tmp_path, engine)
     old, new = [(await answered(session.chats.send(None, text))).thread.id for text in ("old", "new")]
+    gone = {each.prefix for each in await stored(session, old)}
+    kept = {each.prefix for each in await stored(session, new)}
     await session.chats.delete(old)
     await session.library.run(
         lambda db: db.execute("UPDATE threads SET deleted = 5 WHERE deleted IS NOT NULL")
@@ -33,7 +35,9 @@ async def test_a_copy_is_made_and_the_old_trash_is_erased_with_its_states(tmp_pa
     assert len(backup.backups(session.paths.backups)) == 1
     assert [each.id for each in await session.chats.threads()] == [new]
     assert await session.chats.deleted() == ()
-    assert len(engine.forgotten) == 2
+    assert len(gone) == 2
+    assert gone <= set(engine.forgotten)
+    assert kept.isdisjoint(engine.forgotten)
     assert not set(engine.forgotten) & set(await session.library.run(threads.tip_keys))
     await session.close()
 

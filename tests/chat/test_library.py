@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.prefix import extend
 from engine.types import SamplingParams, Usage
 from rwkv_chat.library import erase, health, nodes, threads
 from rwkv_chat.library.database import connect
@@ -115,18 +116,30 @@ def test_speaking_in_a_deleted_conversation_brings_it_back(db: sqlite3.Connectio
 
 def test_purge_erases_what_nobody_needs_and_names_its_states(db: sqlite3.Connection) -> None:
     old, asked = say(db, "one")
-    nodes.save_tokens(db, CODING, (Coded(asked, (1,), "shared"),))
-    nodes.save_reply(db, old, reply(asked, "x", prefix="only-old"))
+    shared = extend((1,))
+    nodes.save_tokens(db, CODING, (Coded(asked, (1,), shared),))
+    nodes.save_reply(db, old, reply(asked, "x", tokens=(5, 6), prefix=extend((1, 5, 6))))
     kept, other = say(db, "one")
-    nodes.save_tokens(db, CODING, (Coded(other, (1,), "shared"),))
+    nodes.save_tokens(db, CODING, (Coded(other, (1,), shared),))
     deleted = threads.delete(db, old).deleted
     assert deleted is not None
     assert erase.purge(db, now=deleted + 29 * erase.DAY) == ()
-    assert erase.purge(db, now=deleted + 31 * erase.DAY) == ("only-old",)
+    named = {extend((1, 5)), extend((1, 5, 6))}  # states inside a message too
+    assert set(erase.purge(db, now=deleted + 31 * erase.DAY)) == named
     assert erase.purge(db, now=deleted + 31 * erase.DAY) == ()
     assert [each.id for each in threads.alive(db)] == [kept]
     assert db.execute("SELECT count(*) FROM nodes").fetchone()[0] == 1
     assert health.examine(db).faults == ()
+
+
+def test_purge_erases_damaged_keys_and_tokens_too(db: sqlite3.Connection) -> None:
+    old, asked = say(db, "one")
+    nodes.save_tokens(db, CODING, (Coded(asked, (1,), "no key"),))
+    nodes.save_reply(db, old, reply(asked, "x", tokens=(5,), prefix=None))
+    db.execute("INSERT INTO node_tokens (node, coding, tokens) VALUES (?, 'odd', X'0102')", (asked,))
+    threads.delete(db, old)
+    assert set(erase.purge(db, now=1e11)) == {"no key", extend((1,))}
+    assert db.execute("SELECT count(*) FROM node_tokens").fetchone()[0] == 0
 
 
 def test_purge_keeps_a_tree_that_a_fork_still_uses(db: sqlite3.Connection) -> None:

@@ -57,14 +57,21 @@ async def begun(home: Path, model: Path, worker: Worker, mode: str, *, keep: boo
     return session, thread
 
 
-CASES = [
-    *((mode, keep, "thread") for mode in MODES for keep in (False, True)),
-    ("free", False, "process"),
-    ("lot", True, "process"),
+FEW = [
+    *(
+        ("none", False, "thread"),
+        ("fast", False, "thread"),
+        ("free", False, "thread"),
+        ("bit", False, "thread"),
+    ),
+    *(("fast", True, "thread"), ("free", True, "thread"), ("lot", True, "thread")),
+    *(("free", False, "process"), ("lot", True, "process")),
 ]
+ALL = [(mode, keep, worker) for mode in MODES for keep in (False, True) for worker in ("thread", "process")]
+MORE = [pytest.param(*each, marks=pytest.mark.long) for each in ALL if each not in FEW]
 
 
-@pytest.mark.parametrize(("mode", "keep", "worker"), CASES)
+@pytest.mark.parametrize(("mode", "keep", "worker"), [*FEW, *MORE])
 async def test_resumed_rebuilt_and_uninterrupted_are_one(
     tmp_path: Path, model: Path, mode: str, keep: bool, worker: Worker
 ) -> None:
