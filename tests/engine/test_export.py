@@ -18,7 +18,7 @@ from engine.weights.archive import open_archive
 from engine.weights.export import WRITERS, convert
 from engine.weights.load import read_spec
 from tests.engine import samples, tiny
-from tests.engine.rwkv_package import reference
+from tests.engine.rwkv_package import Job, references
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -101,15 +101,19 @@ def test_a_log_bonus_keeps_its_name(tmp_path: Path) -> None:
     assert read_spec(tmp_path / "b.pth") == spec
 
 
-@pytest.mark.parametrize("arch", ["rwkv7"])
-def test_the_rwkv_package_reads_our_pth(arch: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("v7", [False, True])
+def test_the_rwkv_package_reads_our_pth(v7: bool, tmp_path: Path) -> None:
     """And says what it says of the file that torch.save wrote."""
-    spec = tiny.spec(arch=arch, head_size=64, n_embd=128)
-    source = tiny.checkpoint(tmp_path / "a.pth", spec)
-    target = run(convert(source, tmp_path / "b.pth", "pth"))
-    assert target is not None
-    ids = [1, 5, 95, 0, 7]
-    assert torch.equal(reference(target, ids).logits, reference(source, ids).logits)
+    archs = [arch for arch in tiny.ARCHS if (arch == "rwkv7") == v7]
+    files: list[Path] = []
+    for arch in archs:
+        source = tiny.checkpoint(tmp_path / f"{arch}-a.pth", tiny.spec(arch=arch, head_size=64, n_embd=128))
+        target = run(convert(source, tmp_path / f"{arch}-b.pth", "pth"))
+        assert target is not None
+        files += [source, target]
+    said = references([Job(path, [1, 5, 95, 0, 7], (5,)) for path in files], v7=v7)
+    for arch, theirs, ours in zip(archs, said[::2], said[1::2], strict=True):
+        assert torch.equal(ours.logits, theirs.logits), arch
 
 
 def test_torch_maps_our_pth_without_code_and_in_place(tmp_path: Path) -> None:

@@ -14,14 +14,15 @@ from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.errors import DiskFailed, InvalidRequest, TunedStateMismatch, UnsupportedFormat, WeightsCorrupt
 from engine.models import ARCHITECTURES
-from engine.models.state import State
+from engine.models.state import State, relative_difference
 from engine.weights.archive import open_archive
 from engine.weights.export import WRITERS, convert
 from engine.weights.export_tuned import convert_tuned_state, write_tuned_state
 from engine.weights.kinds import kind_of
 from engine.weights.load import read_spec
-from engine.weights.tuned import TUNED_FORMATS, merged_state, read_tuned_state
+from engine.weights.tuned import TUNED_FORMATS, begun_from, merged_state, read_tuned_state
 from tests.engine import samples, tiny
+from tests.engine.rwkv_package import Job, references
 from tests.engine.test_export import run
 
 if TYPE_CHECKING:
@@ -100,6 +101,28 @@ def test_a_file_with_the_wrong_axes_is_told_from_a_right_one_by_its_loss(arch: s
     right = losses(arch, trained(arch))[1]
     assert found["peft.pth"] == found["ai00.st"] == pytest.approx(right, abs=1e-5)
     assert min(found["swapped.pth"], found["swapped.st"]) > right + 0.3
+
+
+def test_the_rwkv_package_begins_from_the_same_state(tmp_path: Path) -> None:
+    """It takes a state that is merged into an RWKV-5 or 6, and has the last word on which axis is which."""
+    specs = {arch: tiny.spec(arch=arch, head_size=64, n_embd=128) for arch in ("rwkv5.2", "rwkv6")}
+    states = {arch: random_state(spec) for arch, spec in specs.items()}
+    paths = {arch: tmp_path / f"{arch}.pth" for arch in specs}
+    for arch, spec in specs.items():
+        write_tuned_state(tmp_path / f"{arch}-state.pth", states[arch])
+        source = tiny.checkpoint(tmp_path / f"{arch}-plain.pth", spec)
+        run(convert(source, paths[arch], "pth", tuned=tmp_path / f"{arch}-state.pth"))
+    ids = [1, 5, 95, 0, 7]
+    said = references([Job(path, ids, (5,)) for path in paths.values()], v7=False)
+    for (arch, spec), theirs in zip(specs.items(), said, strict=True):
+        model = ARCHITECTURES[arch](spec, tiny.plain_tensors(spec))
+        found = []
+        for state in (states[arch], {layer: x.mT for layer, x in states[arch].items()}):
+            begun = begun_from(state, model.zero_state(1))
+            logits, _ = model.forward(torch.tensor([ids]), begun, all_logits=True)
+            found.append(relative_difference(logits[0], theirs.logits))
+        right, swapped = found
+        assert right < 1e-5 < 0.1 < swapped
 
 
 def random_state(spec: ModelSpec) -> dict[int, Tensor]:
