@@ -7,6 +7,8 @@ import tomllib
 from itertools import chain
 from pathlib import Path
 
+from engine.weights.archive import NAMINGS, READERS
+from engine.weights.export import WRITERS
 from rwkv_chat.cli.commands import COMMANDS
 from rwkv_chat.cli.models import MODELS
 from rwkv_chat.texts import say
@@ -57,6 +59,12 @@ def test_every_dependency_is_named_with_a_reason() -> None:
 def test_the_exit_codes_are_those_of_the_help() -> None:
     helped = re.findall(r"^  (\d+) +(.+)$", say("cli.epilog"), re.MULTILINE)
     assert [tuple(cells) for cells in rows("exit codes")] == helped
+
+
+def test_the_formats_are_those_that_are_read_and_written() -> None:
+    listed = {name: cells for cells in rows("formats") for name in re.findall("`([a-z0-9-]+)`", cells[0])}
+    assert {name for name, cells in listed.items() if cells[1] == "yes"} == {*READERS, *NAMINGS}
+    assert {name for name, cells in listed.items() if cells[2] == "yes"} == set(WRITERS)
 
 
 def test_every_linked_file_is_there() -> None:
