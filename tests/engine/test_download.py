@@ -175,11 +175,18 @@ def test_a_pause_does_not_wait_for_the_server(hub: Hub, tmp_path: Path, where: s
     fault = Fault(stall=300_000) if where == "stall" else status(503, Retry_After="20")
     patient = replace(QUICK, read_seconds=20, patience=60)
     url, pause = hub.add("/model.pth", BODY, fault), Pause()
-    threading.Timer(0.15, pause.set).start()
-    begun = time.monotonic()
+    begun, path = time.monotonic(), tmp_path / "models" / "model.pth"
+
+    def set_when_waiting() -> None:
+        while not hub.log or (where == "stall" and kept(path)[0] < 300_000):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        pause.set()
+
+    threading.Thread(target=set_when_waiting).start()
     assert fetch(asked(tmp_path, url), patient, pause) is None
     assert time.monotonic() - begun < 5
-    assert kept(tmp_path / "models" / "model.pth")[0] == (300_000 if where == "stall" else 0)
+    assert kept(path)[0] == (300_000 if where == "stall" else 0)
 
 
 def test_a_pause_before_the_start_asks_nothing(hub: Hub, tmp_path: Path) -> None:
