@@ -27,6 +27,7 @@ EXIT_CODES = {
     "NotOurs": USAGE,
     "ModelAmbiguous": USAGE,
     "ModelNotFound": NOT_FOUND,
+    "TokenizerMissing": NOT_FOUND,
     "ModelUnknown": NOT_FOUND,
     "FileGone": NOT_FOUND,
     "ModelGone": NOT_FOUND,

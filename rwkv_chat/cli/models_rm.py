@@ -60,5 +60,5 @@ def _agreed(entry: ShelfEntry, doomed: tuple[tuple[Path, int], ...]) -> bool:
 def _tell(entry: ShelfEntry, freed: int) -> None:
     name = title(entry.name)
     note(say("models.rm.freed", name=name, size=size(freed)) if freed else say("models.rm.done", name=name))
-    if not entry.ours and not entry.missing:
+    if entry.path.exists():
         note(say("models.rm.stays", path=title(str(entry.path), 300)))

@@ -178,7 +178,8 @@ class Shelf:
         if entry.error is not None and not entry.readable:
             raise entry.error
         sha256, cache = self._sha256(entry), self._paths.cache
-        async for event in steps(lambda stop: verify(entry.path, sha256, row.id, cache, stop)):
+        before = row.id or await asyncio.to_thread(remembered_id, entry.path, cache)
+        async for event in steps(lambda stop: verify(entry.path, sha256, before, cache, stop)):
             if isinstance(event, Verified) and known is not None:
                 await self._remember(replace(row, id=event.id, verified=time.time()))
             yield event

@@ -74,6 +74,12 @@ def _named(text: str, names: dict[Path, set[str]]) -> Path:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ModelAmbiguous(text, ", ".join(sorted(map(label, found))))
+            raise ModelAmbiguous(text, ", ".join(_told_apart(found)))
     known = sorted({each for given in names.values() for each in given})
     raise ModelUnknown(text, ", ".join(difflib.get_close_matches(wanted, known) or [*known[:8], GUIDE[0]]))
+
+
+def _told_apart(paths: list[Path]) -> list[str]:
+    """Names; whole paths where two have the same."""
+    names = sorted({label(each) for each in paths})
+    return names if len(names) == len(paths) else sorted(map(str, paths))

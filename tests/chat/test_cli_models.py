@@ -245,7 +245,6 @@ def test_info_on_nothing(cli: Cli, engine: FakeEngine, name: str, code: int) -> 
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_verify_on_every_format(cli: Cli, engine: FakeEngine, tmp_path: Path, kind: str) -> None:
     path = SAMPLES[kind](tmp_path, replace(spec_of(kind), vocab_size=65536, n_embd=16))
-    cli("models", "import", str(path))
     (first,) = json.loads(cli("models", "verify", "--json", str(path)).out)
     (again,) = json.loads(cli("models", "verify", "--json", str(path)).out)
     assert (first["compared_with"], again["compared_with"]) == ("", "before")
