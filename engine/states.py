@@ -110,7 +110,7 @@ class States:
         """Keeps a state to begin from; returns its id."""
         values = hashlib.blake2b(digest_size=16)
         for x in state.to("cpu").tensors.values():
-            values.update(x.float().numpy())
+            values.update(x.float().numpy().data)
         self._initial[values.hexdigest()] = state
         return values.hexdigest()
 
