@@ -26,6 +26,9 @@ _HIDING = r"\u202a-\u202e\u2066-\u206f\ufff9-\ufffb\U000e0000-\U000e007f"
 _ODD = re.compile(
     f"(?P<dropped>[{_DROPPED}]+)|(?P<newline>[{_NEWLINES}])|(?P<broken>[{_BROKEN}])|[{_HIDING}]"
 )
+_CONTROLS = re.compile(f"[{_DROPPED}]")
+_ODD_ONE = re.compile(f"[{_DROPPED}{_NEWLINES}{_BROKEN}{_HIDING}]")
+_PICTURES = {chr(code): chr(0x2400 + code) for code in range(0x20)} | {"\x7f": "\u2421"}
 
 
 def _replacement(match: re.Match[str]) -> str:
@@ -44,6 +47,16 @@ def clean(text: str) -> str:
     """`text` as it may be shown or copied: controls dropped (newline and tab stay), bidi overrides and other
     hiding characters written out as ‹U+202E›, line and paragraph separators made newlines."""
     return _ODD.sub(_replacement, text)
+
+
+def pasted(text: str) -> str:
+    """`text` as a clipboard or a terminal gives it: LF line ends, other controls dropped, nothing else."""
+    return _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def in_place(text: str) -> str:
+    """`text` with each odd character replaced by one that can be seen, so that places in it stay the same."""
+    return _ODD_ONE.sub(lambda match: _PICTURES.get(match[0], "\ufffd"), text)
 
 
 def title(text: str, length: int = TITLE_LENGTH) -> str:

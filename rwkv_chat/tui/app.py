@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand
 
 from rwkv_chat.explain import settings_sentence
-from rwkv_chat.plain_text import title
+from rwkv_chat.plain_text import pasted, title
 from rwkv_chat.session import open_session
 from rwkv_chat.texts import say
 from rwkv_chat.tui.commands import Actions, Conversations
@@ -141,6 +142,12 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             super()._handle_exception(error)
             return
         self.exit(1, message=say("app.error.fatal"))
+
+    async def on_event(self, event: events.Event) -> None:
+        """What is pasted steers nothing, wherever it goes."""
+        if isinstance(event, events.Paste) and not event.is_forwarded:
+            event.text = pasted(event.text)
+        await super().on_event(event)
 
     # ---------------------------------------------------------------- actions
 

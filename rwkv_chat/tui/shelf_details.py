@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rwkv_chat.explain import explain, size
+from rwkv_chat.explain import sentence, size
 from rwkv_chat.texts import say
 from rwkv_chat.tui.amounts import duration, speed
 from rwkv_chat.tui.widgets.model_details import Details
@@ -45,7 +45,7 @@ def entry_details(
         entry.card.note,
         progress=progress,
         pace=pace,
-        problem=problem_of(entry.error) if entry.error is not None else problem,
+        problem=sentence(entry.error) if entry.error is not None else problem,
         facts=_entry_facts(entry),
         actions=_entry_actions(entry, in_use=in_use),
     )
@@ -106,7 +106,7 @@ def offer_details(offer: Offer, pull: PullState | None) -> Details:
         say("app.models.advice") if offer.advice else "",
         progress=_share(offer, pull),
         pace=_pace(offer, pull),
-        problem=problem_of(pull.error) if pull is not None and pull.error is not None else "",
+        problem=sentence(pull.error) if pull is not None and pull.error is not None else "",
         facts=_offer_facts(offer),
         actions=_offer_actions(offer, pull),
     )
@@ -122,6 +122,8 @@ def _pace(offer: Offer, pull: PullState | None) -> str:
     """Bytes, speed and time left, or why none of them moves."""
     if pull is None:
         return _amount(offer.partial, offer.entry.size, "paused") if offer.partial else ""
+    if pull.phase == "failed" and not pull.done:
+        return ""
     if pull.phase != "running":
         return _amount(pull.done, pull.total, pull.phase)
     parts = [say("app.models.amount", done=size(pull.done), total=size(pull.total))]
@@ -211,8 +213,3 @@ def _labelled(facts: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
             found.append(("" if name == last else say(f"app.models.fact.{name}"), value))
             last = name
     return tuple(found)
-
-
-def problem_of(error: BaseException) -> str:
-    words = explain(error)
-    return f"{words.title}: {words.what} {words.advice}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwkv_chat.plain_text import TITLE_LENGTH, clean, title
+from rwkv_chat.plain_text import TITLE_LENGTH, clean, in_place, pasted, title
 
 ODD = (
     "\x00\x07\x08\t\n\r\x1b\x7f\x85\x9b\u200b\u200d\u200e\u202a\u202e"
@@ -80,3 +80,15 @@ def test_a_title_keeps_letters_and_emoji_whole() -> None:
     assert title("ab👩\u200d👩\u200d👧 family", 6) == "ab👩…"
     assert title(" two\nlines ") == "two lines"
     assert len(title("x" * 500)) == TITLE_LENGTH
+
+
+def test_a_paste_loses_its_controls_and_nothing_else() -> None:
+    assert pasted("a\r\nb\rc\td\x1b[31m\x00\x9b") == "a\nb\nc\td[31m"
+    kept = "\u202e 你好 \U0001f642\u200d\u2194\ufe0f"
+    assert pasted(kept) == kept
+
+
+def test_characters_are_replaced_in_place() -> None:
+    text = "a\x1b\x7f\u202e\u2028\ud800b\n\t"
+    assert in_place(text) == "a␛␡���b\n\t"
+    assert len(in_place(text)) == len(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.widgets import Button, Input
 
 from engine.errors import OutOfMemory
@@ -350,3 +351,14 @@ async def test_thinking_is_folded_counted_and_opened_by_its_key(tmp_path: Path) 
         await pilot.press("ctrl+t")
         await until(pilot, lambda: "let me see" not in shown(screen))
         assert "The answer." in shown(screen)
+
+
+async def test_a_pasted_escape_code_steers_nothing(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    async with opened(tmp_path, engine) as (app, pilot, screen):
+        app.post_message(events.Paste("one\r\ntwo \x1b[31mred\x07\u202e"))
+        await until(pilot, lambda: "red" in screen.prompt.text)
+        assert screen.prompt.text == "one\ntwo [31mred\u202e"
+        screen.prompt.give_back("\x1b]0;owned\x07")
+        picture = app.export_screenshot()
+        assert not {"\x1b", "\x07", "\u202e"} & set(picture)

@@ -11,11 +11,12 @@ from textual.widgets import Button, Input, Static
 
 from engine.errors import DownloadFailed, ModelNotFound, UnsupportedFormat, WeightsCorrupt
 from rwkv_chat.session.shelf_types import Found
+from rwkv_chat.tui.cells import cell
 from rwkv_chat.tui.screens.dialogs import Confirm
 from rwkv_chat.tui.screens.import_dialog import AskPath, completed, typed_path
 from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.widgets.model_details import ModelDetails
-from rwkv_chat.tui.widgets.model_table import ModelTable, cell, columns
+from rwkv_chat.tui.widgets.model_table import ModelTable, columns
 from rwkv_chat.tui.widgets.status_line import StatusLine
 from tests.tui.helpers import NARROW, WIDE, opened, until
 from tests.tui.shelf import FakeShelf, local, offer, some_models
@@ -89,7 +90,7 @@ async def test_moving_shows_the_details_of_each(tmp_path: Path) -> None:
     async with opened(tmp_path, shelf=some_models()) as (app, pilot, _):
         screen = await models(app, pilot)
         screen.query_one(ModelTable).select("here:/home/ada/models/gone.pth")
-        await until(pilot, lambda: "Not a model that can be read" in details(screen))
+        await until(pilot, lambda: "/gone cannot be loaded" in details(screen))
         await pilot.press("up")
         await until(pilot, lambda: "RWKV-x060-World-3B-中文小说" in details(screen))
         assert "import, used where it lies" in details(screen)
@@ -174,7 +175,7 @@ async def test_a_broken_download_says_why_and_can_be_tried_again(tmp_path: Path)
         first = shelf.pulls["g1h-2.9b"]
         first.fail(DownloadFailed("https://example.org/\x1b[31m", 10, 100))
         await until(pilot, lambda: "failed" in row(screen, "g1h-2.9b"))
-        assert "The download broke off" in details(screen)
+        assert "broke off at" in details(screen)
         assert "\x1b" not in details(screen)
         assert "The download broke off" in outcome(screen)
         await until(pilot, lambda: "Try again" in details(screen))

@@ -1,4 +1,5 @@
-"""What stands around a conversation: how it thinks, what exactly is fed, and going on with another model."""
+"""What stands around a conversation: how it thinks, what exactly is fed, what may be
+misread, and going on with another model."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from engine.types import Prefilled
 from rwkv_chat import templates
-from rwkv_chat.plain_text import title
-from rwkv_chat.session.events import TurnFailed
+from rwkv_chat.lint import lint, sentence
+from rwkv_chat.session.events import HasRead, TurnFailed
 from rwkv_chat.session.manner import manner_of
 from rwkv_chat.templates import TemplateInvalid
 from rwkv_chat.texts import say
@@ -20,16 +21,21 @@ from rwkv_chat.tui.screens.manner import Choices, MannerDialog, Way, Ways, mode_
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.threads import ThreadScreen
 from rwkv_chat.tui.widgets.continue_bar import ContinueBar
+from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.turn import Reading
     from rwkv_chat.tui.desk import Desk
 
+LINT_SECONDS = 0.4  # after the last key
+
 
 class AsidesScreen(ThreadScreen):
-    """Base of the chat screen.
+    """Base of the chat screen, which draws the status line (`show_status`).
 
     Attributes:
         pending: choices for a new conversation, kept until its first message makes it.
@@ -39,6 +45,11 @@ class AsidesScreen(ThreadScreen):
         super().__init__(desk)
         self.pending = Choices()
         self._readings: dict[str, Reading] = {}
+        self._lint_due: Timer | None = None
+
+    def show_status(self) -> None:
+        """Draw the status line."""
+        raise NotImplementedError
 
     @property
     def bar(self) -> ContinueBar:
@@ -89,6 +100,7 @@ class AsidesScreen(ThreadScreen):
             self.pending = chosen
         else:
             self.thread = await self.configure(self.thread.id, chosen)
+        self.show_status()
         self.show_asides()
 
     async def configure(self, thread_id: str, chosen: Choices) -> Thread:
@@ -112,10 +124,25 @@ class AsidesScreen(ThreadScreen):
         prompt = await self.chats.exact_prompt(self.thread_id, text)
         await self.app.push_screen(ExactScreen(prompt))
 
+    # ---------------------------------------------------------------- warnings
+
+    def lint_soon(self) -> None:
+        """Look at the message once the person has paused."""
+        if self._lint_due is not None:
+            self._lint_due.stop()
+        self._lint_due = self.set_timer(LINT_SECONDS, self.show_lint)
+
+    def show_lint(self) -> None:
+        """One line under the prompt on what the model may misread; it stops nothing."""
+        text, manner = self.query_one(PromptBox).text, self.manner()
+        found = lint(manner.template, text) if text.strip() and manner is not None else ()
+        self.query_one(LintLine).show([sentence(each) for each in found])
+
     # ---------------------------------------------------------------- another model
 
     def show_asides(self) -> None:
         """After another conversation was opened, or the model changed."""
+        self.show_lint()
         reading = self._readings.get(self.thread_id or "")
         if reading is None:
             self.bar.hide()
@@ -131,11 +158,11 @@ class AsidesScreen(ThreadScreen):
         there = await self.chats.to_read(thread.id)
         if self.thread is not thread or self.live is not None or not there.tokens:
             return
-        name = title(self.desk.session.models.current.name)
-        key = "app.continue.offer" if there.seconds is None else "app.continue.offer_time"
-        time = duration(there.seconds or 0)
-        words = {"model": name, "tokens": f"{there.tokens:,}"}
-        self.bar.offer(say(key, **words) if there.seconds is None else say(key, **words, time=time))
+        tokens = f"{there.tokens:,}"
+        if there.seconds is None:
+            self.bar.offer(say("app.continue.offer", tokens=tokens))
+        else:
+            self.bar.offer(say("app.continue.offer_time", tokens=tokens, time=duration(there.seconds)))
 
     def on_continue_bar_pressed(self) -> None:
         reading = self._readings.get(self.thread_id or "")
@@ -146,6 +173,7 @@ class AsidesScreen(ThreadScreen):
 
     @telling
     async def _begin(self, thread: str) -> None:
+        whole = False
         self._readings[thread] = reading = self.chats.read(thread)
         self.bar.progress(say("app.continue.begun"))
         try:
@@ -156,10 +184,19 @@ class AsidesScreen(ThreadScreen):
                     )
                 elif isinstance(event, TurnFailed):
                     raise event.error
+                elif isinstance(event, HasRead) and event.usage is not None:
+                    whole = True
         finally:
             del self._readings[thread]
             if self.thread_id == thread:
-                self.show_asides()
+                self._reading_ended(whole=whole)
+
+    def _reading_ended(self, *, whole: bool) -> None:
+        """All was read; or some of it, and the rest is offered."""
+        if whole:
+            self.bar.hide()
+        else:
+            self.show_asides()
 
     def begin_reading(self) -> None:
         """Read the open conversation with the model in use, in the background."""

@@ -23,6 +23,7 @@ from rwkv_chat.tui.screens.meter import Meter
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.chat_list import ChatList
 from rwkv_chat.tui.widgets.continue_bar import ContinueBar
+from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
 from rwkv_chat.tui.widgets.sampling_panel import SamplingPanel
 from rwkv_chat.tui.widgets.status_line import StatusLine
@@ -66,6 +67,7 @@ class ChatScreen(AsidesScreen):
                 yield ContinueBar(id="continue")
                 with Center():
                     yield PromptBox(placeholder=say("app.prompt.placeholder"), id="prompt")
+                yield LintLine(id="lint")
             yield SamplingPanel(self.desk.params, id="sampling")
         yield StatusLine(id="status")
         yield Footer(show_command_palette=False, compact=True)
@@ -84,7 +86,7 @@ class ChatScreen(AsidesScreen):
         self.set_class(not settings.show_sampling, "-sampling-hidden")
         self.desk.turns.listener = self.turn_event
         self.desk.watchers.append(self.model_changed)
-        self.desk.pulls.watchers.append(self._show_status)
+        self.desk.pulls.watchers.append(self.show_status)
         await self.refresh_list()
         await self.open_thread(self.threads[0] if self.threads else None)
 
@@ -93,7 +95,7 @@ class ChatScreen(AsidesScreen):
         if self._card is not self.desk.session.models.current:
             self._show_empty(empty=self.has_class("-empty"))
             self.query_one(SamplingPanel).show(self.desk.params)
-        self._show_status()
+        self.show_status()
         if self.desk.model.ready:
             self.show_asides()
         if self.live is not None:
@@ -114,7 +116,7 @@ class ChatScreen(AsidesScreen):
         self.transcript.show(entries)
         if live is not None:
             self.transcript.begin(live_entry(live, self.meter.hint(live)))
-        self._show_status()
+        self.show_status()
         self.show_asides()
         if self.is_current:
             self.prompt.focus()
@@ -133,7 +135,7 @@ class ChatScreen(AsidesScreen):
             self.query_one("#greeting", Static).update(greeting)
             self.query_one(Suggestions).show(card.suggestions)
 
-    def _show_status(self) -> None:
+    def show_status(self) -> None:
         status = self.meter.status(self.thread_id, self.live)
         self.query_one(StatusLine).show(replace(status, manner=self.manner_words()))
 
@@ -145,6 +147,9 @@ class ChatScreen(AsidesScreen):
             event.stop()
             self.prompt.focus()
             self.prompt.insert(event.character)
+
+    def on_text_area_changed(self) -> None:
+        self.lint_soon()
 
     def on_prompt_box_submitted(self, event: PromptBox.Submitted) -> None:
         self.send(event.text)
@@ -202,7 +207,7 @@ class ChatScreen(AsidesScreen):
             return
         self.live.stop()
         self.transcript.hint(self.meter.hint(self.live))
-        self._show_status()
+        self.show_status()
 
     async def turn_event(self, live: LiveReply, event: TurnEvent) -> None:
         """One event of a reply, here or in a conversation that is not shown."""
@@ -224,7 +229,7 @@ class ChatScreen(AsidesScreen):
                 await self._failed(live, event, shown=current)
         self.meter.take(event)
         if shown and self.meter.due(event):
-            self._show_status()
+            self.show_status()
 
     async def _answered(self, event: Answered, *, shown: bool) -> None:
         if shown and event.node is not None:

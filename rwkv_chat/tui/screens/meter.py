@@ -27,6 +27,7 @@ class Meter:
         self.desk = desk
         self._usages: dict[str, Usage] = {}  # by conversation: its last reply's
         self._shown = 0.0
+        self._last: TurnEvent | None = None
 
     def take(self, event: TurnEvent) -> None:
         if isinstance(event, Answered) and event.usage is not None:
@@ -34,8 +35,10 @@ class Meter:
 
     def due(self, event: TurnEvent) -> bool:
         """Whether the line should be drawn anew: a growing reply changes it at most a few times a second."""
-        now = monotonic()
-        if isinstance(event, ReplyGrew) and now - self._shown < REFRESH_SECONDS:
+        now, before = monotonic(), self._last
+        self._last = event
+        goes_on = isinstance(event, ReplyGrew) and isinstance(before, ReplyGrew) and event.part == before.part
+        if goes_on and now - self._shown < REFRESH_SECONDS:
             return False
         self._shown = now
         return True
@@ -47,7 +50,9 @@ class Meter:
             return replace(status, phase="stopping")
         if live is None or live.waiting or not self.desk.model.ready:
             return status
-        if live.rate or live.text or live.reasoning:
+        if live.reasoning and not live.text:
+            return replace(status, phase="thinking", decode=live.rate)
+        if live.rate or live.text:
             return replace(status, phase="writing", decode=live.rate)
         done = live.prefilled.done / live.prefilled.total if live.prefilled and live.prefilled.total else None
         return replace(status, phase="reading", share=done)

@@ -8,12 +8,12 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Footer, Input, Static
 
-from rwkv_chat.explain import size
+from rwkv_chat.explain import sentence, size
 from rwkv_chat.session.shelf_types import Offer, ShelfEntry
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.shelf import ShelfScreen
-from rwkv_chat.tui.shelf_details import BY_ENTER, entry_details, offer_details, problem_of
+from rwkv_chat.tui.shelf_details import BY_ENTER, entry_details, offer_details
 from rwkv_chat.tui.shelf_rows import key_of, sections
 from rwkv_chat.tui.widgets.model_details import Details, ModelDetails
 from rwkv_chat.tui.widgets.model_table import ModelHeading, ModelTable
@@ -118,7 +118,7 @@ class ModelsScreen(ShelfScreen):
             in_use=key_of(model) == self.in_use,
             progress=share,
             pace=pace,
-            problem=problem_of(error) if error is not None else "",
+            problem=sentence(error) if error is not None else "",
         )
 
     def _show_disk(self) -> None:

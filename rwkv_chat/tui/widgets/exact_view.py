@@ -10,6 +10,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from rwkv_chat.texts import say
+from rwkv_chat.tui.cells import cell
 from rwkv_chat.tui.prose.exact import MARKS, ExactRow, exact_rows, token_text
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 View = Literal["text", "tokens"]
 MARGIN = 2
+PIECE_CELLS = 20
 LONGEST_PIECE = 64  # bytes of a token that a row shows in hexadecimal
 
 
@@ -46,7 +48,7 @@ class ExactView(ScrollView):
         """Another prompt, from its end, where the new tokens stand."""
         self._tokens, self._pieces, self._new_from = tokens, pieces, new_from
         self._lay_out()
-        self.scroll_end(animate=False)
+        self.scroll_to(y=self.max_scroll_y, animate=False)
 
     def show_as(self, view: View) -> None:
         self.view = view
@@ -89,9 +91,10 @@ class ExactView(ScrollView):
         token, piece = self._tokens[row], self._pieces[row]
         new = row >= self._new_from
         number = Segment(f"{row:>7,} {'+' if new else ' '} {token:>6}  ", self._style("number"))
-        text = self._marked(token_text(token, piece), self._style("new" if new else "fed"))
+        shown = cell(token_text(token, piece), PIECE_CELLS)
+        text = self._marked(shown, self._style("new" if new else "fed"))
         more = " …" if len(piece) > LONGEST_PIECE else ""
-        hexes = Segment(f"   {piece[:LONGEST_PIECE].hex(' ')}{more}", self._style("number"))
+        hexes = Segment(f"  {piece[:LONGEST_PIECE].hex(' ')}{more}", self._style("number"))
         return [number, *text, hexes]
 
     def _marked(self, text: str, style: Style) -> list[Segment]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import OptionList, Static
@@ -13,6 +12,7 @@ from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
+from rwkv_chat.tui.cells import cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ class Columns:
 
 def columns(width: int) -> Columns:
     """What fits into `width` cells; the name gets the rest."""
-    kind, memory = (8 if width >= 72 else 0), (17 if width >= 62 else 0)
+    kind, memory = (8 if width >= 90 else 0), (17 if width >= 62 else 0)
     size, state = 9, 11
     used = sum(each + 1 for each in (kind, memory, size, state) if each)
     return Columns(max(8, width - used - 1), kind, size, memory, state)
@@ -178,14 +178,6 @@ def _prompt(line: ModelRow | str, fit: Columns) -> Content:
     ]
     widths = (fit.name, fit.kind, fit.size, fit.memory, fit.state)
     return Content(" ").join([each for each, width in zip(cells, widths, strict=True) if width])
-
-
-def cell(text: str, width: int, *, right: bool = False) -> str:
-    """`text` in exactly `width` cells, cut with an ellipsis where it is longer."""
-    length = cell_len(text)
-    if length > width:
-        return set_cell_size(text, width - 1) + "…" if width else ""
-    return " " * (width - length) + text if right else text + " " * (width - length)
 
 
 class ModelHeading(Static):

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 from textual.widgets import TextArea
 
+from rwkv_chat.plain_text import in_place
 from rwkv_chat.tui.bindings import scope
 from rwkv_chat.tui.keys import textual_bindings
 
 if TYPE_CHECKING:
+    from rich.text import Text
     from textual import events
 
 
@@ -56,6 +58,12 @@ class PromptBox(TextArea):
             event.prevent_default()
             event.stop()
             await self.run_action(active.binding.action)
+
+    def get_line(self, line_index: int) -> Text:
+        """As it is drawn: what would steer the terminal or hide something is shown."""
+        line = super().get_line(line_index)
+        line.plain = in_place(line.plain)
+        return line
 
     def action_send(self) -> None:
         """Empties the box at once, so that what is typed from now on belongs to the next message."""

@@ -12,12 +12,13 @@ from rwkv_chat.explain import size
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 
-Phase = Literal["starting", "loading", "ready", "reading", "writing", "stopping", "failed"]
+Phase = Literal["starting", "loading", "ready", "reading", "thinking", "writing", "stopping", "failed"]
 COLOURS: dict[Phase, str] = {
     "starting": "$muted",
     "loading": "$warning",
     "ready": "$success",
     "reading": "$accent",
+    "thinking": "$accent",
     "writing": "$accent",
     "stopping": "$warning",
     "failed": "$error",
