@@ -27,10 +27,10 @@ def test_a_modelfile_is_written_where_one_is_wished_for(tmp_path: Path, name: st
     *_, last = convert(card, tmp_path / "a.gguf", Conversion("gguf", modelfile=True), lambda: False)
     assert isinstance(last, Converted)
     assert last.modelfile == tmp_path / "a.Modelfile"
-    turns = _turns(template(name))
-    assert last.modelfile.read_text() == modelfile(last.path, turns, card.sampling)
+    text, turns = (tmp_path / "a.Modelfile").read_text(), _turns(template(name))
+    assert text == modelfile(last.path, turns, card.sampling)
     for word in template(name).roles[:2]:
-        assert word in last.modelfile.read_text()
+        assert word in text
     *_, plain = convert(card, tmp_path / "b.gguf", Conversion("gguf"), lambda: False)
     assert isinstance(plain, Converted)
     assert plain.modelfile is None

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from engine.tokenizer_world import world_tokenizer
+from engine.weights.archive import open_archive
 from engine.weights.export import convert
 from engine.weights.load import load
 from engine.weights.turns import WORLD
@@ -101,6 +102,54 @@ def test_llama_cpp_gives_our_logits(arch: str, dtype: str, tmp_path: Path) -> No
                 found = logits(theirs, tokens, at_once)
                 error = float((found - expected[0]).abs().max() / expected.abs().max())
                 assert error <= LIMITS[dtype], (count, at_once, error)
+
+
+# llama.cpp's name of a quantisation → its type, and the relative error (rms) that it leaves in normal numbers
+QUANTISATIONS = {
+    "Q4_0": ("Q4_0", 0.09),
+    "Q4_1": ("Q4_1", 0.08),
+    "Q5_0": ("Q5_0", 0.045),
+    "Q5_1": ("Q5_1", 0.04),
+    "Q8_0": ("Q8_0", 0.006),
+    "Q2_K": ("Q2_K", 0.31),
+    "Q3_K_M": ("Q3_K", 0.16),
+    "Q4_K_M": ("Q4_K", 0.075),
+    "Q5_K_M": ("Q5_K", 0.038),
+    "Q6_K": ("Q6_K", 0.019),
+    "IQ3_S": ("IQ3_S", 0.18),
+    "IQ4_NL": ("IQ4_NL", 0.08),
+    "IQ4_XS": ("IQ4_XS", 0.08),
+}
+
+
+def quantised(source: Path, target: Path, name: str) -> Path:
+    """By llama.cpp's own quantiser."""
+    params = llama.llama_model_quantize_default_params()
+    params.ftype, params.nthread = getattr(llama, f"LLAMA_FTYPE_MOSTLY_{name}"), 1
+    assert not llama.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params))
+    return target
+
+
+@pytest.mark.parametrize("arch", ["rwkv6", "rwkv7"])
+def test_what_llama_cpp_makes_of_our_file_is_read_again(arch: str, tmp_path: Path) -> None:
+    """Every kind of its quantiser that wants no extra data: the values, and the logits that both compute."""
+    spec = tiny.spec(arch=arch, n_layer=7, n_embd=256, head_size=64)  # rows of whole blocks
+    official = tiny.tensors(spec)
+    source = tiny.save(tmp_path / "a.pth", official)
+    list(convert(source, tmp_path / "a.gguf", "gguf", dtype="fp32"))
+    tokens = tuple(range(1, 40))
+    for name, (kind, most) in QUANTISATIONS.items():
+        path = quantised(tmp_path / "a.gguf", tmp_path / f"{name}.gguf", name)
+        archive, model = open_archive(path), ours(path)
+        assert kind in archive.notes["types"]
+        for part in ("blocks.6.att.output.weight", "blocks.6.ffn.value.weight", "emb.weight"):
+            error = (archive.get(part) - official[part]).norm() / official[part].norm()
+            assert most / 3 < error <= most, (name, part, error)
+        with opened(path) as theirs:
+            found = logits(theirs, tokens, len(tokens))
+        expected, _ = model.forward(torch.tensor([tokens]), model.zero_state(1))
+        error = float((found - expected[0]).abs().max() / expected.abs().max())
+        assert error <= LIMITS["q8_0"], (name, error)
 
 
 TEXTS = ("User: Hi\n\nAssistant:", "你好,世界 ✿ 🙂", "tab\tquote'\"\\back\r\n", "\x00\x7fé", "12345 67")
