@@ -10,7 +10,7 @@ EngineError
 ├── TokenizerMissing(path, file)
 ├── InvalidParameter(name, value, low, high)
 ├── InvalidRequest(reason)
-├── OutOfMemory(needed, free)
+├── OutOfMemory(needed, free, hint)
 ├── DeviceUnavailable(device)
 ├── ModelNotLoaded()
 ├── StateMismatch(expected, found)
@@ -127,10 +127,15 @@ class InvalidRequest(EngineError):
 
 @dataclass(eq=False)
 class OutOfMemory(EngineError):
-    """Bytes needed and bytes free on the device."""
+    """Bytes needed and bytes free on the device.
+
+    `hint` is what would fit: "bf16" (that tier), "cpu" (main memory), "smaller-model" (no form of this one),
+    or "smaller" where that is not known.
+    """
 
     needed: int
     free: int
+    hint: str = "smaller"
 
 
 @dataclass(eq=False)

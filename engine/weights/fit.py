@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from engine import memory
 from engine.devices import chunk_for
+from engine.errors import OutOfMemory
 from engine.models.names import expected_shapes
 from engine.types import ModelSpec
 from engine.weights.archive import open_archive
 from engine.weights.recognise import recognise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 # bytes of one weight, by tier, largest first
 WEIGHT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -101,9 +102,26 @@ def fit(size: Size, tier: str, device: str, free: int | None) -> Fit:
     return Fit(tier, device, weights, state, _working(size, tier, chunk) + (STATES - 1) * state, free)
 
 
-def best(fits: Sequence[Fit]) -> Fit | None:
+def best(fits: Iterable[Fit]) -> Fit | None:
     """The first that fits."""
     return next((each for each in fits if each.fits), None)
+
+
+def check(size: Size, tier: str, device: str) -> Fit:
+    """What a model needs on a device.  Raises OutOfMemory, with the next option, if that is not free."""
+    needs = fit(size, tier, device, free_bytes(device))
+    if needs.fits:
+        return needs
+    raise OutOfMemory(needs.needed, needs.free or 0, _next_option(size, needs))
+
+
+def _next_option(size: Size, refused: Fit) -> str:
+    """The hint of `OutOfMemory`: a smaller tier there, else main memory, else a smaller model."""
+    smaller = fit(size, "bf16", refused.device, refused.free)
+    if smaller.weights < refused.weights and smaller.fits:
+        return "bf16"
+    elsewhere = refused.device != "cpu" and fit(size, refused.tier, "cpu", free_bytes("cpu")).fits
+    return "cpu" if elsewhere else "smaller-model"
 
 
 def state_bytes(size: Size, tier: str) -> int:

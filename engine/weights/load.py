@@ -11,7 +11,7 @@ from engine.errors import DeviceUnavailable, InvalidRequest, OutOfMemory
 from engine.models import ARCHITECTURES
 from engine.models.tiers import TIERS, tier_name
 from engine.weights.archive import open_archive
-from engine.weights.fit import Size, fit, free_bytes
+from engine.weights.fit import Size, check
 from engine.weights.reading import Reading, tensors_of
 from engine.weights.recognise import recognise
 
@@ -57,14 +57,6 @@ def choose_dtype(name: str, device: torch.device, stored_bytes: int) -> torch.dt
     return torch.float32 if device.type == "cpu" and stored_bytes < SMALL_MODEL else torch.bfloat16
 
 
-def _check_room(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> int:
-    """Bytes needed.  Raises OutOfMemory if they are not free, before anything is allocated."""
-    needs = fit(Size.of(spec), tier_name(dtype), str(device), free_bytes(str(device)))
-    if not needs.fits:
-        raise OutOfMemory(needs.needed, needs.free or 0)
-    return needs.needed
-
-
 def _memory_error(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
@@ -95,7 +87,7 @@ def load(
     archive = open_archive(Path(path))
     spec = recognise(str(path), archive.shapes)
     run_dtype = choose_dtype(dtype, where, archive.nbytes)
-    needed = _check_room(spec, where, run_dtype)
+    needed = check(Size.of(spec), tier_name(run_dtype), str(where)).needed
     try:
         reading = Reading(archive, spec, run_dtype, where, should_stop)
         tensors = yield from tensors_of(reading, cache)
