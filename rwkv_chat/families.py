@@ -46,7 +46,7 @@ class Family:
     template: str = "classic"
     modes: tuple[str, ...] = ("none",)
     mode: str = "none"
-    sampling: Mapping[str, str] = field(default_factory=dict)
+    sampling: Mapping[str, str] = field(default_factory=dict, hash=False)
     presets: tuple[str, ...] = ()
     tokenizer: TokenizerKind = "world"
     tried: bool = False

@@ -108,7 +108,7 @@ class Template:
     think_open: str = ""
     think_close: str = ""
     modes: tuple[ThinkMode, ...] = (PLAIN,)
-    cleaning: Mapping[str, Cleaning] = field(default_factory=dict)
+    cleaning: Mapping[str, Cleaning] = field(default_factory=dict, hash=False)
     roles: tuple[str, ...] = ()
 
     def mode(self, *names: str) -> ThinkMode:

@@ -172,3 +172,8 @@ def test_every_file_of_the_catalogue_is_of_its_family_by_name_alone() -> None:
         assert (family.tokenizer, family.licence) == (entry.tokenizer, entry.licence)
         found.setdefault(entry.family, set()).add(family.name)
     assert found == OF_CATALOGUE
+
+
+def test_families_and_templates_are_values() -> None:
+    assert len({family_for(name) for name, *_ in NAMES}) == len({family for _, family, *_ in NAMES}) + 1
+    assert len({templates.template(name) for name in templates.names()}) == len(templates.names())
