@@ -21,6 +21,7 @@ from engine.types import (
     Loaded,
     LoadRequest,
     ModelInfo,
+    NotKept,
     Progress,
     Registered,
     TokenizerRef,
@@ -265,6 +266,8 @@ class Models:
                 break
             if isinstance(event, Progress):
                 self._tell(event)
+            elif isinstance(event, NotKept):
+                log.warning("no room to keep %d bytes of converted weights", event.needed)
         raise EngineClosed
 
     def _tokenizer(self, ref: TokenizerRef) -> tuple[TokenizerLike, str]:

@@ -159,9 +159,7 @@ class Shelf:
 
     async def info(self, path: Path) -> Info:
         """Everything but the weights of what lies at `path`. Raises: EngineError, LibraryError."""
-        entry = await self.entry(path)
-        if entry.error is not None and not entry.readable:
-            raise entry.error
+        entry = await self._readable(path)
         id_ = entry.id or await asyncio.to_thread(remembered_id, entry.path, self._paths.cache)
         return await asyncio.to_thread(info, replace(entry, id=id_), self._paths.cache)
 
@@ -175,8 +173,7 @@ class Shelf:
             EngineError, LibraryError.
         """
         known, row, entry = await self._seen(path)
-        if entry.error is not None and not entry.readable:
-            raise entry.error
+        await self._readable(path)
         sha256, cache = self._sha256(entry), self._paths.cache
         before = row.id or await asyncio.to_thread(remembered_id, entry.path, cache)
         async for event in steps(lambda stop: verify(entry.path, sha256, before, cache, stop)):
@@ -200,10 +197,10 @@ class Shelf:
     ) -> AsyncIterator[Progress | Converted]:
         """Write a model in another format: Progress("convert" …), at the end `Converted`.
 
-        Raises: EngineError, LibraryError.
+        Raises: EngineError, LibraryError, TemplateInvalid.
         """
-        card = await self.card(source)
-        async for event in steps(lambda stop: convert(card, target, wish, stop)):
+        entry = await self._readable(source)
+        async for event in steps(lambda stop: convert(entry.card, target, wish, stop)):
             yield event
 
     async def doomed(self, entry: ShelfEntry) -> tuple[tuple[Path, int], ...]:
@@ -248,6 +245,13 @@ class Shelf:
         await asyncio.gather(*(each.result() for each in running))
 
     # ------------------------------------------------------------------------------------ inside
+
+    async def _readable(self, path: Path) -> ShelfEntry:
+        """A model, perhaps without its tokenizer. Raises: EngineError, LibraryError."""
+        entry = await self.entry(path)
+        if entry.error is not None and not entry.readable:
+            raise entry.error
+        return entry
 
     async def _seen(self, path: Path) -> tuple[ModelRow | None, ModelRow, ShelfEntry]:
         """The row of these weights (None where they are not on the shelf), as it should be, and the entry."""
