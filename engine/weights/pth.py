@@ -67,6 +67,8 @@ def _table(file: MappedFile, entry: ZipEntry) -> dict[str, StoredTensor]:
         raise UnsupportedFormat(str(file.path), "pickle-with-code") from error
     except NotATable as error:
         hint = "nested-table" if b"_rebuild_tensor" in data else "not-a-table"
+        if b"_rescale_layer" in data:  # a number among the tensors, which no other checkpoint has
+            hint = "converted-for-pip"
         raise UnsupportedFormat(str(file.path), hint) from error
     except Malformed as error:
         raise _corrupt(file.path, entry.name, "a table of tensors", str(error)) from error

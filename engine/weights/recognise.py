@@ -43,7 +43,7 @@ SIGNS: tuple[tuple[str, Callable[[Collection[str]], bool]], ...] = (
     ("converted-for-pip", lambda names: _any_has(names, *_PIP)),
     ("hybrid", _is_hybrid),
     ("hugging-face", lambda names: any(name.startswith(("model.", "rwkv.")) for name in names)),
-    ("rwkv8", lambda names: _any_has(names, "rosa")),
+    ("rwkv8", lambda names: _any_has(names, ".rosa")),
     ("rwkv7b", lambda names: _any_has(names, ".qkv.")),
     ("rwkv7a", lambda names: _any_has(names, ".ffn.s_emb")),
     ("merged-state", lambda names: _any_has(names, ".att.time_state")),
@@ -73,7 +73,15 @@ class _Reader:
         self.path, self.shapes = path, shapes
         self.vocab_size, self.n_embd = self.shape("emb.weight", 2)
         self.n_ffn, _ = self.shape("blocks.0.ffn.key.weight", 2)
-        self.n_layer = 1 + max((found[0] for name in shapes if (found := split_name(name))), default=0)
+        self.n_layer = self._layers()
+
+    def _layers(self) -> int:
+        """All of them in a row: one name with a high number must not make a table of a million names."""
+        layers = {found[0] for name in self.shapes if (found := split_name(name))}
+        missing = next((i for i in range(max(layers, default=0) + 1) if i not in layers), None)
+        if missing is not None:
+            raise WeightsCorrupt(self.path, f"blocks.{missing}", "a layer", "missing")
+        return len(layers)
 
     def shape(self, name: str, ndim: int) -> tuple[int, ...]:
         """Of a tensor that must be there, with `ndim` dimensions of at least 1."""

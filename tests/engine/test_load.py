@@ -214,6 +214,7 @@ def test_weights_that_are_no_numbers_are_named(path, value):
         (["model.layers.0.self_attn.r_k", "model.layers.0.mlp.gate_proj.weight"], "hybrid"),
         (["blocks.0.att.key.weight", "blocks.0.att.key.weight_mx"], "converted-for-pip"),
         (["_strategy", "_version", "emb.weight"], "converted-for-pip"),
+        (["emb.weight", "blocks.0.att.key.weight", "blocks.0.rosa.q"], "rwkv8"),
         (["emb.weight", "blocks.0.att.r_k", "blocks.0.ffn.s_emb.weight"], "rwkv7a"),
         (["emb.weight", "blocks.0.att.r_k", "blocks.0.ffn.s_emb.weight", "blocks.0.qkv.q"], "rwkv7b"),
         (["lm_head.weight", "transformer.wte"], "not-rwkv"),

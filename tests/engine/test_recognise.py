@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import random
+
 import pytest
+import torch
 
 from engine.errors import UnsupportedFormat, WeightsCorrupt
 from engine.models.names import expected_shapes, stored_shape, unused
+from engine.weights.load import read_spec
 from engine.weights.recognise import recognise
 from tests.engine import tiny
 
@@ -81,6 +86,54 @@ def test_no_tensor_too_many(arch):
     for name in ("blocks.0.att.other", "blocks.1.ln0.weight", "blocks.2.ln1.weight", "head_q.weight"):
         with pytest.raises(WeightsCorrupt):
             recognise("any", stored(spec) | {name: (32,)})
+
+
+def test_a_layer_left_out_is_named():
+    shapes = stored(tiny.spec(3))
+    without = {name: shape for name, shape in shapes.items() if not name.startswith("blocks.1.")}
+    for broken, layer in ((without, 1), (shapes | {"blocks.9999.ln1.weight": (32,)}, 3)):
+        with pytest.raises(WeightsCorrupt) as error:
+            recognise("any", broken)
+        assert error.value.where == f"blocks.{layer}"
+
+
+def test_a_file_converted_for_the_package_is_told(tmp_path):
+    path = tmp_path / "converted.pth"
+    extra = {"_strategy": "cpu fp32", "_version": "0.7", "_rescale_layer": 0}
+    torch.save(tiny.tensors(tiny.spec(arch="rwkv4")) | extra, path)
+    with pytest.raises(UnsupportedFormat) as error:
+        read_spec(path)
+    assert error.value.hint == "converted-for-pip"
+
+
+def mutated(shapes, rng):
+    """A few names or shapes are others."""
+    changed = dict(shapes)
+    for _ in range(rng.randint(1, 3)):
+        name = rng.choice(sorted(changed))
+        shape = changed.pop(name)
+        kind = rng.randrange(4)
+        if kind == 0:
+            changed[name.replace(rng.choice("abw01"), rng.choice("xyw9"))] = shape
+        elif kind == 1:
+            changed[name] = tuple(rng.choice((0, 1, 2, n, n + 1, 1 << 40)) for n in shape)
+        elif kind == 2:
+            changed[name] = rng.choice(((), shape[:-1], (*shape, 1), shape[::-1]))
+    return changed
+
+
+@pytest.mark.parametrize("arch", tiny.ARCHS)
+def test_other_shapes_are_another_model_or_a_clear_word(arch, sample):
+    shapes, rng = stored(tiny.spec(arch=arch)), random.Random(11)
+    for _ in range(sample("mutated tables of shapes", 100, 5000)):
+        found = mutated(shapes, rng)
+        try:
+            spec = recognise("any", found)
+        except (WeightsCorrupt, UnsupportedFormat):
+            continue
+        expected = expected_shapes(spec)
+        assert expected.keys() <= found.keys()
+        assert all(math.prod(found[name]) == math.prod(shape) for name, shape in expected.items())
 
 
 def test_absurd_dimensions_are_refused():
