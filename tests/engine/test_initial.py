@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import torch
@@ -91,9 +91,12 @@ def greedy(model: Model, seed: int | None, length: int = 12) -> TokenIds:
     return tuple(said)
 
 
-def test_a_reply_begins_from_the_state(model: LoadRequest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("worker", ["thread", "process"])
+def test_a_reply_begins_from_the_state(
+    worker: Literal["thread", "process"], model: LoadRequest, tmp_path: Path
+) -> None:
     net = loaded(model)
-    with engine_on(tmp_path, model) as engine:
+    with engine_on(tmp_path, model, worker) as engine:
         ids = {seed: registered(engine, tuned(tmp_path, seed)) for seed in (1, 2)}
         assert len(set(ids.values())) == 2
         replies = {seed: ask(engine, request(ids[seed])).finished for seed in (1, 2)}
