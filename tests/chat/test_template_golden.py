@@ -7,13 +7,17 @@ can be checked by eye; a test holds the table against the vocabulary itself.
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from engine.prefix import extend
 from engine.tokenizer import Tokenizer, load_tokenizer
 from engine.types import TokenizerRef
 from rwkv_chat import templates
 from rwkv_chat.library.nodes import StoredNode
-from rwkv_chat.session.chain import asking, code
+from rwkv_chat.session.chain import asking, code, settling
 from rwkv_chat.session.manner import Manner
+from rwkv_chat.session.memory import Memory
 from rwkv_chat.transcript import ChatMessage, Node
 
 PIECES = {
@@ -211,3 +215,35 @@ def test_braces_in_a_message_stay() -> None:
         asked = templates.template(name).render("user", "{input} {text}\n\n{input}{text}", first=True)
         assert asked.count("{input}") == 2
         assert asked.count("{text}") == 2
+
+
+MESSAGES = st.text(alphabet=st.sampled_from("ab 。，…\n\t(>✿:é漢1<"), min_size=1, max_size=24).filter(
+    str.strip
+)
+WAYS = [(name, mode.name) for name in templates.names() for mode in templates.template(name).modes]
+
+
+@given(MESSAGES, MESSAGES, st.sampled_from(WAYS), st.booleans(), st.booleans())
+def test_whatever_is_said_the_detour_parts_where_it_says_and_is_left_again(
+    one: str, two: str, way: tuple[str, str], keep: bool, again: bool
+) -> None:
+    template = templates.template(way[0])
+    manner = Manner(template, world(), template.mode(way[1]), keep, "")
+    said = (ChatMessage("user", one), ChatMessage("assistant", "yo"), ChatMessage("user", two))
+    path = tuple(StoredNode(Node(str(place), None, each)) for place, each in enumerate(said))
+    coded = code(path, template, world(), 65536)
+    asked = asking(coded, path, manner, again=again)
+    detour = template.render("user", two, first=False, mode=manner.mode)
+    assert world().decode_bytes(asked.tokens).decode().endswith(detour)
+    fork = asked.fork or len(coded.tokens)
+    assert asked.tokens[:fork] == coded.tokens[:fork]
+    assert fork >= len(coded.tokens) - coded.tip
+    assert asked.start is None or asked.start == extend(asked.tokens[: asked.known])
+    drawn = world().encode(">so</think> yes")
+    kept = Memory(manner, asked).whole(drawn, "so", "yes")
+    remembered = settling(coded, asked, kept)
+    assert (*remembered.history, *remembered.prompt) == (*coded.tokens, *kept)
+    if keep:
+        assert world().decode_bytes(kept).decode() == manner.mode.tail + ">so</think> yes"
+    else:
+        assert world().decode_bytes(kept).decode() == template.render("assistant", "yes", first=False)
