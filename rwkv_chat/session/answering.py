@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from rwkv_chat.session.border import EngineLike, JobLike
     from rwkv_chat.session.chain import Asking, Chain
     from rwkv_chat.session.manner import Manner
-    from rwkv_chat.session.models import Models, Speaker
+    from rwkv_chat.session.models import Models
     from rwkv_chat.session.reply import Delta
+    from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.session.turn import Turn
     from rwkv_chat.transcript import Node, NodeStatus, Thread
 

@@ -9,7 +9,7 @@ from rwkv_chat import templates
 
 if TYPE_CHECKING:
     from rwkv_chat.session.border import TokenizerLike
-    from rwkv_chat.session.models import Speaker
+    from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.templates import Template, ThinkMode
     from rwkv_chat.transcript import Thread
 

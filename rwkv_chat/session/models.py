@@ -6,13 +6,11 @@ Loading runs in the background from `start()`; whoever needs the model awaits `r
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineClosed, EngineError, TokenizerInvalid, Unexpected
+from engine.errors import EngineClosed, EngineError, Unexpected
 from engine.types import (
     Cancelled,
     Failed,
@@ -27,49 +25,23 @@ from engine.types import (
     TokenizerRef,
 )
 from rwkv_chat import templates
-from rwkv_chat.families import Family
 from rwkv_chat.paths import expanded
 from rwkv_chat.session.cards import ModelCard, builtin
+from rwkv_chat.session.speaker import Speaker, mark_of, tokenizer_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from rwkv_chat.session.border import EngineLike, JobLike, LoadTokenizer, TokenizerLike
     from rwkv_chat.session.shelf import Shelf
     from rwkv_chat.settings import SettingsFile
-    from rwkv_chat.templates import Template
 
-__all__ = ["ModelCard", "Models", "Speaker"]
+__all__ = ["ModelCard", "Models"]
 
 log = logging.getLogger(__name__)
 
 LoadEvent = Progress | Loaded | Failed
-UNKNOWN = Family("", "")
-
-
-@dataclass(eq=False, slots=True)
-class Speaker:
-    """Everything a turn needs of a model that is ready. Only `info` changes: its id may come later.
-
-    Attributes:
-        coding: under what token ids of this tokenizer and template are kept.
-        mark: stands for the id until that is known.
-        family: which ways to think and to sample models of its kind know.
-        initial: the tuned state that every conversation begins from, by the engine's id; "" for none.
-    """
-
-    info: ModelInfo
-    template: Template
-    tokenizer: TokenizerLike
-    coding: str
-    mark: str = ""
-    family: Family = UNKNOWN
-    initial: str = ""
-
-    @property
-    def model(self) -> str:
-        """What messages and conversations name it by: its id, else its mark."""
-        return self.info.id or self.mark
 
 
 class Models:
@@ -241,7 +213,7 @@ class Models:
         template = await asyncio.to_thread(templates.template, card.template)
         info = await self._follow(job)
         tokenizer, identity = await asyncio.to_thread(self._tokenizer, info.tokenizer)
-        mark = await asyncio.to_thread(_mark, info.path)
+        mark = await asyncio.to_thread(mark_of, info.path)
         coding, initial = f"{identity}/{template.name}", await self._begun()
         return Speaker(info, template, tokenizer, coding, mark, card.family, initial)
 
@@ -277,30 +249,6 @@ class Models:
         self._last = event
         for queue in self._watchers:
             queue.put_nowait(event)
-
-
-def _mark(path: str) -> str:
-    """Changes when the weights do, and is no id."""
-    from rwkv_chat.session.shelf_headers import measure
-
-    try:
-        return f"unidentified {measure(Path(path))[1]} {path}"
-    except EngineError:
-        return f"unidentified {path}"
-
-
-def tokenizer_id(ref: TokenizerRef) -> str:
-    """A name that changes with the vocabulary: "world", or the start of the file's SHA-256.
-
-    Raises:
-        TokenizerInvalid: the file cannot be read.
-    """
-    if ref.kind == "world" or ref.path is None:
-        return "world"
-    try:
-        return hashlib.sha256(Path(ref.path).read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise TokenizerInvalid(ref.path, error.strerror or str(error)) from error
 
 
 def _failed(task: asyncio.Task[Speaker]) -> bool:

@@ -20,7 +20,7 @@ from rwkv_chat.templates import TemplateInvalid
 if TYPE_CHECKING:
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.session.border import JobLike
-    from rwkv_chat.session.models import Speaker
+    from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.session.turn import Reading
     from rwkv_chat.transcript import Thread
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rwkv_chat.library.database import Library
     from rwkv_chat.library.nodes import Reply
     from rwkv_chat.session.memory import Memory
-    from rwkv_chat.session.models import Speaker
     from rwkv_chat.session.reply import Delta
+    from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.transcript import Node, NodeStatus, Thread
 
 GROWTH_SECONDS = 1.0
