@@ -21,6 +21,7 @@ from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from rwkv_chat.tui.widgets.sampling_panel import NumberInput, SamplingPanel
 from tests.fakes import FakeEngine
 from tests.tui.helpers import opened, say_to, toasts, until
+from tests.tui.shelf import some_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,6 +170,17 @@ async def test_the_first_start_welcomes_once(tmp_path: Path) -> None:
         assert screen.focused is screen.prompt
     async with opened(tmp_path) as (app, _, screen):
         assert app.screen is screen
+
+
+async def test_the_welcome_names_what_fits_and_leads_to_the_models(tmp_path: Path) -> None:
+    async with opened(tmp_path, first_run=True, shelf=some_models()) as (app, pilot, screen):
+        await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
+        await until(pilot, lambda: "g1h-2.9b fits this machine" in texts(app.screen))
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen) and app.screen.entries)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        await until(pilot, lambda: app.session.settings.first_run_done)
 
 
 async def test_a_model_that_cannot_be_loaded_is_told_and_can_be_tried_again(tmp_path: Path) -> None:

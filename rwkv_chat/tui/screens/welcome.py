@@ -23,12 +23,13 @@ class WelcomeScreen(ModalScreen[None]):
     """Shown once; Enter goes on."""
 
     CSS_PATH = "welcome.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("enter,escape,space", "go_on"), ("ctrl+o", "models")]
+    BINDINGS: ClassVar[list[BindingType]] = [("enter,escape,space", "go_on")]
 
     def __init__(self, model: str, advice: Callable[[], Awaitable[str]], *, builtin: bool) -> None:
         """`advice` gives one line on what would run here, "" where there is nothing to say."""
         super().__init__()
         self.model, self.builtin, self.advice = clean(model), builtin, advice
+        self._shown = False
 
     def on_mount(self) -> None:
         self.run_worker(self._advise, exit_on_error=False)
@@ -51,12 +52,14 @@ class WelcomeScreen(ModalScreen[None]):
             yield Static(say("app.welcome.how"), markup=False)
             yield Static(say("app.welcome.go_on"), id="welcome-go-on", markup=False)
 
+    def on_screen_resume(self) -> None:
+        """Whoever went to the models from here, and comes back, was welcomed."""
+        if self._shown:
+            self.dismiss(None)
+        self._shown = True
+
     def on_click(self) -> None:
         self.action_go_on()
 
     def action_go_on(self) -> None:
         self.dismiss(None)
-
-    def action_models(self) -> None:
-        self.dismiss(None)
-        self.app.switch_mode("models")

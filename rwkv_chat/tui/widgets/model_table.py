@@ -69,7 +69,7 @@ class Columns:
 
 def columns(width: int) -> Columns:
     """What fits into `width` cells; the name gets the rest."""
-    kind, memory = (8 if width >= 90 else 0), (17 if width >= 62 else 0)
+    kind, memory = (8 if width >= 90 else 0), (18 if width >= 62 else 0)
     size, state = 9, 11
     used = sum(each + 1 for each in (kind, memory, size, state) if each)
     return Columns(max(8, width - used - 1), kind, size, memory, state)
