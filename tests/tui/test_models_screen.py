@@ -9,7 +9,8 @@ import pytest
 from rich.cells import cell_len
 from textual.widgets import Button, Input, Static
 
-from engine.errors import DownloadFailed, ModelNotFound, UnsupportedFormat, WeightsCorrupt
+from engine.errors import DownloadFailed, ModelGone, ModelNotFound, Offline, UnsupportedFormat, WeightsCorrupt
+from rwkv_chat.explain import sentence
 from rwkv_chat.session.shelf_types import Found
 from rwkv_chat.tui.cells import cell
 from rwkv_chat.tui.screens.dialogs import Confirm
@@ -183,6 +184,42 @@ async def test_a_broken_download_says_why_and_can_be_tried_again(tmp_path: Path)
         await until(pilot, lambda: shelf.pulls["g1h-2.9b"] is not first)
 
 
+async def test_without_a_connection_that_is_said_and_what_is_here_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = some_models()
+    used: list[Path | None] = []
+    async with opened(tmp_path, shelf=shelf) as (app, pilot, _):
+
+        async def use(path: Path | None) -> None:
+            used.append(path)
+
+        monkeypatch.setattr(app.session.models, "use", use)
+        screen = await models(app, pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: shelf.pulls)
+        shelf.pulls["g1h-2.9b"].fail(Offline("huggingface.co"))
+        await until(pilot, lambda: "failed" in row(screen, "g1h-2.9b"))
+        assert sentence(Offline("huggingface.co"))[:40] in details(screen).replace("\n", " ")
+        screen.query_one(ModelTable).select("here:/home/ada/models/rwkv7-g1d-0.4b.pth")
+        await pilot.press("enter")
+        await until(pilot, lambda: used)
+
+
+async def test_a_model_that_is_gone_offers_the_newer_one(tmp_path: Path) -> None:
+    shelf = some_models()
+    async with opened(tmp_path, shelf=shelf) as (app, pilot, _):
+        screen = await models(app, pilot)
+        screen.query_one(ModelTable).select("offer:raven-14b")
+        await pilot.press("enter")
+        await until(pilot, lambda: shelf.pulls)
+        shelf.pulls["raven-14b"].fail(ModelGone("raven-14b", "g1h-13.3b"))
+        await until(pilot, lambda: "Get the newer one instead (Enter)" in details(screen))
+        await pilot.press("enter")
+        await until(pilot, lambda: "g1h-13.3b" in shelf.pulls)
+        assert screen.query_one(ModelTable).current == "offer:g1h-13.3b"
+
+
 async def test_a_download_that_cannot_begin_is_told(tmp_path: Path) -> None:
     shelf = some_models()
     shelf.error = ModelNotFound("/nowhere")
@@ -233,10 +270,9 @@ async def test_a_model_that_cannot_be_read_is_told_and_the_old_one_stays(
         assert "in use" in row(screen, "Fake guide")
 
 
-@SIZES
-async def test_removing_asks_and_says_how_much(size: tuple[int, int], tmp_path: Path) -> None:
+async def test_removing_asks_and_says_how_much(tmp_path: Path) -> None:
     shelf = some_models()
-    async with opened(tmp_path, size=size, shelf=shelf) as (app, pilot, _):
+    async with opened(tmp_path, size=SMALL, shelf=shelf) as (app, pilot, _):
         screen = await models(app, pilot)
         screen.query_one(ModelTable).select("here:/home/ada/models/rwkv7-g1d-0.4b.pth")
         await pilot.press("delete")
