@@ -7,7 +7,7 @@ and is compared with its checksum.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -50,13 +50,17 @@ _TURNED = ".ffn.value.weight"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is read, for which device and run dtype."""
+    """What is read, for which device and run dtype; `shapes` are `expected_shapes` of the spec."""
 
     archive: Archive
     spec: ModelSpec
     dtype: torch.dtype
     device: torch.device
     should_stop: Callable[[], bool]
+    shapes: dict[str, tuple[int, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shapes", expected_shapes(self.spec))  # once: every tensor asks for it
 
     def checked(self, name: str) -> Tensor:
         """An official tensor, vectors as [C], all of its numbers finite."""
@@ -64,7 +68,7 @@ class Reading:
         low, high = torch.aminmax(x)
         if not (torch.isfinite(low) and torch.isfinite(high)):
             raise WeightsCorrupt(str(self.archive.path), name, "finite numbers", "NaN or infinity")
-        return x.reshape(expected_shapes(self.spec)[name])
+        return x.reshape(self.shapes[name])
 
     def converted(self, name: str) -> Tensor:
         """A prepared tensor, contiguous."""
@@ -145,7 +149,7 @@ def _mapped(reading: Reading, cache: Path | None) -> Generator[Progress | NotKep
 def _names(reading: Reading) -> list[str]:
     """An embedding that can stay in place keeps ln0 beside it, to be applied to the rows that are used."""
     if reading.is_in_place("emb.weight"):
-        return list(expected_shapes(reading.spec))
+        return list(reading.shapes)
     return list(prepared_shapes(reading.spec))
 
 
@@ -164,8 +168,7 @@ def _together(
     reading: Reading, names: list[str], layout: Layout | None, plan: Plan
 ) -> Generator[Progress, None, Tensors | None]:
     """All tensors: from the layout, from the model's file, or converted now."""
-    shapes = expected_shapes(reading.spec)
-    total = sum(_nbytes(shapes[name], dtype_of(name, reading.spec, reading.dtype)) for name in names)
+    total = sum(_nbytes(reading.shapes[name], dtype_of(name, reading.spec, reading.dtype)) for name in names)
 
     def value(name: str) -> Tensor:
         if layout and name in layout.names:
