@@ -114,7 +114,7 @@ def offer_details(offer: Offer, pull: PullState | None) -> Details:
 
 def _share(offer: Offer, pull: PullState | None) -> float | None:
     if pull is not None:
-        return pull.share
+        return pull.share if pull.done or pull.active else None
     return min(1.0, offer.partial / offer.entry.size) if offer.partial and offer.entry.size else None
 
 

@@ -23,11 +23,11 @@ Kind = Literal["key", "command", "parameter", "fact"]
 # Keys and commands that came after the built-in model was trained: it knows nothing of them. The next
 # training teaches them, and empties this table.
 UNTAUGHT = frozenset(
-    f"key.{each}"
-    for each in (
-        *("chat.thoughts", "chat.manner", "chat.exact_prompt"),
-        *("models.act", "models.pause", "models.import", "models.verify", "models.remove", "models.filter"),
-        *("models.back", "exact.view", "exact.copy_text", "exact.copy_ids", "exact.close"),
+    (
+        "command.models",
+        *(f"key.chat.{each}" for each in ("thoughts", "manner", "exact_prompt")),
+        *(f"key.models.{each}" for each in ("act", "pause", "import", "verify", "remove", "filter", "back")),
+        *(f"key.exact.{each}" for each in ("view", "copy_text", "copy_ids", "close")),
     )
 )
 

@@ -115,7 +115,8 @@ def _progress(details: Details, width: int) -> Content:
     cells = min(LONGEST_BAR, width - 6)
     full = round(cells * details.progress)
     bar = Content.styled(FULL * full, "$accent") + Content.styled(EMPTY * (cells - full), "$muted")
-    return bar + Content(share) + Content.styled(f"\n{details.pace}", "$muted")
+    pace = Content.styled(f"\n{details.pace}" if details.pace else "", "$muted")
+    return bar + Content(share) + pace
 
 
 def _facts(facts: tuple[tuple[str, str], ...], width: int) -> Content:
