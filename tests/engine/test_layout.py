@@ -111,6 +111,16 @@ def mapped_at(path: Path) -> list[tuple[int, int]]:
     return [(int(low, 16), int(high, 16)) for low, high in (line.split("-") for line in lines)]
 
 
+def test_shapes_are_worked_out_once_for_a_load(tmp_path, monkeypatch):
+    """Not for every tensor: that takes seconds for a model of 61 layers."""
+    path = tiny.checkpoint(tmp_path / "model.pth", SMALL, dtype=torch.bfloat16)
+    asked = []
+    real = reading.expected_shapes
+    monkeypatch.setattr(reading, "expected_shapes", lambda spec: asked.append(spec) or real(spec))
+    run(path, dtype="bf16")
+    assert len(asked) <= 2
+
+
 # --------------------------------------------------------------------------------------------- made once
 
 
