@@ -145,7 +145,7 @@ async def test_the_exact_prompt_waits_for_no_model(tmp_path: Path) -> None:
         assert app.screen is screen
 
 
-@pytest.mark.parametrize("word", [" word", " 你好", "\n", " a\x00b "])
+@pytest.mark.parametrize("word", [" 你好", " a\x00b "])
 async def test_a_hundred_thousand_tokens_scroll_without_stalling(word: str, tmp_path: Path) -> None:
     count = 100_000
     tokens, pieces = tuple(range(1, count + 1)), (word.encode(),) * count
