@@ -224,6 +224,7 @@ def _case(subject: Subject, files: Files, name: str, folder: Path, seed: int) ->
     found: dict[str, Any] = {"ended": ended, "bad": []}
     found["bad"] += [f"did {each}" for each in _seen[1:]]
     if canary.exists():
+        canary.unlink()
         found["bad"].append("ran code")
     if taken > ROOM + TIMES * nbytes:
         found["bad"].append(f"took {taken >> 20} MB for {nbytes} bytes")
