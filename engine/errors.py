@@ -31,6 +31,7 @@ EngineError
 ├── ModelUnknown(name, near)
 ├── ModelAmbiguous(name, candidates)
 ├── ModelGone(name, replacement)
+├── NotAtSource(name, source)
 ├── TuneDataInvalid(path, line, reason)
 ├── WorkerDied(exit_code)
 ├── EngineClosed()
@@ -307,6 +308,14 @@ class ModelGone(EngineError):
 
     name: str
     replacement: str
+
+
+@dataclass(eq=False)
+class NotAtSource(EngineError):
+    """A model of the catalogue is not known to be at the source that was asked for."""
+
+    name: str
+    source: str
 
 
 @dataclass(eq=False)

@@ -31,6 +31,7 @@ EXIT_CODES = {
     "ModelUnknown": NOT_FOUND,
     "FileGone": NOT_FOUND,
     "ModelGone": NOT_FOUND,
+    "NotAtSource": NOT_FOUND,
     "ThreadMissing": NOT_FOUND,
     "NodeMissing": NOT_FOUND,
     "FileNotFoundError": NOT_FOUND,

@@ -147,9 +147,9 @@ def model_info(path: str, tokenizer: TokenizerRef, id_: str = ID) -> ModelInfo:
 class FakeIdentify(FakeJob):
     """Ends after `delay` seconds, or when `go_on` is set."""
 
-    def __init__(self, path: str, delay: float) -> None:
+    def __init__(self, path: str, delay: float, identity: str) -> None:
         super().__init__(delay)
-        self.path = path
+        self.path, self.identity = path, identity
         self.go_on = asyncio.Event()
 
     def cancel(self) -> None:
@@ -160,7 +160,7 @@ class FakeIdentify(FakeJob):
         yield Progress("hash", 0, 1)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.go_on.wait(), self.delay)
-        yield Cancelled() if self.cancelled.is_set() else Identified(self.path, ID)
+        yield Cancelled() if self.cancelled.is_set() else Identified(self.path, self.identity)
 
 
 class FakeRegister(FakeJob):
@@ -275,6 +275,7 @@ class FakeEngine:
     load_error: EngineError | None = None
     identified: bool = True
     identify_delay: float = 0.0
+    identity: str = ID
     identifying: list[FakeIdentify] = field(default_factory=list)
     content: dict[str, bytes] = field(default_factory=dict)
     download_delay: float = 0.0
@@ -298,7 +299,7 @@ class FakeEngine:
         return self._started(FakeLoad(request, self.load_delay, self.load_error, id_))
 
     def identify(self, path: str) -> FakeJob:
-        self.identifying.append(job := FakeIdentify(path, self.identify_delay))
+        self.identifying.append(job := FakeIdentify(path, self.identify_delay, self.identity))
         return self._started(job)
 
     def download(self, request: DownloadRequest) -> FakeJob:

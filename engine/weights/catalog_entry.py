@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
+from engine.errors import NotAtSource
 from engine.types import DownloadRequest
 from engine.weights.file_names import is_size, words
 
@@ -110,9 +111,14 @@ class Entry:
 
         The hub itself stands last: where the bytes come from elsewhere, its word on the SHA-256 is asked.
         ModelScope stands second for a file whose SHA-256 is known, since an old file may be there still.
+
+        Raises:
+            NotAtSource: the catalogue knows no address of it at `source`.
         """
-        first = self.url(source, endpoint) or self.url("hub", endpoint)
+        first = self.url(source, endpoint)
+        if first is None:
+            raise NotAtSource(self.name, source)
         spare = (self.url("modelscope") if self.sha256 else None, self.url("hub"))
         others = tuple(dict.fromkeys(url for url in spare if url and url != first))
         size = self.size if self.exact and self.sha256 else None
-        return DownloadRequest(str(first), str(folder / self.file), size, self.sha256, others, token)
+        return DownloadRequest(first, str(folder / self.file), size, self.sha256, others, token)

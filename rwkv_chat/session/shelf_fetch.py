@@ -93,7 +93,9 @@ class Fetch:
         return self.entry.name
 
     def cached(self) -> Downloaded | None:
-        """The file in a Hugging Face cache on this machine, to be used where it lies. Blocks."""
+        """The file in a Hugging Face cache on this machine, to be used where it lies, with the hash that it
+        should have: it has not been read yet. Blocks.
+        """
         path = self.listing.hub.cached(self.entry)
         if path is None:
             return None
@@ -102,7 +104,7 @@ class Fetch:
         return Downloaded(str(path), path.stat().st_size, sha256, "known" if known else "host")
 
     def requests(self) -> tuple[DownloadRequest, ...]:
-        """What is to be fetched, the model last. Blocks."""
+        """What is to be fetched, the model last. Blocks. Raises: NotAtSource."""
         way = self.sources
         request = self.entry.request(self.folder, source=way.source, endpoint=way.hub, token=way.token)
         companion = self.entry.companion

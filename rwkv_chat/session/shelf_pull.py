@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineClosed, EngineError, Unexpected
-from engine.types import Cancelled, Downloaded, Failed, Progress
+from engine.types import Cancelled, Downloaded, Failed, Identified, Progress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -90,10 +90,21 @@ class Pull:
             return Failed(Unexpected(type(error).__name__, str(error)))
 
     async def _pull(self) -> PullEnd:
-        end: PullEnd = await asyncio.to_thread(self._fetch.cached) or await self._fetched()
+        cached = await asyncio.to_thread(self._fetch.cached)
+        end = cached if cached is not None and await self._is_right(cached) else await self._fetched()
         if isinstance(end, Downloaded):
             await self._finish(end)
         return end
+
+    async def _is_right(self, cached: Downloaded) -> bool:
+        """Whether a file in somebody else's cache has the SHA-256 that it should; every byte is read."""
+        job = self._job = self._engine.identify(cached.path)
+        async for event in job:
+            if isinstance(event, Progress):
+                self._tell(event)
+            elif isinstance(event, Identified):
+                return event.id == cached.sha256
+        return False
 
     async def _fetched(self) -> PullEnd:
         """Every file, one after the other."""

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import FileGone, ModelAmbiguous, ModelGone, ModelUnknown
+from engine.errors import FileGone, ModelAmbiguous, ModelGone, ModelUnknown, NotAtSource
 from engine.types import Cancelled, Downloaded, Failed, Progress
 from engine.weights.catalog import Entry, LiveFile
 from engine.weights.fit import Fit
+from rwkv_chat.session import Sources
 from rwkv_chat.session.shelf_offers import advised, catalogue
 from tests.chat.talk import begin
 from tests.engine import tiny
@@ -81,13 +82,37 @@ async def test_what_is_gone_is_replaced_by_the_newest_of_its_size(opened: list, 
 
 async def test_what_lies_in_a_cache_of_the_hub_is_used_there(opened: list, tmp_path: Path) -> None:
     session = await begin(opened, tmp_path / "home", engine := FakeEngine())
-    blob = tmp_path / catalogue().choose("g1d-0.1b").file
+    wanted = catalogue().choose("g1d-0.1b")
+    blob = tmp_path / wanted.file
     blob.write_bytes(weights(tmp_path))
-    session.shelf.listing.hub = CachingHub(blob)
+    session.shelf.listing.hub, engine.identity = CachingHub(blob), str(wanted.sha256)
     assert isinstance(await session.shelf.pull("g1d-0.1b").result(), Downloaded)
     assert engine.downloads == []
     _, entry = await session.shelf.entries()
     assert (entry.path, entry.source, entry.ours) == (blob, "in place", False)
+
+
+async def test_a_damaged_file_in_a_cache_of_the_hub_is_not_used(opened: list, tmp_path: Path) -> None:
+    session = await begin(opened, tmp_path / "home", engine := FakeEngine())
+    blob = tmp_path / catalogue().choose("g1d-0.1b").file
+    blob.write_bytes(weights(tmp_path))
+    session.shelf.listing.hub, engine.identity = CachingHub(blob), "0" * 64
+    assert isinstance(await session.shelf.pull("g1d-0.1b").result(), Downloaded)
+    assert [Path(each.path).name for each in engine.downloads] == [blob.name]
+
+
+async def test_a_model_that_is_not_on_modelscope_is_not_taken_from_elsewhere(
+    opened: list, tmp_path: Path
+) -> None:
+    session = await begin(opened, tmp_path / "home", engine := FakeEngine())
+    unlisted = (each for each in catalogue().entries if each.modelscope is None)
+    entry = next(each for each in unlisted if each.tokenizer == "world")
+        each for each in catalogue().entries if each.modelscope is None and each.tokenizer == "world"
+    )
+    end = await session.shelf.pull(entry.name, Sources("modelscope")).result()
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, NotAtSource)
+    assert engine.downloads == []
 
 
 class CachingHub(FakeHub):
