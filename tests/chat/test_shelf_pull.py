@@ -107,8 +107,6 @@ async def test_a_model_that_is_not_on_modelscope_is_not_taken_from_elsewhere(
     session = await begin(opened, tmp_path / "home", engine := FakeEngine())
     unlisted = (each for each in catalogue().entries if each.modelscope is None)
     entry = next(each for each in unlisted if each.tokenizer == "world")
-        each for each in catalogue().entries if each.modelscope is None and each.tokenizer == "world"
-    )
     end = await session.shelf.pull(entry.name, Sources("modelscope")).result()
     assert isinstance(end, Failed)
     assert isinstance(end.error, NotAtSource)
