@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_FILE = 64 << 20
 MAX_ID = 1 << 20
+MAX_GROWTH = 64  # a replaced space doubles a text
 _BYTE_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -32,7 +34,8 @@ class JsonTokenizer:
         special: name → id of the special tokens; they have no bytes and no text makes them.
 
     Raises:
-        TokenizerInvalid: the file is larger than 64 MiB, broken, or numbers its tokens beyond 2^20.
+        TokenizerInvalid: the file is larger than 64 MiB, broken, numbers its tokens beyond 2^20, or makes
+            long texts of short ones.
     """
 
     def __init__(self, path: str, size: int) -> None:
@@ -115,9 +118,19 @@ def _parse(path: str) -> tuple[Any, dict[str, Any]]:
         raise TokenizerInvalid(path, "not a tokenizer.json") from error
     if not isinstance(parsed, dict):
         raise TokenizerInvalid(path, "not a tokenizer.json")
+    if _growth(parsed.get("normalizer")) > MAX_GROWTH:
+        raise TokenizerInvalid(path, "it makes texts too long")
     library.no_padding()
     library.no_truncation()
     return library, parsed
+
+
+def _growth(part: Any) -> int:
+    """How many times as long a normaliser's replacements, one after the other, can make a text."""
+    if not isinstance(part, dict):
+        return 1
+    each = [_growth(inner) for inner in part.get("normalizers") or ()]
+    return math.prod(each) * (1 + len(str(part.get("content") or "")))
 
 
 def _kinds(parsed: dict[str, Any]) -> Iterator[str]:

@@ -32,6 +32,7 @@ CONFIG = "adapter_config.json"
 PISSA_INIT = "init_pissa.pth"
 _FILES = ("adapter_model.safetensors", "adapter_model.bin")
 _LARGEST_CONFIG = 1 << 20
+LARGEST_ALPHA = 1e6  # trainers take 16 to 128
 
 # end of a name → which matrix it is; web-rwkv's first one is turned
 _ROLES = {
@@ -109,7 +110,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _number(path: Path, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST_ALPHA:
         raise WeightsCorrupt(str(path), name, "a number", repr(value)[:60])
     return float(value)
 
@@ -156,9 +157,9 @@ def _kind(path: Path, parts: dict[str, dict[str, Tensor]], endings: set[str], mi
     """One kind for all parts, told from their roles and dimensions; MiSS's small one from the config."""
     roles = {frozenset(matrices) for matrices in parts.values()}
     dimensions = {x.ndim for matrices in parts.values() for x in matrices.values()}
-    if roles == {frozenset("AB")}:
+    if roles == {frozenset("AB")} and dimensions == {2}:
         return "lora"
-    if roles == {frozenset({"A", "B", "A0", "B0"})}:
+    if roles == {frozenset({"A", "B", "A0", "B0"})} and dimensions == {2}:
         return "pissa"
     if roles == {frozenset("E")} and dimensions == {2}:
         return "mini" if mini else "miss"
@@ -205,10 +206,12 @@ def check_adapter(adapter: Adapter, spec: ModelSpec, alpha: float | None = None)
 
     Raises:
         AdapterMismatch: it names or shapes a tensor that the model has not.
-        InvalidRequest: a LoRA whose file does not say its alpha, and none is given.
+        InvalidRequest: a LoRA whose file does not say its alpha, and none is given; an alpha out of range.
     """
     if adapter.kind == "lora" and alpha is None and adapter.alpha is None:
         raise InvalidRequest("this adapter's file does not say its alpha, so it must be given")
+    if alpha is not None and not abs(alpha) <= LARGEST_ALPHA:
+        raise InvalidRequest(f"alpha {alpha:g}, not a number up to {LARGEST_ALPHA:g}")
     expected = expected_shapes(spec)
     for name, matrices in adapter.parts.items():
         shapes = {role: tuple(x.shape) for role, x in matrices.items()}

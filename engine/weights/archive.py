@@ -168,8 +168,15 @@ def _kind(path: Path) -> str:
     raise UnsupportedFormat(str(path), "unknown")
 
 
+def _is_text(name: str) -> bool:
+    """Whether a name is text: on Linux it may be any bytes, which no database and no other program takes."""
+    return name.isascii() or not any("\ud800" <= each <= "\udfff" for each in name)
+
+
 def open_file(path: Path) -> Archive:
     """One container, under the names that stand in it.  Raises: see `open_archive`."""
+    if not _is_text(str(path)):
+        raise UnsupportedFormat(str(path), "name-not-text")
     try:
         if path.is_dir():
             kind = _folder_kind(path)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from engine.errors import InvalidRequest
-from engine.models.names import stored_shape
+from engine.errors import InvalidRequest, WeightsCorrupt
+from engine.models.names import expected_shapes, stored_shape
 from engine.types import Progress
 from engine.weights.adapters import check_adapter, merged, read_adapter
 from engine.weights.archive import open_archive
@@ -110,6 +110,19 @@ def _with_adapter(
     return lambda name: merged(name, archive.get(name), adapter, alpha)
 
 
+def _finite(path: Path, spec: ModelSpec, get: Callable[[str], Tensor]) -> Callable[[str], Tensor]:
+    """`get`, for numbers alone: a model that would not be loaded is not written either."""
+    used = expected_shapes(spec)
+
+    def checked(name: str) -> Tensor:
+        x = get(name)
+        if name in used and not all(map(torch.isfinite, torch.aminmax(x))):
+            raise WeightsCorrupt(str(path), name, "finite numbers", "NaN or infinity")
+        return x
+
+    return checked
+
+
 def _with_state(model: Outgoing, writer: Writer, path: Path) -> Outgoing:
     """With the tuned state of the file at `path`, if that is one or has one merged in."""
     state = read_tuned_state(path, model.spec) if path != model.path else merged_state(path, model.spec)
@@ -155,6 +168,7 @@ def convert(
     if spec.arch not in writer.archs:
         raise InvalidRequest(f"{format} has no place for {spec.arch}")
     get = _with_adapter(archive, spec, adapter, alpha) if adapter else archive.get
+    get = _finite(source, spec, get)
     model = replace(outgoing(archive, spec, dtype, get), turns=turns)
     model = _with_state(model, writer, tuned or source)
     check_place(target, model.nbytes + _SLACK, overwrite=overwrite)

@@ -18,10 +18,10 @@ import torch
 
 from engine.errors import DiskFailed, EngineError, FileChanged
 from engine.models.tiers import TIERS
-from engine.weights.export import in_place_of
 from engine.weights.export_safetensors import write_tensors
 from engine.weights.layout_files import places
 from engine.weights.outgoing import pieces
+from engine.weights.place import in_place_of, sweep
 from engine.weights.safetensors_file import SafetensorsFile, read_safetensors
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def room_for(plan: Plan, cache: Path | None) -> tuple[Path, ...]:
         try:
             if place.parent != plan.model.parent:
                 place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sweep(place)
             old = place.stat().st_size if place.is_file() else 0
             if shutil.disk_usage(place.parent).free + old >= plan.nbytes + RESERVE:
                 fitting.append(place)

@@ -3,35 +3,57 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from engine.errors import DiskFailed, DiskFull
+from engine.errors import DiskFailed, DiskFull, DownloadBusy
+from engine.weights.partial import lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_UNFINISHED, _LOCK = ".tmp", ".lock"
 
 
 @contextmanager
 def in_place_of(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that becomes it at the end, synced; nothing stays after an error.
 
+    A lock says that this program lives: what a killed one left there of an earlier try is deleted first.
+
     Raises:
         DiskFailed: the disk refused.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("r+b") as handle:  # Windows syncs only what may be written
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise DiskFailed(str(path), error.strerror or str(error)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    sweep(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
+    with ExitStack() as held:
+        with suppress(OSError, DownloadBusy):  # a disk without locks
+            held.enter_context(lock(_lock_of(temporary), path))
+        try:
+            yield temporary
+            with temporary.open("r+b") as handle:  # Windows syncs only what may be written
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise DiskFailed(str(path), error.strerror or str(error)) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _lock_of(temporary: Path) -> Path:
+    return temporary.with_name(temporary.name + _LOCK)
+
+
+def sweep(path: Path) -> None:
+    """Deletes temporary files of `path` whose program was killed; the living hold their locks."""
+    with suppress(OSError):  # no such folder: whoever writes there says so
+        for mark in list(path.parent.glob(f".{glob.escape(path.name)}.*{_UNFINISHED}{_LOCK}")):
+            with suppress(OSError, DownloadBusy), lock(mark, path):
+                mark.with_name(mark.name.removesuffix(_LOCK)).unlink(missing_ok=True)
 
 
 def check_place(path: Path, needed: int, *, overwrite: bool = False) -> None:
@@ -43,6 +65,7 @@ def check_place(path: Path, needed: int, *, overwrite: bool = False) -> None:
     """
     if os.path.lexists(path) and not overwrite:
         raise DiskFailed(str(path), os.strerror(errno.EEXIST))
+    sweep(path)
     try:
         free = shutil.disk_usage(path.parent).free
     except OSError as error:

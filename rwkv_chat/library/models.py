@@ -64,8 +64,11 @@ def every(db: sqlite3.Connection) -> tuple[ModelRow, ...]:
 
 
 def find(db: sqlite3.Connection, path: str) -> ModelRow | None:
-    """The row of these weights."""
-    row = db.execute("SELECT * FROM models WHERE path = ?", (path,)).fetchone()
+    """The row of these weights; a path that is no text has none."""
+    try:
+        row = db.execute("SELECT * FROM models WHERE path = ?", (path,)).fetchone()
+    except UnicodeEncodeError:
+        return None
     return None if row is None else _row(row)
 
 

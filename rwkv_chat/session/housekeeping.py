@@ -1,4 +1,6 @@
-"""What is done when nobody waits: the daily copy of the library, and the end of the trash."""
+"""What is done when nobody waits: the daily copy of the library, the end of the trash and of copies
+of models that were broken off.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rwkv_chat.library import backup, erase, threads
 from rwkv_chat.library.errors import LibraryError
+from rwkv_chat.session.shelf_copy import sweep
 
 if TYPE_CHECKING:
     from rwkv_chat.library.database import Library
@@ -26,6 +29,7 @@ async def keep_house(
         engine.keep(await library.run(threads.tip_keys))
         await asyncio.sleep(settle)
         await asyncio.to_thread(backup.rotate, paths.database, paths.backups)
+        await asyncio.to_thread(sweep, paths.models)
         if unneeded := await library.run(erase.purge):
             engine.forget(unneeded)
     except (LibraryError, OSError) as error:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from engine.errors import DiskFailed, DiskFull
+from engine.errors import DiskFailed, DiskFull, DownloadBusy
 from engine.types import Progress
+from engine.weights.partial import lock, sync_folder
 from rwkv_chat.paths import private_file, private_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
     from rwkv_chat.session.steps import Stop
 
 BLOCK = 8 << 20
+_STAGE, _LOCK = ".part", ".lock"
 
 
 def copy_model(
@@ -42,20 +45,17 @@ def _copied(
     alone = source.is_file() and not companions
     files = _files(source, companions)
     total = sum(each.stat().st_size for each in files)
+    sweep(folder)
     if (free := shutil.disk_usage(folder).free) < total:
         raise DiskFull(str(folder), total, free)
-    target = _free_name(folder, source.name if alone or source.is_dir() else source.stem)
-    stage = folder / f".{target.name}.part"
-    try:
+    with _reserved(folder, source.name if alone or source.is_dir() else source.stem) as (target, stage):
         private_folder(stage)
         for progress in _copy_all(files, stage, total):
             if stop():
                 return
             yield progress
         (stage / source.name if alone else stage).replace(target)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-    _sync_folder(folder)
+    sync_folder(folder)
     yield target if alone or source.is_dir() else target / source.name
 
 
@@ -68,14 +68,34 @@ def _files(source: Path, companions: tuple[Path, ...]) -> list[Path]:
     return [*own, *(each for each in companions if each not in own)]
 
 
-def _free_name(folder: Path, name: str) -> Path:
-    """A path in `folder` where nothing stands: `name`, else with a number before its suffix."""
-    target, number = folder / name, 2
-    while target.exists() or target.is_symlink():
-        stem, dot, suffix = name.rpartition(".")
-        target = folder / (f"{stem}-{number}{dot}{suffix}" if stem else f"{name}-{number}")
-        number += 1
-    return target
+@contextmanager
+def _reserved(folder: Path, name: str) -> Iterator[tuple[Path, Path]]:
+    """A path in `folder` where nothing stands, `name`, else with a number before its suffix; and the folder
+    in which it is put together. No other program gets either meanwhile; at the end the latter is gone.
+    """
+    for target in _names(folder, name):
+        stage = folder / f".{target.name}{_STAGE}"
+        with suppress(DownloadBusy), ExitStack() as held:  # busy: another program is copying to that name
+            held.enter_context(lock(stage.with_name(stage.name + _LOCK), target))
+            held.callback(shutil.rmtree, stage, ignore_errors=True)
+            shutil.rmtree(stage, ignore_errors=True)  # what a killed program left there
+            if not os.path.lexists(target):
+                yield target, stage
+                return
+
+
+def _names(folder: Path, name: str) -> Iterator[Path]:
+    yield folder / name
+    stem, dot, suffix = name.rpartition(".")
+    for number in itertools.count(2):
+        yield folder / (f"{stem}-{number}{dot}{suffix}" if stem else f"{name}-{number}")
+
+
+def sweep(folder: Path) -> None:
+    """Deletes what killed programs left of their copies; the living hold their locks."""
+    for mark in list(folder.glob(f".*{_STAGE}{_LOCK}")):
+        with suppress(OSError, DownloadBusy), lock(mark, mark):
+            shutil.rmtree(mark.with_name(mark.name.removesuffix(_LOCK)), ignore_errors=True)
 
 
 def _copy_all(files: Iterable[Path], stage: Path, total: int) -> Generator[Progress, None, None]:
@@ -90,13 +110,3 @@ def _copy_all(files: Iterable[Path], stage: Path, total: int) -> Generator[Progr
                 yield Progress("copy", done, total)
             writing.flush()
             os.fsync(writing.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """So that the new name survives a power cut; not every system can."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -283,3 +285,12 @@ def test_a_tuned_state_merged_into_a_model(cli: Cli, engine: FakeEngine, tmp_pat
     assert cli("models", "convert", str(source), str(target), "--state", str(state)).code == OK
     told = json.loads(cli("models", "info", str(target), "--json").out)
     assert told["notes"] == {"tuned-state": "merged"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_a_name_that_is_no_text(cli: Cli, tmp_path: Path) -> None:
+    path = made(tmp_path, "plain.safetensors").rename(tmp_path / os.fsdecode(b"no\xfftext.safetensors"))
+    for command in ("info", "verify", "import"):
+        said = cli("models", command, str(path))
+        assert (said.code, say("errors.UnsupportedFormat.hint.name-not-text") in said.err) == (FAILURE, True)
+    assert cli("models", "import", str(tmp_path)).code == FAILURE

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import DiskFailed, DiskFull
 from engine.types import Progress
-from rwkv_chat.session.shelf_copy import copy_model
+from rwkv_chat.session.shelf_copy import copy_model, sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,3 +80,27 @@ def test_a_source_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DiskFailed):
         run(tmp_path / "gone.pth", ours)
     assert list(ours.iterdir()) == []
+
+
+def test_what_a_killed_program_left_is_no_part_of_the_next_copy(tmp_path: Path) -> None:
+    theirs, ours = made(tmp_path / "a", m_pth=b"new", tokenizer_json=b"{}"), made(tmp_path / "ours")
+    for name in ("m", "m.pth", "other.pth"):
+        left = made(ours / f".{name}.part", m_pth=b"longer than the new one", more_json=b"")
+        (ours / f"{left.name}.lock").touch()
+    assert run(theirs / "m.pth", ours)[1] == ours / "m.pth"
+    assert (ours / "m.pth").read_bytes() == b"new"
+    run(theirs / "m.pth", ours, theirs / "tokenizer.json")
+    assert sorted(each.name for each in ours.iterdir()) == ["m", "m.pth"]
+    assert sorted(each.name for each in (ours / "m").iterdir()) == ["m.pth", "tokenizer.json"]
+
+
+def test_two_programs_that_copy_to_one_name_get_two(tmp_path: Path) -> None:
+    ours = made(tmp_path / "ours")
+    one, two = made(tmp_path / "a", m_pth=b"one"), made(tmp_path / "b", m_pth=b"two")
+    copying = copy_model(one / "m.pth", (), ours, lambda: False)
+    next(copying)
+    sweep(ours)  # as the other program does
+    assert run(two / "m.pth", ours)[1] == ours / "m-2.pth"
+    assert list(copying) == [ours / "m.pth"]
+    assert [(ours / name).read_bytes() for name in ("m.pth", "m-2.pth")] == [b"one", b"two"]
+    assert sorted(each.name for each in ours.iterdir()) == ["m-2.pth", "m.pth"]

@@ -298,6 +298,7 @@ WRONG_FILES: dict[str, dict[str, Tensor]] = {
     "only norms": {"blocks.0.ln1.bias": torch.ones(32)},
     "only the first factors": {f"{MODULE}.init_lora_A": torch.ones(4, 32)},
     "one dimension": {f"{MODULE}.disha": torch.ones(4)},
+    "no dimension": {f"{MODULE}.lora_A": torch.tensor(1.0), f"{MODULE}.lora_B": torch.tensor(1.0)},
 }
 
 
@@ -329,6 +330,8 @@ CONFIGS = {
     '{"peft_type": "LORA"}': WeightsCorrupt,  # no alpha
     '{"peft_type": "LORA", "lora_alpha": "8"}': WeightsCorrupt,
     '{"peft_type": "LORA", "lora_alpha": NaN}': WeightsCorrupt,
+    '{"peft_type": "LORA", "lora_alpha": 1e308}': WeightsCorrupt,
+    '{"peft_type": "LORA", "lora_alpha": 1' + 4000 * "0" + "}": WeightsCorrupt,
     '{"peft_type": "LORA", "lora_alpha": true}': WeightsCorrupt,
     '{"peft_type": "LORA", "lora_alpha": 8, "use_dora": true}': UnsupportedFormat,
     '{"peft_type": "LORA", "lora_alpha": 8, "init_lora_weights": "pissa_niter_4"}': UnsupportedFormat,

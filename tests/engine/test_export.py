@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +25,6 @@ from tests.engine.rwkv_package import Job, references
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from engine.types import ModelSpec
 
@@ -174,6 +176,43 @@ def test_a_generator_that_is_let_go_leaves_nothing(format_: str, tmp_path: Path)
     generator = convert(source, tmp_path / "b", format_)
     next(generator)
     generator.close()
+    assert names(tmp_path) == {"a.pth"}
+
+
+UNFINISHED = """
+import sys, time
+from pathlib import Path
+from engine.weights.place import in_place_of
+with in_place_of(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_program_left_goes_with_the_next_try(tmp_path: Path) -> None:
+    """And what a living one is writing stays."""
+    source, target = tiny.checkpoint(tmp_path / "a.pth", tiny.spec()), tmp_path / "b.pth"
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", UNFINISHED, str(target)], cwd=root, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"ready\n"
+        (left,) = (each for each in tmp_path.iterdir() if each.suffix == ".tmp")
+        assert run(convert(source, target, "pth")) == target
+        assert left.read_bytes() == b"half"
+        other.kill()
+    assert run(convert(source, target, "pth", overwrite=True)) == target
+    assert names(tmp_path) == {"a.pth", "b.pth"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_would_not_be_loaded_is_not_written(value: float, tmp_path: Path) -> None:
+    made = tiny.tensors(tiny.spec())
+    made["head.weight"][3, 4] = value
+    with pytest.raises(WeightsCorrupt):
+        run(convert(tiny.save(tmp_path / "a.pth", made), tmp_path / "b.pth", "pth"))
     assert names(tmp_path) == {"a.pth"}
 
 

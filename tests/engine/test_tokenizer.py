@@ -292,10 +292,23 @@ def test_rules_that_the_library_fails_at_are_an_error_and_no_panic(byte_level: s
     """The `tokenizers` library panics at this normaliser; a panic is no `Exception`."""
     path = Path(byte_level).with_name("panic.json")
     parsed = json.loads(Path(byte_level).read_text())
-    parsed["normalizer"] = {"type": "Replace", "pattern": {"Regex": ""}, "content": "x" * 1000}
+    parsed["normalizer"] = {"type": "Replace", "pattern": {"Regex": ""}, "content": "x" * 10}
     path.write_text(json.dumps(parsed))
     with pytest.raises(TokenizerInvalid, match="fails"):
         load_json(str(path)).encode("hi there")
+
+
+def test_rules_that_make_long_texts_of_short_ones_are_refused(
+    byte_level: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Four of them would make a terabyte of one letter."""
+    content = json.loads(Path(byte_level).read_text("utf-8"))
+    longer = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000}
+    content["normalizer"] = {"type": "Sequence", "normalizers": [longer] * 4}
+    path = tmp_path_factory.mktemp("bomb") / "tokenizer.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(TokenizerInvalid, match="too long"):
+        load_json(str(path))
 
 
 def test_ids_out_of_range_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
