@@ -73,7 +73,18 @@ def open_gguf(path: Path) -> Archive:
 
     shapes = {name: source.shape for name, source in sources.items()}
     nbytes = sum(info.nbytes for info in header.tensors.values())
-    return Archive(path, shapes, get, nbytes, lambda: iter(()), "gguf", (path,), notes)
+    types = Counter(type_name(info.type) for info in header.tensors.values())
+    return Archive(
+        path,
+        shapes,
+        get,
+        nbytes,
+        lambda: iter(()),
+        "gguf",
+        (path,),
+        notes,
+        types=dict(types.most_common()),
+    )
 
 
 def _check_kind(header: Header) -> str:
@@ -91,10 +102,8 @@ def _check_kind(header: Header) -> str:
 
 
 def _notes(header: Header) -> dict[str, str]:
-    """For people: how many tensors of which type, whose tokenizer, what the file calls the model."""
-    counted = Counter(type_name(info.type) for info in header.tensors.values())
-    notes = {"types": ", ".join(f"{name} × {count}" for name, count in counted.most_common())}
-    notes["tokenizer"] = tokenizer_of(header)
+    """For people: whose tokenizer, and what the file calls the model."""
+    notes = {"tokenizer": tokenizer_of(header)}
     if name := header.text("general.name"):
         notes["name"] = name[:LONGEST_NOTE]
     return notes

@@ -6,6 +6,7 @@ An index comes with the download, so it is hostile too: it may name files in thi
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,14 @@ def _notes(folder: Path) -> dict[str, str]:
     return {"tokenizer": str(folder / tokenizer)} if tokenizer else {}
 
 
+def _types(shards: list[Archive]) -> dict[str, int]:
+    """Of all shards together."""
+    counted: Counter[str] = Counter()
+    for shard in shards:
+        counted.update(shard.types)
+    return dict(counted.most_common())
+
+
 def open_folder(folder: Path) -> Archive:
     """Maps all of a folder's shards; see `Archive`.
 
@@ -108,4 +117,15 @@ def open_folder(folder: Path) -> Archive:
     files = (*paths, *index[:1])
     nbytes = sum(shard.nbytes for shard in shards)
     mapped = all(shard.mapped for shard in shards)
-    return Archive(folder, shapes, get, nbytes, verify, "folder", files, _notes(folder), mapped)
+    return Archive(
+        folder,
+        shapes,
+        get,
+        nbytes,
+        verify,
+        "folder",
+        files,
+        _notes(folder),
+        types=_types(shards),
+        mapped=mapped,
+    )

@@ -7,6 +7,7 @@ is compared with the file before use.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from engine.errors import UnsupportedFormat, WeightsCorrupt
@@ -129,4 +130,15 @@ def open_pth(path: Path) -> Archive:
         return whole.as_strided(x.shape, x.strides, x.offset)
 
     shapes = {name: x.shape for name, x in table.items()}
-    return Archive(path, shapes, get, nbytes, lambda: _verify(file, entries), "pth", (path,), mapped=True)
+    types = Counter(_STORAGES[x.storage] for x in table.values())
+    return Archive(
+        path,
+        shapes,
+        get,
+        nbytes,
+        lambda: _verify(file, entries),
+        "pth",
+        (path,),
+        types=dict(types.most_common()),
+        mapped=True,
+    )

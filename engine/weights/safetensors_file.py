@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -137,5 +138,6 @@ def open_safetensors(path: Path) -> Archive:
         lambda: iter(()),
         "safetensors",
         (path,),
+        types=dict(Counter(place.dtype for place in found.places.values()).most_common()),
         mapped=True,
     )

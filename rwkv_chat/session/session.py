@@ -138,7 +138,9 @@ async def open_session(
             stop_logging(log)
         raise
     engine = _engine(paths, settings.values, worker)
-    return Session(paths, library, settings, engine, card, _tokenizer_loader(), log)
+    session = Session(paths, library, settings, engine, card, _tokenizer_loader(), log)
+    session.shelf.apart = worker == "process"
+    return session
 
 
 def _start_log(paths: Paths) -> logging.Handler | None:

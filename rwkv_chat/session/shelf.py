@@ -17,6 +17,7 @@ from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.library.models import ModelRow
 from rwkv_chat.paths import hub_endpoint
 from rwkv_chat.session import cards
+from rwkv_chat.session.apart import apart
 from rwkv_chat.session.errors import BuiltInStays, NotOurs
 from rwkv_chat.session.shelf_convert import Conversion, convert
 from rwkv_chat.session.shelf_device import device_of
@@ -55,6 +56,7 @@ class Shelf:
         pulls: the downloads of this run by short name, those that ended included.
         listing: the catalogue, and what the hub said beyond it.
         removed: awaited before the weights at a path go.
+        apart: files are read through in a process of their own, which keeps this one quick.
         given_up: called when the engine is about to hold another model than the one that speaks.
     """
 
@@ -65,6 +67,7 @@ class Shelf:
         self.pulls: dict[str, Pull] = {}
         self.listing = Listing()
         self.removed: Callable[[Path], Awaitable[None]] = _nothing
+        self.apart = False
         self.given_up: Callable[[], None] = lambda: None
 
     # ------------------------------------------------------------------------------------ looking
@@ -176,7 +179,9 @@ class Shelf:
         await self._readable(path)
         sha256, cache = self._sha256(entry), self._paths.cache
         before = row.id or await asyncio.to_thread(remembered_id, entry.path, cache)
-        async for event in steps(lambda stop: verify(entry.path, sha256, before, cache, stop)):
+        given = (entry.path, sha256, before, cache)
+        reading = partial(apart, verify, *given) if self.apart else partial(verify, *given)
+        async for event in steps(lambda stop: reading(stop=stop)):
             if isinstance(event, Verified) and known is not None:
                 await self._remember(replace(row, id=event.id, verified=time.time()))
             yield event

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.types import ModelSpec
     from engine.weights.catalog import Entry
     from engine.weights.fit import Fit
-    from rwkv_chat.session.shelf_types import Offer, ShelfEntry
+    from rwkv_chat.session.shelf_types import Info, Offer, ShelfEntry
     from rwkv_chat.tui.pulls import PullState
 
 Actions = tuple[tuple[str, str], ...]
@@ -37,16 +37,24 @@ def _actions(*names: str) -> Actions:
 
 
 def entry_details(
-    entry: ShelfEntry, *, in_use: bool, progress: float | None = None, pace: str = "", problem: str = ""
+    entry: ShelfEntry,
+    *,
+    in_use: bool,
+    info: Info | None = None,
+    progress: float | None = None,
+    pace: str = "",
+    problem: str = "",
 ) -> Details:
-    """A model that is here; `progress` and `pace` while it is verified; `problem`: why it did not load."""
+    """A model that is here, with what its header tells (`info`) once it was read; `progress` and `pace` while
+    it is verified; `problem`: why it did not load.
+    """
     return Details(
         entry.name,
         entry.card.note,
         progress=progress,
         pace=pace,
         problem=sentence(entry.error) if entry.error is not None else problem,
-        facts=_entry_facts(entry),
+        facts=_entry_facts(entry, info),
         actions=_entry_actions(entry, in_use=in_use),
     )
 
@@ -59,19 +67,29 @@ def _entry_actions(entry: ShelfEntry, *, in_use: bool) -> Actions:
     return _actions(*usable, *whole, "remove")
 
 
-def _entry_facts(entry: ShelfEntry) -> tuple[tuple[str, str], ...]:
+def _entry_facts(entry: ShelfEntry, info: Info | None) -> tuple[tuple[str, str], ...]:
     facts = [
         ("size", size(entry.nbytes) if entry.nbytes else ""),
         *_memory_facts(entry.fits),
         ("format", entry.format),
         ("shape", shape(entry.spec) if entry.spec is not None else ""),
+        *(_info_facts(info) if info is not None else ()),
         ("template", entry.card.template),
         ("source", say(f"app.models.source.{entry.source.replace(' ', '_').replace('-', '_')}")),
         ("checksum", _checksum(entry)),
-        ("id", entry.id),
+        ("id", entry.id or (info.entry.id if info is not None else "")),
         ("path", str(entry.path)),
     ]
     return _labelled(facts)
+
+
+def _info_facts(info: Info) -> list[tuple[str, str]]:
+    stored = ", ".join(say("app.models.stored", name=name, count=count) for name, count in info.types)
+    kept = [
+        ("converted", say("app.models.converted", size=size(nbytes), path=path))
+        for path, nbytes in info.converted
+    ]
+    return [("stored", stored), ("state", say("app.models.state_size", size=size(info.state_nbytes))), *kept]
 
 
 def _checksum(entry: ShelfEntry) -> str:

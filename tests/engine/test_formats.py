@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -230,3 +233,44 @@ def test_an_embedding_of_any_shape_in_a_web_rwkv_file(
     made = samples.web_rwkv_tensors(tiny.tensors(tiny.spec(arch=arch)))
     with pytest.raises(EngineError):
         read_spec(tiny.save(tmp_path / "model.st", made | {"emb.weight": torch.ones(shape)}))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_the_stored_types_are_those_of_the_tensors(suffix: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    made = tiny.tensors(tiny.spec(), samples.SEED)
+    archive = open_archive(tiny.save(tmp_path / f"a.{suffix}", made, dtype))
+    name = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "fp32"}[dtype]
+    assert archive.types == {name: len(made)}
+    assert {archive.get(each).dtype for each in archive.shapes} == {dtype}
+
+
+HEADERS = """
+import sys
+from pathlib import Path
+from engine.weights.archive import open_archive
+from engine.weights.recognise import recognise
+for each in sys.argv[1:]:
+    archive = open_archive(Path(each))
+    recognise(each, archive.shapes)
+    print(sum(archive.types.values()))
+print("torch" in sys.modules)
+"""
+
+
+def test_headers_of_every_format_are_read_without_torch(tmp_path: Path) -> None:
+    """The interface reads them, and torch's import would hold up typing there."""
+    paths = []
+    for name, make in samples.SAMPLES.items():
+        (tmp_path / name).mkdir()
+        paths.append(make(tmp_path / name, samples.spec_of(name)))
+    done = subprocess.run(
+        [sys.executable, "-c", HEADERS, *map(str, paths)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *counts, torch_loaded = done.stdout.split()
+    assert [int(each) > 30 for each in counts] == [True] * len(paths)
+    assert torch_loaded == "False"

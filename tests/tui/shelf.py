@@ -13,7 +13,7 @@ from engine.types import Cancelled, Downloaded, Failed, ModelSpec, Progress
 from engine.weights.catalog_entry import Entry
 from engine.weights.fit import Fit
 from rwkv_chat.session.cards import ModelCard
-from rwkv_chat.session.shelf_types import Found, Offer, ShelfEntry
+from rwkv_chat.session.shelf_types import Found, Info, Offer, ShelfEntry
 from tests.fakes import CARD, SPEC
 
 if TYPE_CHECKING:
@@ -123,12 +123,23 @@ class FakeShelf:
         self.found: list[Found | Progress] = []
         self.error: EngineError | None = None
         self.verifying = asyncio.Event()
+        self.only_online: list[Offer] = []
+        self.converted: tuple[tuple[Path, int], ...] = ()
 
     async def entries(self) -> tuple[ShelfEntry, ...]:
         return tuple(self.known)
 
-    async def offers(self) -> tuple[Offer, ...]:
+    async def offers(self, *, online: bool = False) -> tuple[Offer, ...]:
+        if online and self.error is not None:
+            raise self.error
+        if online:
+            self.can_be_had[:0] = self.only_online
         return tuple(self.can_be_had)
+
+    async def info(self, path: Path) -> Info:
+        found = next(each for each in self.known if each.path == path)
+        types = (("bf16", 398), ("fp32", 2))
+        return Info(found, ((path, found.nbytes),), 1, types, 13_000_000, {}, self.converted)
 
     def pull(self, name: str) -> FakePull:
         if self.error is not None:

@@ -113,6 +113,45 @@ async def test_the_filter_leaves_what_matches_and_escape_takes_it_away(tmp_path:
         await until(pilot, lambda: app.screen is chat)
 
 
+async def test_what_a_header_tells_is_shown_once_it_was_read(tmp_path: Path) -> None:
+    shelf = some_models()
+    shelf.converted = ((Path("/home/ada/models/.rwkv7-g1d-0.4b.pth.bf16.layout"), 901_000_000),)
+    async with opened(tmp_path, shelf=shelf) as (app, pilot, _):
+        screen = await models(app, pilot)
+        screen.query_one(ModelTable).select("here:/home/ada/models/rwkv7-g1d-0.4b.pth")
+        await until(pilot, lambda: "bf16 (398 tensors), fp32 (2" in " ".join(details(screen).split()))
+        text = " ".join(details(screen).split())
+        assert "13.0 MB for each conversation" in text
+        assert "901 MB for quicker loading" in text
+
+
+@SIZES
+async def test_the_hub_is_asked_for_what_the_list_does_not_know(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    shelf = some_models()
+    shelf.only_online = [offer("g1z-1.5b", 3.06, live=True)]
+    async with opened(tmp_path, size=size, shelf=shelf) as (app, pilot, _):
+        screen = await models(app, pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: "mirror.example also holds g1z-1.5b." in outcome(screen))
+        await until(pilot, lambda: "g1z-1.5b" in details(screen))
+        shelf.only_online = []
+        await pilot.press("o")
+        await until(pilot, lambda: "holds no model that is not in the list" in outcome(screen))
+
+
+async def test_without_a_connection_looking_online_says_so(tmp_path: Path) -> None:
+    shelf = some_models()
+    shelf.error = Offline("huggingface.co")
+    async with opened(tmp_path, size=WIDE, shelf=shelf) as (app, pilot, _):
+        screen = await models(app, pilot)
+        await pilot.click("#online")
+        await until(pilot, lambda: "huggingface.co cannot be reached" in outcome(screen))
+        assert "g1h-2.9b" in table(screen)
+
+
 async def test_names_of_models_are_no_markup_and_steer_nothing(tmp_path: Path) -> None:
     evil = "[bold red]x[/] \x1b[31mred\u202e\nline"
     shelf = FakeShelf((local(evil, 1.0),), (offer(evil, 1.0),))

@@ -44,13 +44,17 @@ class PathSuggester(Suggester):
 
 
 class PathInput(Input):
-    """Tab takes the completion."""
+    """Tab takes the completion, also one that is not shown yet; where there is none, it goes on."""
 
-    def on_key(self, event: events.Key) -> None:
-        if event.key == "tab" and self._suggestion and self.cursor_position == len(self.value):
+    async def on_key(self, event: events.Key) -> None:
+        if event.key != "tab" or self.cursor_position != len(self.value):
+            return
+        whole = self._suggestion or await asyncio.to_thread(completed, self.value)
+        if whole and whole.startswith(self.value) and whole != self.value:
             event.stop()
             event.prevent_default()
-            self.action_cursor_right()
+            self.value = whole
+            self.cursor_position = len(whole)
 
 
 class AskPath(ModalScreen[Import | None]):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Button, Footer, Input, Static
 
 from rwkv_chat.explain import sentence, size
 from rwkv_chat.session.shelf_types import Offer, ShelfEntry
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
-from rwkv_chat.tui.screens.shelf import ShelfScreen
+from rwkv_chat.tui.screens.shelf_look import LookingScreen
 from rwkv_chat.tui.shelf_details import BY_ENTER, entry_details, offer_details
 from rwkv_chat.tui.shelf_rows import key_of, sections
 from rwkv_chat.tui.widgets.model_details import Details, ModelDetails
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WIDE = 104  # cells; below, the details stand under the table
 
 
-class ModelsScreen(ShelfScreen):
+class ModelsScreen(LookingScreen):
     """The mode behind Ctrl+O."""
 
     CSS_PATH = "models.tcss"
@@ -43,6 +43,7 @@ class ModelsScreen(ShelfScreen):
         with Horizontal(id="models-top"):
             yield Static(say("app.models.title"), classes="title", id="models-title", markup=False)
             yield Input(placeholder=say("app.models.filter"), id="filter", compact=True)
+            yield Button(say("app.models.online"), id="online", compact=True)
             yield Static(id="disk", markup=False)
         with Horizontal(id="models-body"):
             with Vertical(id="models-list"):
@@ -78,6 +79,7 @@ class ModelsScreen(ShelfScreen):
         self._highlight(table, select)
         self._show_details()
         self._show_disk()
+        self._look_into_chosen()
 
     def _highlight(self, table: ModelTable, select: str | None) -> None:
         """The row asked for; at first what is advised, or the model in use."""
@@ -116,10 +118,15 @@ class ModelsScreen(ShelfScreen):
         return entry_details(
             model,
             in_use=key_of(model) == self.in_use,
+            info=self.infos.get(key_of(model)),
             progress=share,
             pace=pace,
             problem=sentence(error) if error is not None else "",
         )
+
+    def _look_into_chosen(self) -> None:
+        if isinstance(model := self.chosen(), ShelfEntry):
+            self.look_into(model)
 
     def _show_disk(self) -> None:
         """What the models here take, and what is free."""
@@ -136,6 +143,11 @@ class ModelsScreen(ShelfScreen):
 
     def on_model_table_looked(self) -> None:
         self._show_details()
+        self._look_into_chosen()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.look_online()
 
     def on_model_table_chosen(self) -> None:
         self.action_act()
@@ -188,6 +200,9 @@ class ModelsScreen(ShelfScreen):
 
     def action_import(self) -> None:
         self.import_models()
+
+    def action_online(self) -> None:
+        self.look_online()
 
     def action_verify(self) -> None:
         self._do_if_offered("verify")
