@@ -33,7 +33,8 @@ EngineError
 ├── ModelGone(name, replacement)
 ├── NotAtSource(name, source)
 ├── TuneDataInvalid(path, line, reason)
-├── WorkerDied(exit_code)
+├── NotFinite()
+├── WorkerDied(exit_code, hint)
 ├── EngineClosed()
 └── Unexpected(kind, detail)
 """
@@ -328,10 +329,16 @@ class TuneDataInvalid(EngineError):
 
 
 @dataclass(eq=False)
+class NotFinite(EngineError):
+    """The model gave logits of which none is a finite number."""
+
+
+@dataclass(eq=False)
 class WorkerDied(EngineError):
-    """The engine's process ended by itself."""
+    """The engine's process ended by itself; `hint` is a short word for the usual reason."""
 
     exit_code: int
+    hint: str = "memory"
 
 
 @dataclass(eq=False)

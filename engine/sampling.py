@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.errors import InvalidRequest, Unexpected
+from engine.errors import InvalidRequest, NotFinite
 from engine.types import TopToken
 
 if TYPE_CHECKING:
@@ -121,12 +121,12 @@ def sample(logits: Tensor, params: SamplingParams, counts: Mapping[int, float], 
     """One step: the next id from logits [O] (fp32, CPU, restrictions already added); pure.
 
     Raises:
-        Unexpected: the model gave no finite logit.
+        NotFinite: the model gave no finite logit.
     """
     logits = penalised(logits, params, counts)
     largest = float(logits.max())
     if not math.isfinite(largest):
-        raise Unexpected("NumericalError", "logits are not finite")
+        raise NotFinite
     if params.temperature == 0:
         return int((logits == largest).nonzero()[0, 0])
     return draw(truncated(logits.softmax(0), params), params.temperature, chance)

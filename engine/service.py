@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
+import signal
 import threading
 from typing import TYPE_CHECKING, Literal
 
@@ -180,9 +181,15 @@ class Engine:
         log.error("the engine's worker ended with exit code %d", exit_code)
         with self._lock:
             self._worker = None
-        self._fail_all(WorkerDied(exit_code))
+        self._fail_all(_death(exit_code))
 
     def _fail_all(self, error: EngineClosed | WorkerDied) -> None:
         while self._jobs:
             _, job = self._jobs.popitem()
             job.put(Failed(error))
+
+
+def _death(exit_code: int) -> WorkerDied:
+    """A mapped file that was shortened takes pages away: the system sends SIGBUS, where it has that."""
+    shortened = exit_code == -getattr(signal, "SIGBUS", 0) != 0
+    return WorkerDied(exit_code, "shortened" if shortened else "memory")

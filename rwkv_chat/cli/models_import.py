@@ -57,7 +57,7 @@ async def _import(paths: tuple[Path, ...], *, copy: bool, chosen: tuple[str, str
     models = [each for each in found if each.entry is not None]
     if as_json:
         print_json([_record(each) for each in found])
-    elif not models:
+    elif not models and not any(each.kind == "damaged" for each in found):
         note(say("models.import.nothing"))
     return OK if models else FAILURE
 

@@ -36,7 +36,7 @@ def copy_model(
     try:
         yield from _copied(source, companions, folder, stop)
     except OSError as error:
-        raise DiskFailed(str(error.filename or source), error.strerror or str(error)) from error
+        raise DiskFailed(str(error.filename or folder), error.strerror or str(error)) from error
 
 
 def _copied(

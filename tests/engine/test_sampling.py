@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.errors import InvalidRequest, Unexpected
+from engine.errors import InvalidRequest, NotFinite
 from engine.sampling import (
     Sampler,
     SamplerState,
@@ -237,7 +237,7 @@ def test_bans_outside_the_vocabulary_are_ignored() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_broken_logits_are_an_error(bad: float) -> None:
-    with pytest.raises(Unexpected):
+    with pytest.raises(NotFinite):
         sample(torch.tensor([0.0, bad, 1.0]), SamplingParams(), {}, 0.5)
 
 

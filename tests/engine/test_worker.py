@@ -163,8 +163,9 @@ def test_a_dying_process_fails_every_job_and_the_next_load_starts_another(
         assert isinstance(engine._worker, ProcessWorker)
         psutil.Process(engine._worker.pid).kill()
         for job in jobs:
-            with pytest.raises(errors.WorkerDied):
+            with pytest.raises(errors.WorkerDied) as death:
                 job.result()
+            assert death.value.hint == "memory"
         with pytest.raises(errors.ModelNotLoaded):
             engine.submit(request()).result()
         load(engine, model)
@@ -193,6 +194,21 @@ if __name__ == "__main__":
     parent.kill()
     parent.wait()
     child.wait(timeout=20)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGBUS"), reason="a system without that signal")
+def test_a_process_whose_file_was_shortened_says_so(model: LoadRequest, tmp_path: Path) -> None:
+    """The signal is sent as the system would, which needs a model larger than the tests'."""
+    with engine_on(tmp_path, model, "process") as engine:
+        job = engine.submit(request(params=ENDLESS))
+        for event in job:
+            if isinstance(event, Piece):
+                break
+        assert isinstance(engine._worker, ProcessWorker)
+        psutil.Process(engine._worker.pid).send_signal(signal.SIGBUS)
+        with pytest.raises(errors.WorkerDied) as death:
+            job.result()
+    assert death.value.hint == "shortened"
 
 
 def test_a_worker_thread_that_breaks_fails_every_job(
