@@ -88,10 +88,10 @@ def _writer(format: str, dtype: str) -> tuple[Writer, str]:  # noqa: A002  that 
 
 
 def _write(
-    writer: Writer, model: Outgoing, target: Path, should_stop: Callable[[], bool]
+    writer: Writer, model: Outgoing, target: Path, should_stop: Callable[[], bool], *, overwrite: bool
 ) -> Generator[Progress, None, Path | None]:
     try:
-        with in_place_of(target) as temporary:
+        with in_place_of(target, overwrite=overwrite) as temporary:
             for done in writer.write(temporary, model):
                 if should_stop():
                     raise _Stopped
@@ -174,7 +174,7 @@ def convert(
     check_place(target, model.nbytes + _SLACK, overwrite=overwrite)
     if any(should_stop() for _ in archive.verify()):
         return None
-    return (yield from _write(writer, model, target, should_stop))
+    return (yield from _write(writer, model, target, should_stop, overwrite=overwrite))
 
 
 def export_safetensors(

@@ -69,6 +69,6 @@ def write_tuned_state(
     tensors = {name: x.to(dtype or form.dtype) for name, x in tensors.items()}
     check_place(path, sum(x.nbytes for x in tensors.values()) + _SLACK, overwrite=overwrite)
     entries = [(name, tuple(x.shape), x.dtype) for name, x in tensors.items()]
-    with in_place_of(path) as temporary:
+    with in_place_of(path, overwrite=overwrite) as temporary:
         for _ in form.write(temporary, entries, tensors.__getitem__):
             pass

@@ -20,13 +20,13 @@ _UNFINISHED, _LOCK = ".tmp", ".lock"
 
 
 @contextmanager
-def in_place_of(path: Path) -> Iterator[Path]:
+def in_place_of(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` that becomes it at the end, synced; nothing stays after an error.
 
     A lock says that this program lives: what a killed one left there of an earlier try is deleted first.
 
     Raises:
-        DiskFailed: the disk refused.
+        DiskFailed: the disk refused; without `overwrite`, something came to stand at `path` meanwhile.
     """
     sweep(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
@@ -37,11 +37,25 @@ def in_place_of(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("r+b") as handle:  # Windows syncs only what may be written
                 os.fsync(handle.fileno())
-            temporary.replace(path)
+            _move(temporary, path, overwrite=overwrite)
         except OSError as error:
             raise DiskFailed(str(path), error.strerror or str(error)) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _move(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    if not overwrite:
+        try:
+            os.link(temporary, path)  # in one step: two programs may be at it
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without hard links
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        else:
+            return
+    temporary.replace(path)
 
 
 def _lock_of(temporary: Path) -> Path:

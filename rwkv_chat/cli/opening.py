@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rwkv_chat.cli.output import note
+from rwkv_chat.cli.throwaway import throwaway
 from rwkv_chat.explain import settings_sentence
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import Session, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
 @asynccontextmanager
@@ -29,8 +29,8 @@ async def opened(model: Path | None, *, keep: bool, tuned: Path | None = None) -
             _start(session, tuned)
             yield session
         return
-    with tempfile.TemporaryDirectory(prefix="rwkv-chat-", ignore_cleanup_errors=True) as folder:
-        paths = replace(home, data=Path(folder), models_folder=home.models)
+    with throwaway() as folder:
+        paths = replace(home, data=folder, models_folder=home.models)
         async with _closing(await open_session(paths, model=model)) as session:
             await session.shelf.adopt(home.database)
             _start(session, tuned)

@@ -229,6 +229,29 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     assert read_spec(target) == tiny.spec()
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_what_another_program_wrote_meanwhile_is_not_overwritten(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tiny.checkpoint(tmp_path / "a.pth", tiny.spec()), tmp_path / "b.pth"
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    if not links:
+        monkeypatch.setattr(place.os, "link", refused)
+    converting = convert(source, target, "pth")
+    next(converting)
+    target.write_text("mine")
+    with pytest.raises(DiskFailed, match=os.strerror(errno.EEXIST)):
+        run(converting)
+    assert target.read_text() == "mine"
+    assert names(tmp_path) == {"a.pth", "b.pth"}
+    target.unlink()
+    assert run(convert(source, target, "pth")) == target
+    assert names(tmp_path) == {"a.pth", "b.pth"}
+
+
 def test_room_is_checked_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tiny.checkpoint(tmp_path / "a.pth", tiny.spec())
     monkeypatch.setattr(place.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
