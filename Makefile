@@ -64,10 +64,11 @@ $(VENV)/.test: pyproject.toml $(GONE)
 	$(PIP) install -e '.[test]'
 	@touch $(VENV)/.chat $@
 
-# Not all that the long tests want has wheels; without it they still run, and say what they left out.
+# llama.cpp has no wheels; where it cannot be built the long tests still run, and say what they left out.
 $(VENV)/.long: $(VENV)/.test
+	$(PIP) install -e '.[test,long]'
 	@$(PY) -c 'import llama_cpp' 2>/dev/null || echo "llama.cpp is built from its source where there is no wheel: 77 MB and up to half an hour."
-	$(PIP) install -e '.[test,long]' || echo "llama.cpp could not be built here (it wants a C++ compiler): its tests are left out."
+	$(PIP) install -e '.[llama]' || echo "llama.cpp could not be built here (it wants a C++ compiler): its tests are left out."
 	@touch $@
 
 # The sizes were measured in 2026 with torch 2.13: wheels of torch, triton and CUDA, and all others together.
