@@ -100,7 +100,7 @@ def peft_configs() -> dict[str, Callable[[], Any]]:
 
 @pytest.mark.parametrize("kind", peft_configs())
 def test_peft_merges_the_same(kind: str, tmp_path: Path) -> None:
-    pytest.importorskip("peft", reason="peft is not installed (make test-long does that); every formula is tested below too")
+    pytest.importorskip("peft", reason="peft comes with make test-long; every formula is tested below too")
     spec, tensors = tiny.spec(), tiny.tensors(tiny.spec())
     expected = peft_adapter(tmp_path, tensors, peft_configs()[kind]())
     adapter = read_adapter(tmp_path)

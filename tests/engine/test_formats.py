@@ -116,7 +116,7 @@ def test_what_lies_beside_the_weights_is_noted(tmp_path: Path) -> None:
 
 def test_what_transformers_saves_is_what_transformers_computes(tmp_path: Path) -> None:
     """Eight layers: its rescaling of the residual stream begins with the seventh, in memory alone."""
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed: make test-long does that")
+    transformers = pytest.importorskip("transformers", reason="transformers comes with make test-long")
     torch.manual_seed(0)
     config = transformers.RwkvConfig(vocab_size=96, hidden_size=32, num_hidden_layers=8, context_length=64)
     theirs = transformers.RwkvForCausalLM(config)
