@@ -34,8 +34,12 @@ def check(paths: Paths, _: Path | None) -> Iterator[Finding]:
 
 
 def _database(path: Path, health: Health) -> Iterator[Finding]:
+    from rwkv_chat.library.errors import LibraryTooNew
+
     value = say("doctor.value.database", path=path, size=size(health.nbytes))
-    if health.faults:
+    if health.schema > health.known:
+        yield Finding.failed("database", LibraryTooNew(str(path), health.schema, health.known))
+    elif health.faults:
         yield Finding.of("database", value, "problem", "database", fault=health.faults[0])
     else:
         yield Finding.of("database", value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import tomllib
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,6 +119,14 @@ def test_a_damaged_database_is_a_problem_and_is_left_alone(cli: Cli, library: Pa
     assert said.code == 1
     assert checks(said)["Database"]["status"] == "problem"
     assert library.read_bytes() == bytes(data)
+
+
+def test_a_database_of_a_newer_program_is_a_problem(cli: Cli, library: Path, weights: Path) -> None:
+    with closing(connect(library)) as db:
+        db.execute("PRAGMA user_version = 99")
+    said = cli("doctor", "--json", "--model", str(weights))
+    assert (said.code, checks(said)["Database"]["status"]) == (1, "problem")
+    assert "99" in checks(said)["Database"]["value"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database at all", b"\0" * 8192])
