@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import InvalidRequest
 from engine.weights.gguf_tokens import BEGIN
+from engine.weights.place import in_place_of
 from engine.weights.turns import SLOT, WORLD, Turns
 
 if TYPE_CHECKING:
@@ -48,16 +49,21 @@ def modelfile(gguf: Path, turns: Turns = WORLD, sampling: SamplingParams | None 
     return "\n".join(lines) + "\n"
 
 
-def write_modelfile(gguf: Path, turns: Turns = WORLD, sampling: SamplingParams | None = None) -> Path:
-    """Writes it beside `gguf`, in place of an older one; returns its path.
+def modelfile_path(gguf: Path) -> Path:
+    """Where the Modelfile of a GGUF stands."""
+    return gguf.with_suffix(SUFFIX)
+
+
+def write_modelfile(
+    gguf: Path, turns: Turns = WORLD, sampling: SamplingParams | None = None, *, overwrite: bool = False
+) -> Path:
+    """Writes it beside `gguf`; returns its path.
 
     Raises:
-        DiskFailed, InvalidRequest.
+        FileInTheWay: one stands there, and `overwrite` is not said.  DiskFailed, InvalidRequest.
     """
-    from engine.weights.export import in_place_of
-
-    path, text = gguf.with_suffix(SUFFIX), modelfile(gguf, turns, sampling)
-    with in_place_of(path) as temporary:
+    path, text = modelfile_path(gguf), modelfile(gguf, turns, sampling)
+    with in_place_of(path, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
 

@@ -9,7 +9,7 @@ import shutil
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from engine.errors import DiskFailed, DiskFull, DownloadBusy
+from engine.errors import DiskFailed, DiskFull, DownloadBusy, FileInTheWay
 from engine.weights.partial import lock
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def in_place_of(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     A lock says that this program lives: what a killed one left there of an earlier try is deleted first.
 
     Raises:
-        DiskFailed: the disk refused; without `overwrite`, something came to stand at `path` meanwhile.
+        DiskFailed: the disk refused.
+        FileInTheWay: without `overwrite`, something came to stand at `path` meanwhile.
     """
     sweep(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
@@ -38,6 +39,8 @@ def in_place_of(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
             with temporary.open("r+b") as handle:  # Windows syncs only what may be written
                 os.fsync(handle.fileno())
             _move(temporary, path, overwrite=overwrite)
+        except FileExistsError as error:
+            raise FileInTheWay(str(path)) from error
         except OSError as error:
             raise DiskFailed(str(path), error.strerror or str(error)) from error
         finally:
@@ -74,11 +77,11 @@ def check_place(path: Path, needed: int, *, overwrite: bool = False) -> None:
     """Whether `needed` bytes can be written at `path`.
 
     Raises:
-        DiskFailed: something is there already (and `overwrite` is not said), or the folder is missing.
-        DiskFull.
+        FileInTheWay: something is there already, and `overwrite` is not said.
+        DiskFailed: the folder is missing.  DiskFull.
     """
     if os.path.lexists(path) and not overwrite:
-        raise DiskFailed(str(path), os.strerror(errno.EEXIST))
+        raise FileInTheWay(str(path))
     sweep(path)
     try:
         free = shutil.disk_usage(path.parent).free

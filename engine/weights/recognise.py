@@ -59,13 +59,6 @@ def family(names: Collection[str]) -> str:
     return next((hint for hint, fits in SIGNS if fits(names)), "not-rwkv")
 
 
-def plain_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A vector stored as [1,1,C] or [1,C] is a vector."""
-    while len(shape) > 1 and shape[0] == 1:
-        shape = shape[1:]
-    return shape
-
-
 class _Reader:
     """Reads dimensions from the shapes of single tensors; all tensors are checked against them afterwards."""
 

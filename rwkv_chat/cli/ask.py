@@ -63,7 +63,7 @@ async def _ask(text: str, model: Path | None, options: dict[str, Any]) -> int:
         with on_interrupt(turn.stop) as interrupt:
             await printer.follow(turn)
         _finish(printer, session, turn, as_json=as_json, save=save)
-        tell_mode(manner.mode, printer.end)
+        tell_mode(manner.mode, printer.end, session.models.current)
         return interrupt.code
 
 
@@ -154,6 +154,8 @@ def _finish(printer: Printer, session: Session, turn: Turn, *, as_json: bool, sa
     end = printer.end
     if end is not None and end.reason == "length" and end.usage is not None:
         note(say("cli.ask.cut", tokens=end.usage.reply_tokens))
+    elif end is not None and end.reason == "stop" and printer.reasoning and not printer.text:
+        note(say("cli.ask.no_answer"))
 
 
 def _record(printer: Printer, session: Session) -> dict[str, Any]:

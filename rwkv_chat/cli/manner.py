@@ -10,13 +10,14 @@ import click
 from rwkv_chat import templates
 from rwkv_chat.cli.output import note
 from rwkv_chat.lint import lint, sentence
+from rwkv_chat.plain_text import title
 from rwkv_chat.settings import THINK_MODES
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rwkv_chat.session import Answered, Session
+    from rwkv_chat.session import Answered, ModelCard, Session
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -69,8 +70,13 @@ def tell_oddities(session: Session, template: str, text: str) -> None:
         note(say("cli.odd", text=sentence(each)))
 
 
-def tell_mode(wanted: str, end: Answered | None) -> None:
-    """That a think mode was asked for which the template does not have."""
+def tell_mode(wanted: str, end: Answered | None, card: ModelCard) -> None:
+    """That a think mode was asked for which the template does not have, or the model does not know."""
     node = end.node if end is not None else None
-    if wanted and node is not None and node.mode != wanted:
+    if not wanted or node is None:
+        return
+    if node.mode != wanted:
         note(say("cli.other_mode", wanted=wanted, mode=node.mode, template=node.template))
+    elif node.template == card.template and wanted not in card.family.modes:
+        known = ", ".join(card.family.modes)
+        note(say("cli.strange_mode", name=title(card.name), wanted=wanted, known=known))

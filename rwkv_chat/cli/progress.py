@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 
+from rwkv_chat.amounts import duration, speed
 from rwkv_chat.explain import size
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
@@ -61,22 +62,11 @@ class ProgressLine:
         seconds, nbytes = now - self._began[0], done - self._began[1]
         if seconds < SETTLE_SECONDS or nbytes <= 0:
             return ""
-        speed = nbytes / seconds
-        return say("models.speed", speed=size(speed), left=duration((total - done) / speed))
+        rate = nbytes / seconds
+        return say("models.speed", speed=speed(rate), left=duration((total - done) / rate))
 
     def _write(self, text: str) -> None:
         width = shutil.get_terminal_size().columns
         with suppress(OSError, ValueError):
             sys.stderr.write("\r\x1b[K" + text[: width - 1])
             sys.stderr.flush()
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: "50 s", "3 min", "2 h 5 min"."""
-    whole = round(seconds)
-    if whole < 100:
-        return say("models.seconds", seconds=whole)
-    hours, minutes = divmod(round(whole / 60), 60)
-    return (
-        say("models.hours", hours=hours, minutes=minutes) if hours else say("models.minutes", minutes=minutes)
-    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rwkv_chat.doctor.finding import Finding
 from rwkv_chat.explain import size
+from rwkv_chat.room import existing
 from rwkv_chat.settings import Settings, SettingsFile
 from rwkv_chat.texts import say
 
@@ -29,11 +30,6 @@ def check(paths: Paths, _: Path | None) -> Iterator[Finding]:
     yield _states(paths.states, file.values)
     yield _settings(file)
     yield Finding.of("log", paths.log_file)
-
-
-def existing(path: Path) -> Path:
-    """`path`, or the nearest folder above it that exists."""
-    return next(each for each in (path, *path.parents) if each.exists())
 
 
 def _folder(name: str, path: Path) -> Finding:

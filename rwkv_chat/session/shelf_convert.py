@@ -46,9 +46,13 @@ def convert(
 ) -> Generator[Progress | Converted, None, None]:
     """Progress("convert", bytes, of all) …, at the end `Converted`, unless stopped. Raises: EngineError."""
     from engine.weights import export
-    from engine.weights.gguf_modelfile import write_modelfile
+    from engine.weights.gguf_modelfile import modelfile_path, write_modelfile
+    from engine.weights.place import check_place
 
-    turns = _turns(template(card.template))
+    turns, overwrite = _turns(template(card.template)), wish.overwrite
+    wanted = wish.modelfile and wish.format == "gguf"
+    if wanted:
+        check_place(modelfile_path(target), 0, overwrite=overwrite)
     written = yield from export.convert(
         card.path,
         target,
@@ -58,12 +62,11 @@ def convert(
         alpha=wish.alpha,
         tuned=wish.state,
         turns=turns,
-        overwrite=wish.overwrite,
+        overwrite=overwrite,
         should_stop=stop,
     )
     if written is not None:
-        wanted = wish.modelfile and wish.format == "gguf"
-        beside = write_modelfile(written, turns, card.sampling) if wanted else None
+        beside = write_modelfile(written, turns, card.sampling, overwrite=overwrite) if wanted else None
         yield Converted(written, written.stat().st_size, beside)
 
 

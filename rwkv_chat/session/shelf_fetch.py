@@ -107,10 +107,14 @@ class Fetch:
         """What is to be fetched, the model last. Blocks. Raises: NotAtSource."""
         way = self.sources
         request = self.entry.request(self.folder, source=way.source, endpoint=way.hub, token=way.token)
+        return *self.beside(), request
+
+    def beside(self) -> tuple[DownloadRequest, ...]:
+        """What the model needs beside it and is not here. Blocks."""
         companion = self.entry.companion
         if companion is None or (self.folder / companion.file).is_file():
-            return (request,)
-        return companion.request(self.folder), request
+            return ()
+        return (companion.request(self.folder),)
 
     def instead(self, error: EngineError) -> EngineError:
         """The same error; with the newest file of that size, where the old one is gone. Blocks."""
@@ -140,6 +144,9 @@ class CompanionFetch:
 
     def requests(self) -> tuple[DownloadRequest, ...]:
         return (self.companion.request(self.folder),)
+
+    def beside(self) -> tuple[DownloadRequest, ...]:
+        return ()
 
     def instead(self, error: EngineError) -> EngineError:
         return error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import shutil
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rwkv_chat.paths import resource
+from rwkv_chat.room import free_bytes
 from rwkv_chat.session.shelf_types import Offer
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def offers(listed: Catalog, entries: Iterable[ShelfEntry], folder: Path, device:
     """The catalogue's models that the engine can load, newest first."""
     here = _here(entries)
     made = [_offer(entry, here, folder, device) for entry in listed.entries if entry.loadable]
-    chosen = advised(listed, {each.name: each.fits for each in made}, _free(folder))
+    chosen = advised(listed, {each.name: each.fits for each in made}, free_bytes(folder))
     return tuple(_marked(each, chosen) for each in made)
 
 
@@ -96,9 +96,3 @@ def partial_bytes(path: Path) -> int:
     with suppress(OSError):
         return path.with_name(f"{path.name}.part").stat().st_size
     return 0
-
-
-def _free(folder: Path) -> int | None:
-    with suppress(OSError):
-        return shutil.disk_usage(folder).free
-    return None

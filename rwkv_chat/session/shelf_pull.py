@@ -91,7 +91,10 @@ class Pull:
 
     async def _pull(self) -> PullEnd:
         cached = await asyncio.to_thread(self._fetch.cached)
-        end = cached if cached is not None and await self._is_right(cached) else await self._fetched()
+        if cached is not None and not await self._is_right(cached):
+            cached = None
+        requests = await asyncio.to_thread(self._fetch.requests if cached is None else self._fetch.beside)
+        end = await self._fetched(requests, cached)
         if isinstance(end, Downloaded):
             await self._finish(end)
         return end
@@ -106,17 +109,16 @@ class Pull:
                 return event.id == cached.sha256
         return False
 
-    async def _fetched(self) -> PullEnd:
-        """Every file, one after the other."""
-        requests = await asyncio.to_thread(self._fetch.requests)
+    async def _fetched(self, requests: tuple[DownloadRequest, ...], cached: Downloaded | None) -> PullEnd:
+        """Every file, one after the other; the model is the one in a cache, or the last of them."""
         before, end = 0, Cancelled()
         for place, request in enumerate(requests):
             after = sum(each.size or 0 for each in requests[place + 1 :])
             end = await self._one(request, before, after)
             if not isinstance(end, Downloaded):
-                break
+                return end
             before += end.nbytes
-        return end
+        return cached or end
 
     async def _one(self, request: DownloadRequest, before: int, after: int) -> PullEnd:
         """One file; `before` and `after` are the bytes of the others. Raises: EngineError."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.errors import EngineError, Unexpected
 from engine.types import Cancelled, Downloaded, Failed, Progress
+from rwkv_chat.amounts import speed
 from rwkv_chat.explain import size
 from rwkv_chat.texts import say
-from rwkv_chat.tui.amounts import speed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rwkv_chat.amounts import duration, speed
 from rwkv_chat.explain import sentence, size
 from rwkv_chat.texts import say
-from rwkv_chat.tui.amounts import duration, speed
 from rwkv_chat.tui.widgets.model_details import Details
 
 if TYPE_CHECKING:

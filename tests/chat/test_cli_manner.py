@@ -25,27 +25,31 @@ def fed(engine: FakeEngine, place: int = -1) -> str:
 def test_thoughts_go_to_stderr_under_a_heading(cli: Cli, engine: FakeEngine) -> None:
     engine.replies = (THOUGHT,)
     said = cli("ask", "Hi", "--think", "free")
-    assert (said.code, said.out, said.err) == (0, "Yes.\n", "Thinking:\nHm.\n")
+    assert (said.code, said.out) == (0, "Yes.\n")
+    assert said.err.startswith("Thinking:\nHm.\n")
     assert fed(engine) == "User: Hi\n\nAssistant: <think"
 
 
 def test_a_thought_that_is_cut_ends_its_line(cli: Cli, engine: FakeEngine) -> None:
     engine.replies = (">Hm",)
     said = cli("ask", "Hi", "--think", "free")
-    assert said.err == "Thinking:\nHm\n"
+    assert said.err.startswith("Thinking:\nHm\n")
+    assert "gave no answer" in said.err
 
 
 def test_json_has_the_thoughts_and_stderr_has_none(cli: Cli, engine: FakeEngine) -> None:
     engine.replies = (THOUGHT,)
     said = cli("ask", "Hi", "--think", "free", "--json")
     record = json.loads(said.out)
-    assert (record["answer"], record["reasoning"], said.err) == ("Yes.", "Hm.\n", "")
+    assert (record["answer"], record["reasoning"]) == ("Yes.", "Hm.\n")
+    assert "Hm" not in said.err
 
 
 def test_fast_thinking_shows_nothing_of_it(cli: Cli, engine: FakeEngine) -> None:
     engine.replies = (">\nYes.",)
     said = cli("ask", "Hi", "--think", "fast")
-    assert (said.out, said.err) == ("Yes.\n", "")
+    assert said.out == "Yes.\n"
+    assert "Thinking:" not in said.err
     assert fed(engine) == "User: Hi\n\nAssistant: <think>\n</think"
 
 
@@ -59,6 +63,14 @@ def test_a_mode_that_the_template_does_not_have_is_told(cli: Cli, engine: FakeEn
     said = cli("ask", "Hi", "--template", "raven", "--think", "lot")
     assert fed(engine) == "Bob: Hi\n\nAlice:"
     assert "raven has no think mode lot" in said.err
+
+
+def test_a_mode_that_the_model_does_not_know_is_told(cli: Cli, engine: FakeEngine) -> None:
+    engine.replies = (THOUGHT,)
+    said = cli("ask", "Hi", "--think", "lot")
+    assert said.out == "Yes.\n"
+    assert "was not trained on think mode lot" in said.err
+    assert "was not trained" not in cli("ask", "Hi", "--think", "free").err
 
 
 @pytest.mark.parametrize("options", [("--think", "hard"), ("--template", "nothing")])

@@ -178,7 +178,8 @@ def test_convert_into_every_format_and_back(cli: Cli, engine: FakeEngine, tmp_pa
     assert (said.code, said.out) == (OK, f"{target}\n")
     told = json.loads(cli("models", "info", str(target), "--json").out)
     assert (told["format"], told["spec"]["n_layer"]) == (kind, 2)
-    assert cli("models", "convert", str(source), str(target)).code == FAILURE  # it is there
+    there = cli("models", "convert", str(source), str(target))
+    assert (there.code, "is there already" in there.err, "--overwrite" in there.err) == (FAILURE, True, True)
     assert cli("models", "convert", str(source), str(target), "--overwrite", "--json").code == OK
 
 
@@ -189,6 +190,17 @@ def test_convert_for_ollama(cli: Cli, engine: FakeEngine, tmp_path: Path) -> Non
     assert 'FROM "./mine.gguf"' in text
     assert "User: {{ $m.Content }}" in text
     assert cli("models", "convert", str(source), str(tmp_path / "x.st"), "--modelfile").code == USAGE
+
+
+def test_a_modelfile_that_stands_there_is_left_alone(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    source, target = made(tmp_path, spec=tiny.spec(vocab_size=65536)), tmp_path / "mine.gguf"
+    own = tmp_path / "mine.Modelfile"
+    own.write_text("FROM ./mine.gguf")
+    said = cli("models", "convert", str(source), str(target), "--modelfile")
+    assert (said.code, target.exists(), own.read_text()) == (FAILURE, False, "FROM ./mine.gguf")
+    assert "mine.Modelfile is there already" in said.err
+    assert cli("models", "convert", str(source), str(target), "--modelfile", "--overwrite").code == OK
+    assert "TEMPLATE" in own.read_text()
 
 
 def test_convert_wants_a_format(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:

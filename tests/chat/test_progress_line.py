@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from rwkv_chat.amounts import duration
 from rwkv_chat.cli import progress
-from rwkv_chat.cli.progress import ProgressLine, duration
+from rwkv_chat.cli.progress import ProgressLine
 from rwkv_chat.texts import say
 
 G = 1_000_000_000
@@ -96,7 +97,7 @@ def test_a_name_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (3599, "1 h 0 min"), (7500, "2 h 5 min")],
+    [(-1, "0 s"), (0.4, "1 s"), (59, "59 s"), (100, "1 min 40 s"), (3600, "1 h 0 min"), (7500, "2 h 5 min")],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -130,6 +130,22 @@ async def test_a_pile_model_brings_its_tokenizer(opened: list, tmp_path: Path) -
     assert names == ["20B_tokenizer.json", entry.file]
 
 
+async def test_a_pile_model_in_a_cache_of_the_hub_brings_its_tokenizer_too(
+    opened: list, tmp_path: Path
+) -> None:
+    session = await begin(opened, tmp_path / "home", engine := FakeEngine())
+    entry = next(each for each in catalogue().entries if each.tokenizer == "20b")
+    blob = tmp_path / entry.file
+    blob.write_bytes(weights(tmp_path))
+    session.shelf.listing.hub, engine.identity = CachingHub(blob), str(entry.sha256 or blob.name)
+    end = await session.shelf.pull(entry.name).result()
+    assert isinstance(end, Downloaded)
+    assert (end.path, [Path(each.path).name for each in engine.downloads]) == (
+        str(blob),
+        ["20B_tokenizer.json"],
+    )
+
+
 async def test_names_that_mean_nothing_or_too_much(opened: list, tmp_path: Path) -> None:
     session = await begin(opened, tmp_path)
     with pytest.raises(ModelUnknown):

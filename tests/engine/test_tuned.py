@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
-from engine.errors import DiskFailed, InvalidRequest, TunedStateMismatch, UnsupportedFormat, WeightsCorrupt
+from engine.errors import FileInTheWay, InvalidRequest, TunedStateMismatch, UnsupportedFormat, WeightsCorrupt
 from engine.models import ARCHITECTURES
 from engine.models.state import State, relative_difference
 from engine.weights.archive import open_archive
@@ -143,7 +143,7 @@ def test_round_trip(form: str, tmp_path: Path) -> None:
     assert all(
         torch.equal(read[layer], x) and read[layer].dtype == torch.float32 for layer, x in state.items()
     )
-    with pytest.raises(DiskFailed):
+    with pytest.raises(FileInTheWay):
         write_tuned_state(path, state, form)
     write_tuned_state(path, state, form, overwrite=True)
 

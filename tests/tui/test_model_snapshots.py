@@ -40,7 +40,7 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
 def _free(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every machine has the same room."""
 
-    async def free(_folder: Path) -> int:
+    def free(_folder: Path) -> int:
         return 410 * GB
 
     monkeypatch.setattr(shelf_screen, "free_bytes", free)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from rwkv_chat.amounts import duration
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
-from rwkv_chat.tui.amounts import duration
 from rwkv_chat.tui.prose.line import BLANK, Line
 from rwkv_chat.tui.prose.markdown import markdown_lines
 from rwkv_chat.tui.prose.wrap import literal_lines

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from engine.types import Prefilled
 from rwkv_chat import templates
+from rwkv_chat.amounts import duration
 from rwkv_chat.lint import lint, sentence
 from rwkv_chat.session.events import HasRead, TurnFailed
 from rwkv_chat.session.manner import manner_of
 from rwkv_chat.templates import TemplateInvalid
 from rwkv_chat.texts import say
 from rwkv_chat.transcript import Thread
-from rwkv_chat.tui.amounts import duration
 from rwkv_chat.tui.screens.exact import ExactScreen
 from rwkv_chat.tui.screens.manner import Choices, MannerDialog, Way, Ways, mode_name
 from rwkv_chat.tui.screens.telling import telling

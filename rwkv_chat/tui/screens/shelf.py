@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from textual.screen import Screen
 from engine.types import Progress
 from rwkv_chat.explain import explain, sentence, size
 from rwkv_chat.plain_text import title
+from rwkv_chat.room import free_bytes
 from rwkv_chat.session.shelf_types import Found, Offer, ShelfEntry
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.dialogs import Confirm
@@ -79,7 +79,7 @@ class ShelfScreen(Screen[None]):
     async def _reload(self, select: str | None) -> None:
         self.entries = await self.shelf.entries()
         self.offers = await self.shelf.offers()
-        self.free = await free_bytes(self.desk.session.paths.models)
+        self.free = await asyncio.to_thread(free_bytes, self.desk.session.paths.models)
         self.show_models(select)
 
     # ---------------------------------------------------------------- use
@@ -227,12 +227,3 @@ def _share(event: Progress) -> float:
     """Of a verification: the first half is hashing, the second reading numbers."""
     half = event.done / event.total / 2 if event.total else 0.0
     return half + 0.5 * (event.task == "read")
-
-
-async def free_bytes(folder: Path) -> int | None:
-    """Bytes free on the disk of a folder that may not be there yet; None if nobody knows."""
-    there = next((each for each in (folder, *folder.parents) if each.exists()), None)
-    try:
-        return (await asyncio.to_thread(shutil.disk_usage, there)).free if there is not None else None
-    except OSError:
-        return None

@@ -49,10 +49,6 @@ class Sheet:
         """The reply being written, as it was begun."""
         return self._live
 
-    @property
-    def live_text(self) -> str:
-        return self._text.text
-
     def reset(self, entries: Sequence[Entry]) -> int:
         self.entries = list(entries)
         self.first = max(0, len(self.entries) - WINDOW)

@@ -14,12 +14,12 @@ def duration(seconds: float) -> str:
     """Begun seconds in at most two units: "12 s", "3 min 5 s", "2 h 10 min"."""
     whole = max(0, ceil(seconds))
     if whole < MINUTE:
-        return say("app.time.seconds", seconds=whole)
+        return say("amounts.seconds", seconds=whole)
     if whole < HOUR:
-        return say("app.time.minutes", minutes=whole // MINUTE, seconds=whole % MINUTE)
-    return say("app.time.hours", hours=whole // HOUR, minutes=whole % HOUR // MINUTE)
+        return say("amounts.minutes", minutes=whole // MINUTE, seconds=whole % MINUTE)
+    return say("amounts.hours", hours=whole // HOUR, minutes=whole % HOUR // MINUTE)
 
 
 def speed(bytes_per_second: float) -> str:
     """ "24 MB/s"."""
-    return say("app.time.speed", size=size(bytes_per_second))
+    return say("amounts.speed", size=size(bytes_per_second))
