@@ -33,9 +33,11 @@ class Companion:
     sha256: str
     urls: tuple[str, ...]
 
-    def request(self, folder: Path) -> DownloadRequest:
-        """What fetches it into `folder`."""
-        first, *others = self.urls
+    def request(self, folder: Path, endpoint: str = HUB) -> DownloadRequest:
+        """What fetches it into `folder`; a mirror of the hub is asked before the hub itself."""
+        mirror = endpoint.rstrip("/")
+        mirrored = [f"{mirror}{url.removeprefix(HUB)}" for url in self.urls if url.startswith(f"{HUB}/")]
+        first, *others = dict.fromkeys((*mirrored, *self.urls))
         return DownloadRequest(first, str(folder / self.file), self.size, self.sha256, tuple(others))
 
 

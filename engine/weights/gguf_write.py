@@ -8,17 +8,16 @@ rows that are not of whole blocks, are fp16.
 from __future__ import annotations
 
 import math
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from engine.errors import DiskFull
 from engine.models.rwkv7_names import UNUSED
 from engine.weights.gguf_names import BLOCKS, TOP, of_layer
 from engine.weights.gguf_pairs import ALIGNMENT, HALVED_EVERY, header
 from engine.weights.outgoing import cast, pieces
+from engine.weights.place import check_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,8 +81,7 @@ def write_gguf(path: Path, model: Outgoing) -> Iterator[int]:
         model, wanted, [(each.rule.theirs, each.shape, each.type, each.nbytes) for each in entries]
     )
     needed = len(start) + sum(each.nbytes + ALIGNMENT for each in entries)
-    if needed > (free := shutil.disk_usage(path.parent).free):
-        raise DiskFull(str(path.parent), needed, free)
+    check_place(path, needed, overwrite=True)
     done, whole = 0, sum(math.prod(each.shape) for each in entries)
     with path.open("wb") as file:
         file.write(start)

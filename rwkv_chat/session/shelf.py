@@ -293,7 +293,7 @@ class Shelf:
         folder = self._paths.models
         for each in self.listing.catalog.entries:
             if each.companion is not None and each.companion.file.lower() == name.strip().lower():
-                return CompanionFetch(each.companion, folder)
+                return CompanionFetch(each.companion, folder, sources)
         return Fetch(self.listing.catalog.choose(name), folder, self.listing, sources)
 
     async def _downloaded(self, fetch: Fetch | CompanionFetch, end: Downloaded) -> None:

@@ -114,7 +114,7 @@ class Fetch:
         companion = self.entry.companion
         if companion is None or (self.folder / companion.file).is_file():
             return ()
-        return (companion.request(self.folder),)
+        return (companion.request(self.folder, self.sources.hub),)
 
     def instead(self, error: EngineError) -> EngineError:
         """The same error; with the newest file of that size, where the old one is gone. Blocks."""
@@ -134,6 +134,7 @@ class CompanionFetch:
 
     companion: Companion
     folder: Path
+    sources: Sources
 
     @property
     def name(self) -> str:
@@ -143,7 +144,7 @@ class CompanionFetch:
         return None
 
     def requests(self) -> tuple[DownloadRequest, ...]:
-        return (self.companion.request(self.folder),)
+        return (self.companion.request(self.folder, self.sources.hub),)
 
     def beside(self) -> tuple[DownloadRequest, ...]:
         return ()

@@ -132,6 +132,9 @@ def test_models_with_the_20b_vocabulary_bring_their_tokenizer() -> None:
     assert raven.companion is not None
     request = raven.companion.request(Path("models"))
     assert (request.size, Path(request.path).name) == (2_467_981, "20B_tokenizer.json")
+    mirrored = raven.companion.request(Path("models"), "https://mirror.example/")
+    assert mirrored.url == request.url.replace("https://huggingface.co", "https://mirror.example")
+    assert mirrored.mirrors == (request.url, *request.mirrors)
 
 
 @ENTRIES
