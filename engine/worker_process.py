@@ -30,6 +30,7 @@ log = logging.getLogger("engine")
 
 LOG = -1  # in place of a job id: the event is (level, text) for the log
 CLOSING_SECONDS = 30.0  # a child that does not end within this is stopped
+START = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
 
 
 class ProcessWorker:
@@ -40,12 +41,11 @@ class ProcessWorker:
     ) -> None:
         """`died` is called with the exit code if the child ends by itself."""
         self._emit, self._died = emit, died
-        context = multiprocessing.get_context("spawn")
-        theirs, self._commands = context.Pipe(duplex=False)
-        self._events, theirs_too = context.Pipe(duplex=False)
+        theirs, self._commands = START.Pipe(duplex=False)
+        self._events, theirs_too = START.Pipe(duplex=False)
         self._lock = threading.Lock()
         self._closing = False
-        self._process = context.Process(
+        self._process = START.Process(
             target=_child, args=(config, theirs, theirs_too), name="engine", daemon=True
         )
         # multiprocessing hands on the descriptor of sys.stderr; a full-screen program has put an object

@@ -9,6 +9,7 @@ and the closing report says how large each sample was.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import tempfile
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from hypothesis import settings
+
+from tests.children import warm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +100,20 @@ def sample(request: pytest.FixtureRequest) -> Sample:
         return chosen
 
     return count
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers() -> None:
+    """Engines in a process begin with torch loaded; with `spawned`, they begin as in the program."""
+    from engine import worker_process
+
+    worker_process.START = warm()
+
+
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's process is started as the program starts it."""
+    monkeypatch.setattr("engine.worker_process.START", multiprocessing.get_context("spawn"))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,11 +70,22 @@ asyncio.run(go())
 HELP = "from rwkv_chat.cli.main import run; assert run(['--help']) == 0"
 
 
-def loaded_by(code: str, home: Path) -> set[str]:
-    """Names of the modules loaded after `code` ran in a fresh interpreter."""
-    ask = f"{code}\nimport sys, json; sys.stderr.write(json.dumps(sorted(sys.modules)))"
+# Several imports in one interpreter, since starting it costs most: what each loads beyond those before it.
+ONE_BY_ONE = """
+import importlib, json, sys
+loaded, before = {{}}, set()
+for name in {names!r}:
+    importlib.import_module(name)
+    loaded[name] = sorted(set(sys.modules) - before)
+    before = set(sys.modules)
+sys.stderr.write("\\n" + json.dumps(loaded))
+"""
+
+
+def told(code: str, home: Path) -> Any:
+    """What `code` writes in JSON as its last line on stderr, in a fresh interpreter."""
     done = subprocess.run(
-        [sys.executable, "-c", ask],
+        [sys.executable, "-c", code],
         cwd=ROOT,
         env=os.environ | {"RWKV_CHAT_HOME": str(home)},
         capture_output=True,
@@ -81,14 +93,36 @@ def loaded_by(code: str, home: Path) -> set[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stderr.splitlines()[-1]))
+    return json.loads(done.stderr.splitlines()[-1])
+
+
+def loaded_by(code: str, home: Path) -> set[str]:
+    """Names of the modules loaded after `code` ran in a fresh interpreter."""
+    return set(told(f"{code}\nimport sys, json; sys.stderr.write(json.dumps(sorted(sys.modules)))", home))
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """What each import loads; those that must not load the same share an interpreter.
+
+    None can hide behind one before it: what that one loaded is forbidden to it as well.
+    """
+    home, found = tmp_path_factory.mktemp("home"), {}
+    for heavy in dict.fromkeys(IMPORTS.values()):
+        names = [module for module, forbidden in IMPORTS.items() if forbidden == heavy]
+        found |= told(ONE_BY_ONE.format(names=names), home)
+    return {module: set(names) for module, names in found.items()}
 
 
 @pytest.mark.parametrize("module", IMPORTS)
-def test_an_import_loads_nothing_heavy(module: str, tmp_path: Path) -> None:
-    loaded = loaded_by(f"import {module}", tmp_path)
-    assert module in loaded
-    assert loaded.isdisjoint(IMPORTS[module])
+def test_an_import_loads_nothing_heavy(module: str, loaded: dict[str, set[str]]) -> None:
+    assert loaded[module].isdisjoint(IMPORTS[module])
+
+
+def test_whoever_loads_something_heavy_is_named(tmp_path: Path) -> None:
+    found = told(ONE_BY_ONE.format(names=["engine.types", "numpy", "engine.prefix"]), tmp_path)
+    assert [name for name in found if "numpy" in found[name]] == ["numpy"]
+    assert "engine.prefix" in found["engine.prefix"]
 
 
 @pytest.mark.parametrize("code", [OPEN_AND_CLOSE, HELP], ids=["session", "help"])

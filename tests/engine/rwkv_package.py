@@ -1,25 +1,22 @@
 """Runs the official `rwkv` package on the CPU on checkpoints, in a process of its own: the package reads
-environment variables while it is imported (RWKV-7 is another class) and sets global torch options.
-
-As a script: a JSON file with [[MODEL without ".pth", IDS, COUNTS, OUT.npz, DTYPE], …], all before RWKV-7 or
-none.
-"""
+environment variables while it is imported (RWKV-7 is another class) and sets global torch options."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import io
-import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+from tests.children import in_child
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WHOLE = 0  # under which the state stands where all tokens were fed at once
 
@@ -51,23 +48,17 @@ class Job:
     dtype: str = "fp32"
 
     @property
-    def row(self) -> list[Any]:
-        out = self.path.with_suffix(f".{self.dtype}.npz")
-        return [str(self.path.with_suffix("")), self.ids, self.counts, str(out), self.dtype]
+    def answer(self) -> Path:
+        """Where the answer is left."""
+        return self.path.with_suffix(f".{self.dtype}.npz")
 
 
 def references(jobs: list[Job], *, v7: bool) -> list[Reference]:
     """One process for all jobs; `v7` says which of the package's two classes."""
     if not jobs:
         return []
-    rows = [job.row for job in jobs]
-    todo = jobs[0].path.with_suffix(f".v7-{v7}.json")
-    todo.write_text(json.dumps(rows))
-    env = os.environ | {"RWKV_JIT_ON": "0", "RWKV_CUDA_ON": "0"} | ({"RWKV_V7_ON": "1"} if v7 else {})
-    subprocess.run(
-        [sys.executable, __file__, str(todo)], env=env, check=True, capture_output=True, timeout=300
-    )
-    return [_read(Path(row[3])) for row in rows]
+    in_child(_answer, jobs, v7)
+    return [_read(job.answer) for job in jobs]
 
 
 def reference(checkpoint: Path, ids: list[int]) -> Reference:
@@ -97,7 +88,7 @@ def _ours(state: list[torch.Tensor]) -> Tensors:
     return {name: torch.stack(state[i::3])[None] for i, name in enumerate(order)}
 
 
-def _run(net: Any, ids: list[int], counts: list[int], *, key_major: bool) -> dict[str, np.ndarray]:
+def _run(net: Any, ids: list[int], counts: tuple[int, ...], *, key_major: bool) -> dict[str, np.ndarray]:
     found: dict[str, torch.Tensor] = {}
 
     def look(count: int, state: list[torch.Tensor]) -> None:
@@ -118,16 +109,12 @@ def _run(net: Any, ids: list[int], counts: list[int], *, key_major: bool) -> dic
     return {name: x.contiguous().numpy() for name, x in found.items()}
 
 
-def _main(todo: str) -> None:
-    v7 = os.environ.get("RWKV_V7_ON") == "1"
+def _answer(jobs: list[Job], v7: bool) -> None:
+    os.environ |= {"RWKV_JIT_ON": "0", "RWKV_CUDA_ON": "0"} | ({"RWKV_V7_ON": "1"} if v7 else {})
     gc.freeze()  # the package collects garbage at every layer that it loads: most of the time here
-    for model, ids, counts, out, dtype in json.loads(Path(todo).read_text()):
+    for job in jobs:
         with contextlib.redirect_stdout(io.StringIO()):
             from rwkv.model import RWKV
 
-            net = RWKV(model=model, strategy=f"cpu {dtype}")
-        np.savez(out, **_run(net, ids, counts, key_major=not v7))  # pyright: ignore[reportArgumentType]  names are free
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1])
+            net = RWKV(model=str(job.path.with_suffix("")), strategy=f"cpu {job.dtype}")
+        np.savez(job.answer, **_run(net, job.ids, job.counts, key_major=not v7))  # pyright: ignore[reportArgumentType]  names are free

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from engine.errors import OutOfMemory
 from engine.models import ARCHITECTURES
@@ -16,6 +17,7 @@ from engine.weights import fit as fitting
 from engine.weights import load as loading
 from engine.weights.fit import WEIGHT_BYTES, Fit, Size, best, check, estimate, fit
 from engine.weights.load import TIERS, load
+from tests.children import in_child, status
 from tests.engine import tiny
 from tests.engine.samples import SAMPLES, spec_of
 
@@ -87,28 +89,24 @@ def test_an_unknown_device_has_no_known_memory():
     assert estimate(tiny.spec(), device="cuda:77", tiers=["bf16"])[0].free is None
 
 
-# In a process of its own: the peak of one chunk's prefill beyond what there was before it.
-MEASURE = """
-import ctypes, sys, torch
-from pathlib import Path
-from engine.models import ARCHITECTURES
-from engine.weights.load import TIERS, load
-torch.set_num_threads(1)
-def status(row):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(row))
-before = status("VmRSS")
-loading = load(sys.argv[1], device="cpu", dtype=sys.argv[2])
-try:
+def peak(path: Path, tier: str) -> int:
+    """In a process of its own: bytes that loading a model and reading one chunk take at most."""
+    torch.set_num_threads(1)
+    before = status("VmRSS")
+    model = loaded(path, tier)
+    with torch.inference_mode():
+        tokens = torch.arange(256)[None] % model.spec.vocab_size
+        _kept = model.forward(tokens, model.zero_state())
+    return status("VmHWM") - before
+
+
+def loaded(path: Path, tier: str) -> Any:
+    loading = load(path, device="cpu", dtype=tier)
     while True:
-        next(loading)
-except StopIteration as stop:
-    model = stop.value
-with torch.inference_mode():
-    tokens = torch.arange(256)[None] % model.spec.vocab_size
-    logits, state = model.forward(tokens, model.zero_state())
-print(status("VmHWM") - before)
-"""
+        try:
+            next(loading)
+        except StopIteration as stop:
+            return stop.value
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
@@ -117,25 +115,26 @@ def test_the_estimate_is_near_what_is_taken(tier, tmp_path):
     """Within 0.8 and 1.5 of the measured peak of loading a model and reading 256 tokens."""
     spec = tiny.spec(n_layer=4, n_embd=640, head_size=64, vocab_size=8000, rank=32)
     path = tiny.checkpoint(tmp_path / "model.safetensors", spec, dtype=TIERS[tier])
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(path), tier],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"MALLOC_TRIM_THRESHOLD_": "0"},
-    )
-    measured = int(done.stdout)
+    measured = in_child(peak, path, tier)
     needed = estimate(path, device="cpu", tiers=[tier])[0].needed
     print(f"{tier}: estimated {needed / 1e6:.0f} MB, measured {measured / 1e6:.0f} MB")
     assert 0.8 <= needed / measured <= 1.5
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_headers_are_read_without_torch(name, tmp_path):
+ESTIMATE = """
+import sys
+from engine.weights.fit import estimate
+for path in sys.argv[1:]:
+    estimate(path)
+    if "torch" in sys.modules:
+        sys.exit(path)
+"""
+
+
+def test_headers_are_read_without_torch(tmp_path):
     """The list of models is shown before torch is there."""
-    path = SAMPLES[name](tmp_path, spec_of(name))
-    program = (
-        "import sys; from engine.weights.fit import estimate;"
-        "estimate(sys.argv[1]); sys.exit('torch' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+    paths = []
+    for name, make in SAMPLES.items():
+        (tmp_path / name).mkdir()
+        paths.append(make(tmp_path / name, spec_of(name)))
+    subprocess.run([sys.executable, "-c", ESTIMATE, *map(str, paths)], check=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from engine.types import NotKept, Progress
 from engine.weights import layout, reading
 from engine.weights.layout_files import layouts_of
 from engine.weights.load import load
+from tests.children import in_child, status
 from tests.engine import tiny
 from tests.engine.samples import SAMPLES, spec_of
 
@@ -303,27 +303,22 @@ def test_a_file_may_be_replaced_or_deleted_under_a_mapped_model(tmp_path):
 
 # ---------------------------------------------------------------------------------------------------- memory
 
-PEAK = """
-import sys, torch
-from pathlib import Path
-torch.set_num_threads(1)
-def status(row):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(row))
-before = status("VmRSS")
-from engine.weights import reading
-from engine.weights.load import load
-reading.KEPT_FROM = reading.MAPPED_FROM
-loading = load(sys.argv[1], device="cpu", dtype="bf16")
-try:
-    while True:
-        next(loading)
-except StopIteration as stop:
-    model = stop.value
-with torch.inference_mode():
-    logits, state = model.forward(torch.arange(16)[None], model.zero_state())
-print(status("VmHWM") - before)
-"""
+
+def peak(path: Path, small: Path) -> int:
+    """In a process of its own: bytes beyond those of a process that has used another model."""
+    torch.set_num_threads(1)
+    used(small)
+    before = status("VmRSS")
+    reading.KEPT_FROM = reading.MAPPED_FROM
+    used(path)
+    return status("VmHWM") - before
+
+
+def used(path: Path) -> Any:
+    """The model and what it says, so that nothing of it is given back."""
+    model, _ = run(path, dtype="bf16")
+    with torch.inference_mode():
+        return model, model.forward(torch.arange(8)[None], model.zero_state())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
@@ -335,14 +330,8 @@ def test_memory_stays_near_the_size_of_the_file(suffix, stored, tmp_path, sample
     made = {name: x.to(TIERS[stored]) for name, x in tiny.tensors(spec).items()}
     path = tiny.save(tmp_path / f"model{suffix}", made, TIERS[stored])
     del made
-
-    def peak() -> int:
-        done = subprocess.run(
-            [sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True
-        )
-        return int(done.stdout)
-
-    first, size = peak(), path.stat().st_size
-    ratio = (first if stored == "bf16" else peak()) / size
+    small = tiny.checkpoint(tmp_path / f"small{suffix}", SMALL, dtype=TIERS[stored])
+    first, size = in_child(peak, path, small), path.stat().st_size
+    ratio = (first if stored == "bf16" else in_child(peak, path, small)) / size
     print(f"{stored} {suffix}: {size / 1e6:.0f} MB, peak {ratio:.2f} of it")
     assert ratio <= 1.3

@@ -7,9 +7,8 @@ import json
 import os
 import random
 import stat
-import subprocess
-import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from engine.store.fingerprint import FILE, Stopped, fingerprint
 from engine.store.snapshot import Snapshot, layout_of, read, to_bytes
 from engine.store.statestore import TEMPORARY, StateStore
 from engine.types import StateKey
+from tests.children import warm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -336,33 +336,25 @@ def test_the_file_and_then_the_folder_are_synced(store: StateStore, monkeypatch:
     assert order == (["file", "rename"] if os.name == "nt" else ["file", "rename", "folder"])
 
 
-TWO = """
-import random, sys
-from pathlib import Path
-from engine.errors import StateCorrupt, StateMismatch
-from engine.store.statestore import StateStore
-from tests.engine.test_store import load, snapshot
-
-rng = random.Random(int(sys.argv[2]))
-store = StateStore(Path(sys.argv[1]), 8000)
-for _ in range(60):
-    one = snapshot(rng.randrange(12))
-    store.save(one) if rng.random() < 0.5 else load(store, one)
-    if rng.random() < 0.1:
-        store.forget([one.key.prefix])
-"""
+def use(folder: Path, seed: int) -> None:
+    """Saves, reads and forgets at random, as one of several processes."""
+    rng, store = random.Random(seed), StateStore(folder, 8000)
+    for _ in range(60):
+        one = snapshot(rng.randrange(12))
+        if rng.random() < 0.5:
+            store.save(one)
+        else:
+            load(store, one)
+        if rng.random() < 0.1:
+            store.forget([one.key.prefix])
 
 
 def test_two_processes_share_one_folder(tmp_path: Path) -> None:
     """Both save, read, evict and forget the same dozen states; neither ever sees a broken one."""
     StateStore(tmp_path)
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", TWO, str(tmp_path), str(n)], stderr=subprocess.PIPE, text=True
-        )
-        for n in range(2)
-    ]
-    assert [(each.communicate()[1], each.returncode) for each in both] == [("", 0)] * 2
+    with ProcessPoolExecutor(2, mp_context=warm()) as both:
+        for used in [both.submit(use, tmp_path, n) for n in range(2)]:
+            used.result()
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(TEMPORARY)]
 
 

@@ -106,6 +106,7 @@ def test_the_chunk_shrinks_with_the_model() -> None:
 # ------------------------------------------------------------------------------------------------ the end
 
 
+@pytest.mark.usefixtures("spawned")
 def test_close_cancels_saves_and_ends_all_threads(model: LoadRequest, tmp_path: Path, kind: Kind) -> None:
     before = threading.active_count()
     engine = Engine(tmp_path / "states", worker=kind, threads=1)
@@ -347,6 +348,7 @@ def test_a_worker_takes_commands_while_busy(model: LoadRequest, tmp_path: Path) 
     assert sum(isinstance(event, Piece) for event in events) <= 2
 
 
+@pytest.mark.usefixtures("spawned")
 def test_a_full_screen_program_in_place_of_stderr_does_not_hinder_the_process(
     model: LoadRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
