@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import psutil
 
 from engine.types import SamplingParams
 from rwkv_chat.library import nodes, threads
@@ -43,6 +46,14 @@ def model_folder(folder: Path, seed: int = 3, words: tuple[str, ...] = ()) -> Pa
 async def open_real(home: Path, model: Path, worker: Literal["thread", "process"] = "thread") -> Session:
     overrides = {"device": "cpu", "dtype": "fp32", "threads": 1}
     return await open_session(Paths.under(home), model=model, worker=worker, overrides=overrides)
+
+
+def kill_worker(session: Session) -> None:
+    """Ends the process that computes, if it is still there."""
+    engine: Any = session._engine
+    if (worker := engine._worker) is not None:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(worker.pid).kill()
 
 
 async def answered(turn: Turn | None) -> Answered:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-import psutil
 import pytest
 
 from engine.errors import WorkerDied
@@ -22,7 +20,17 @@ from rwkv_chat import templates
 from rwkv_chat.library import threads
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import ReplyGrew, Session, TurnFailed
-from tests.chat.real import GREEDY, answered, ask, model_folder, open_real, reply_tokens, snapshots, told
+from tests.chat.real import (
+    GREEDY,
+    answered,
+    ask,
+    kill_worker,
+    model_folder,
+    open_real,
+    reply_tokens,
+    snapshots,
+    told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -351,10 +359,7 @@ async def test_a_killed_worker_loses_nothing_that_was_shown(tmp_path: Path, mode
     async for event in turn:
         if isinstance(event, ReplyGrew):
             shown += event.text
-            for child in psutil.Process().children(recursive=True):
-                with suppress(psutil.NoSuchProcess):  # it was killed at the event before
-                    if "spawn_main" in " ".join(child.cmdline()):
-                        child.kill()
+            kill_worker(session)
     end = await turn.result()
     assert isinstance(end, TurnFailed)
     assert isinstance(end.error, WorkerDied)

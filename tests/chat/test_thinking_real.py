@@ -7,17 +7,15 @@ one and then the end.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-import psutil
 import pytest
 
 from engine.errors import WorkerDied
 from engine.types import Prefilled, SamplingParams
 from rwkv_chat.session import HasRead, ReplyGrew, Session, TurnFailed
-from tests.chat.real import GREEDY, answered, ask, model_folder, open_real, reply_tokens, told
+from tests.chat.real import GREEDY, answered, ask, kill_worker, model_folder, open_real, reply_tokens, told
 from tests.chat.talk import until
 from tests.chat.test_state_bugs_session import _control, rebuilt, resumed
 
@@ -177,10 +175,7 @@ async def test_a_worker_killed_in_mid_thought(tmp_path: Path, model: Path) -> No
     turn = session.chats.send(thread, "three", replace(GREEDY, max_tokens=100_000, bans=(0,)))
     async for event in turn:
         if isinstance(event, ReplyGrew):
-            for child in psutil.Process().children(recursive=True):
-                with suppress(psutil.NoSuchProcess):  # it was killed at the event before
-                    if "spawn_main" in " ".join(child.cmdline()):
-                        child.kill()
+            kill_worker(session)
     end = await turn.result()
     assert isinstance(end, TurnFailed)
     assert isinstance(end.error, WorkerDied)
