@@ -16,7 +16,7 @@ from tests.chat.real import model_folder
 if TYPE_CHECKING:
     from tests.conftest import Sample
 
-SAMPLE, LONG = 6, 200
+SAMPLE, LONG = 4, 200
 ROOT = Path(__file__).parents[2]
 
 
