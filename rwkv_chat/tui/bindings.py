@@ -55,7 +55,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("models.act", "enter", "act", "models", shown=True),
     KeyBinding("models.pause", "p", "pause", "models", shown=True),
     KeyBinding("models.import", "i", "import", "models", shown=True),
-    KeyBinding("models.online", "o", "online", "models", shown=True),
+    KeyBinding("models.online", "o", "online", "models"),
     KeyBinding("models.verify", "v", "verify", "models"),
     KeyBinding("models.remove", "delete,x", "remove", "models", shown=True),
     KeyBinding("models.filter", "slash", "filter", "models", shown=True),
