@@ -159,14 +159,14 @@ def convert(
     Raises:
         InvalidRequest: no such format or dtype, no place for the model's version or for a tuned state, an
             alpha not given.
-        AdapterMismatch, DiskFailed, DiskFull, ModelNotFound, TunedStateMismatch, UnsupportedFormat,
-        WeightsCorrupt.
+        AdapterMismatch, DiskFailed, DiskFull, FileInTheWay, ModelNotFound, TunedStateMismatch,
+        UnsupportedFormat, WeightsCorrupt.
     """
     writer, dtype = _writer(format, dtype)
     archive = open_archive(source)
     spec = recognise(str(source), archive.shapes)
     if spec.arch not in writer.archs:
-        raise InvalidRequest(f"{format} has no place for {spec.arch}")
+        raise InvalidRequest(f"{format} holds {', '.join(writer.archs)}, not {spec.arch}")
     get = _with_adapter(archive, spec, adapter, alpha) if adapter else archive.get
     get = _finite(source, spec, get)
     model = replace(outgoing(archive, spec, dtype, get), turns=turns)

@@ -12,6 +12,7 @@ import logging
 import signal
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
@@ -21,6 +22,7 @@ from rwkv_chat.explain import settings_sentence
 from rwkv_chat.plain_text import pasted, title
 from rwkv_chat.session import open_session
 from rwkv_chat.texts import say
+from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 from rwkv_chat.tui.commands import Actions, Conversations
 from rwkv_chat.tui.desk import Desk
 from rwkv_chat.tui.keys import textual_bindings
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MODES: dict[str, Callable[[Desk], Screen[None]]] = {"chat": ChatScreen, "models": ModelsScreen}
+QUIT_TOLD_SECONDS = 5.0
+QUIT_KEYS = next(each.keys for each in BINDINGS if each.id == "app.quit")
 SIGNALS = ("SIGTERM", "SIGHUP")
 SWAPPED = {"prompt.send": "ctrl+j", "prompt.newline": "enter,shift+enter"}  # Enter makes a new line
 PUSH_TITLE, POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"
@@ -63,6 +67,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         self.session = session
         self.desk = Desk(session)
         self.terminal: VanishingFile | None = None
+        self._quit_told = -QUIT_TOLD_SECONDS  # when it was said what quits
         for name, screen in MODES.items():
             self.add_mode(name, partial(screen, self.desk))
         for theme in THEMES:
@@ -156,6 +161,19 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             self.screen.dismiss(None)
         else:
             self.push_screen(HelpScreen(dict(self.session.settings.keymap)))
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C with nothing selected: stops a reply, and says at other times what quits, one at a time."""
+        if isinstance(self.screen, ChatScreen) and self.screen.live is not None:
+            self.screen.action_stop()
+        elif monotonic() - self._quit_told > QUIT_TOLD_SECONDS:
+            self._quit_told = monotonic()
+            keys = self.session.settings.keymap.get("app.quit") or QUIT_KEYS
+            self.notify(say("app.quit_by", key=shown_keys(keys)), timeout=QUIT_TOLD_SECONDS, markup=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is no way to where one is: the Models screen's footer has room for its own keys."""
+        return not (action == "switch_mode" and parameters == (self.current_mode,))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002
         yield SystemCommand(say("app.palette.theme"), say("app.palette.theme_help"), self.search_themes)

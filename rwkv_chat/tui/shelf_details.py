@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.errors import TokenizerMissing
 from rwkv_chat.amounts import duration, speed
 from rwkv_chat.explain import sentence, size
+from rwkv_chat.session.cards import TOKENIZER_20B
 from rwkv_chat.texts import say
 from rwkv_chat.tui.widgets.model_details import Details
 
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
 Actions = tuple[tuple[str, str], ...]
 
 
-BY_ENTER = ("use", "use_here", "get", "resume", "retry", "replace", "pause")
+BY_ENTER = ("use", "use_here", "companion", "get", "resume", "retry", "replace", "pause")
 
 
-def _actions(*names: str) -> Actions:
-    """With their labels; the first one's tells that Enter does it."""
-    labels = [say(f"app.models.action.{name}") for name in names]
+def _actions(*names: str, file: str = "") -> Actions:
+    """With their labels; the first one's tells that Enter does it. `file` is what a label may speak of."""
+    labels = [say(f"app.models.action.{name}", file=file) for name in names]
     if names and names[0] in BY_ENTER:
         labels[0] = say("app.models.action.enter", label=labels[0])
     return tuple(zip(names, labels, strict=True))
@@ -64,7 +66,14 @@ def _entry_actions(entry: ShelfEntry, *, in_use: bool) -> Actions:
     if entry.source == "built-in":
         return _actions(*usable)
     whole = () if entry.missing else ("verify",)
-    return _actions(*usable, *whole, "remove")
+    wanted = ("companion",) if companion_of(entry) else ()
+    return _actions(*usable, *wanted, *whole, "remove", file=companion_of(entry))
+
+
+def companion_of(entry: ShelfEntry) -> str:
+    """The file that a model lacks and the catalogue knows where to get, "" for none."""
+    error = entry.error
+    return error.file if isinstance(error, TokenizerMissing) and error.file == TOKENIZER_20B else ""
 
 
 def _entry_facts(entry: ShelfEntry, info: Info | None) -> tuple[tuple[str, str], ...]:

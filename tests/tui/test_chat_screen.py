@@ -65,6 +65,20 @@ async def test_escape_stops_the_reply_and_keeps_it(tmp_path: Path) -> None:
         assert "Stopped." in shown(screen)
 
 
+async def test_ctrl_c_stops_the_reply_and_else_says_once_what_quits(tmp_path: Path) -> None:
+    engine = FakeEngine([" word" * 2000], delay=0.005)
+    async with opened(tmp_path, engine) as (app, pilot, screen):
+        await pilot.press("x", "enter")
+        await until(pilot, lambda: screen.live is not None and len(screen.live.text) > 20)
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: screen.live is None and len(screen.nodes) == 2)
+        assert screen.nodes[-1].status == "stopped"
+        assert toasts(app) == []
+        await pilot.press("ctrl+c", "ctrl+c")
+        await until(pilot, lambda: toasts(app))
+        assert toasts(app) == ["Ctrl+Q quits the program."]
+
+
 async def test_typing_goes_on_while_a_reply_is_written_and_nothing_typed_is_lost(tmp_path: Path) -> None:
     engine = FakeEngine([" word" * 2000], delay=0.005)
     async with opened(tmp_path, engine) as (app, pilot, screen):

@@ -9,7 +9,15 @@ import pytest
 from rich.cells import cell_len
 from textual.widgets import Button, Input, Static
 
-from engine.errors import DownloadFailed, ModelGone, ModelNotFound, Offline, UnsupportedFormat, WeightsCorrupt
+from engine.errors import (
+    DownloadFailed,
+    ModelGone,
+    ModelNotFound,
+    Offline,
+    TokenizerMissing,
+    UnsupportedFormat,
+    WeightsCorrupt,
+)
 from rwkv_chat.explain import sentence
 from rwkv_chat.session.shelf_types import Found
 from rwkv_chat.tui.cells import cell
@@ -111,6 +119,32 @@ async def test_the_filter_leaves_what_matches_and_escape_takes_it_away(tmp_path:
         assert app.screen is screen
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is chat)
+
+
+async def test_a_missing_tokenizer_is_got_by_its_button(tmp_path: Path) -> None:
+    lacking = local("RWKV-4-Pile-169M", 0.3, error=TokenizerMissing("/x/a.pth", "20B_tokenizer.json"))
+    other = local("another", 0.3, error=TokenizerMissing("/x/b.pth", "vocab.txt"))
+    shelf = FakeShelf((lacking, other), (offer("g1h-1.5b", 3.06),))
+    async with opened(tmp_path, size=WIDE, shelf=shelf) as (app, pilot, _):
+        screen = await models(app, pilot)
+        screen.query_one(ModelTable).select("here:/home/ada/models/another.pth")
+        await until(pilot, lambda: "vocab.txt" in details(screen))
+        assert "Get " not in details(screen)
+        await pilot.press("up")
+        await until(pilot, lambda: "Get 20B_tokenizer.json (Enter)" in details(screen))
+        await pilot.press("enter")
+        await until(pilot, lambda: "20B_tokenizer.json" in shelf.pulls)
+        shelf.pulls["20B_tokenizer.json"].finish()
+        await until(pilot, lambda: "20B_tokenizer.json is here." in outcome(screen))
+
+
+async def test_the_footer_has_no_way_to_where_one_is(tmp_path: Path) -> None:
+    async with opened(tmp_path, shelf=some_models()) as (app, pilot, chat):
+        assert "app.models" in {each.binding.id for each in chat.active_bindings.values()}
+        screen = await models(app, pilot)
+        shown = {each.binding.id for each in screen.active_bindings.values()}
+        assert "app.models" not in shown
+        assert {"models.online", "models.back", "app.quit"} <= shown
 
 
 async def test_what_a_header_tells_is_shown_once_it_was_read(tmp_path: Path) -> None:
@@ -393,7 +427,7 @@ async def test_a_folder_is_imported_and_what_is_no_model_is_counted(tmp_path: Pa
         screen = await models(app, pilot)
         await asked(app, pilot, "/x")
         await pilot.click("#copy")
-        await until(pilot, lambda: "Added 2 models; 1 other" in outcome(screen))
+        await until(pilot, lambda: "Added a, b. Left out: tuned state × 1." in outcome(screen))
 
 
 async def test_what_is_no_model_is_refused_with_a_sentence(tmp_path: Path) -> None:

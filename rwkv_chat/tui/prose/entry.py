@@ -105,9 +105,10 @@ def thought_rows(entry: Entry, thoughts: LiveText, width: int, *, opened: bool) 
 
 
 def _thought(seconds: float, words: int) -> str:
+    said = say("app.transcript.word") if words == 1 else say("app.transcript.words", count=words)
     if seconds:
-        return say("app.transcript.thought", time=duration(seconds), words=words)
-    return say("app.transcript.thoughts", words=words)
+        return say("app.transcript.thought", time=duration(seconds), words=said)
+    return say("app.transcript.thoughts", words=said)
 
 
 def _fold(entry: Entry, label: str, lines: list[Line], *, opened: bool) -> list[Row]:

@@ -13,7 +13,7 @@ from rwkv_chat.session.shelf_types import Offer, ShelfEntry
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.shelf_look import LookingScreen
-from rwkv_chat.tui.shelf_details import BY_ENTER, entry_details, offer_details
+from rwkv_chat.tui.shelf_details import BY_ENTER, companion_of, entry_details, offer_details
 from rwkv_chat.tui.shelf_rows import key_of, sections
 from rwkv_chat.tui.widgets.model_details import Details, ModelDetails
 from rwkv_chat.tui.widgets.model_table import ModelHeading, ModelTable
@@ -165,9 +165,12 @@ class ModelsScreen(LookingScreen):
 
     def do(self, action: str) -> None:
         """One action on the highlighted model."""
+        self.say_outcome("")  # what was said of another one
         match action, self.chosen():
             case "use", ShelfEntry() as entry:
                 self.use(None if entry.source == "built-in" else entry.path, entry.name)
+            case "companion", ShelfEntry() as entry:
+                self.pull(companion_of(entry))
             case "verify", ShelfEntry() as entry:
                 self.verify(entry)
             case "remove", ShelfEntry() as entry:
@@ -220,4 +223,5 @@ class ModelsScreen(LookingScreen):
             box.value = ""
             self.query_one(ModelTable).focus()
         else:
+            self.say_outcome("")
             self.app.switch_mode("chat")

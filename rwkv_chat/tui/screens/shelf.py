@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from rwkv_chat.tui.shelf_details import replacement
 from rwkv_chat.tui.shelf_rows import HERE, key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rwkv_chat.tui.desk import Desk
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from rwkv_chat.tui.screens.import_dialog import Import
 
 Model = ShelfEntry | Offer
+MOST_NAMED = 5
 TELL_SECONDS = 0.25  # how often a growing number is drawn anew
 
 
@@ -114,7 +117,9 @@ class ShelfScreen(Screen[None]):
 
     def pull_ended(self, state: PullState) -> None:
         """A download is here, paused or broken: read the shelf anew."""
-        if state.phase == "done":
+        if state.phase == "done" and all(each.name != state.name for each in self.offers):
+            self.say_outcome(say("app.models.pulled_file", file=title(state.name)))
+        elif state.phase == "done":
             self.say_outcome(say("app.models.pulled", model=title(state.name)))
         elif state.error is not None:
             trouble = explain(state.error).title
@@ -160,12 +165,11 @@ class ShelfScreen(Screen[None]):
 
     def _imported(self, found: list[Found]) -> None:
         entries = [each.entry for each in found if each.entry is not None]
-        others = len(found) - len(entries)
         errors = [each.error for each in found if each.error is not None]
-        if len(entries) == 1 and not others:
+        if len(found) == len(entries) == 1:
             self.say_outcome(say("app.models.imported_one", model=title(entries[0].name)))
         elif entries:
-            self.say_outcome(say("app.models.imported", count=len(entries), others=others))
+            self.say_outcome(say("app.models.imported", names=names_of(entries)) + _left_out(found))
         elif len(errors) == 1:
             self.say_outcome(sentence(errors[0]), wrong=True)
         else:
@@ -221,6 +225,20 @@ class ShelfScreen(Screen[None]):
             self.desk.pulls.forget(entry.offer)
             self.say_outcome(say("app.models.removed", model=title(entry.name)))
         self.reload()
+
+
+def names_of(models: Sequence[Model]) -> str:
+    """The first few, and how many more."""
+    names = ", ".join(title(each.name) for each in models[:MOST_NAMED])
+    more = len(models) - MOST_NAMED
+    return say("app.models.more_names", names=names, count=more) if more > 0 else names
+
+
+def _left_out(found: list[Found]) -> str:
+    """How many of which kind an import did not take, "" for none."""
+    counted = Counter(each.kind.replace("-", "_") for each in found if each.entry is None)
+    kinds = ", ".join(say(f"app.models.left_out.{kind}", count=count) for kind, count in counted.items())
+    return say("app.models.left_out_are", kinds=kinds) if kinds else ""
 
 
 def _share(event: Progress) -> float:

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 from engine.weights.catalog_entry import HUB
 from rwkv_chat.explain import sentence
 from rwkv_chat.paths import hub_endpoint
-from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
-from rwkv_chat.tui.screens.shelf import ShelfScreen
+from rwkv_chat.tui.screens.shelf import ShelfScreen, names_of
 from rwkv_chat.tui.screens.telling import FORESEEN
 from rwkv_chat.tui.shelf_rows import key_of
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REST_SECONDS = 0.15  # a row that is only passed on the way is not looked into
-MOST_NAMED = 5
 
 
 class LookingScreen(ShelfScreen):
@@ -77,6 +75,4 @@ class LookingScreen(ShelfScreen):
 def _found(new: list[Offer], host: str) -> str:
     if not new:
         return say("app.models.nothing_online", host=host)
-    names = ", ".join(title(each.name) for each in new[:MOST_NAMED])
-    more = say("app.models.more_online", count=len(new) - MOST_NAMED) if len(new) > MOST_NAMED else ""
-    return say("app.models.found_online", host=host, names=f"{names}{more}")
+    return say("app.models.found_online", host=host, names=names_of(new))

@@ -1,4 +1,4 @@
-"""One line under the prompt: what the model may misread in the message. Hidden while there is nothing."""
+"""A line or two under the prompt: what the model may misread in a message. Hidden while there is nothing."""
 
 from __future__ import annotations
 
