@@ -8,11 +8,13 @@ import pytest
 from textual.widgets import Input
 
 from engine.errors import DownloadFailed, ModelGone, Offline
+from rwkv_chat.session.shelf_types import ShelfEntry
 from rwkv_chat.tui.pulls import PullState
 from rwkv_chat.tui.screens import shelf as shelf_screen
 from rwkv_chat.tui.screens.dialogs import Confirm
 from rwkv_chat.tui.screens.import_dialog import AskPath
 from rwkv_chat.tui.screens.models import ModelsScreen
+from rwkv_chat.tui.shelf_rows import key_of
 from rwkv_chat.tui.widgets.model_table import ModelTable
 from tests.tui.album import Album
 from tests.tui.helpers import NARROW, WIDE, opened, until
@@ -54,6 +56,18 @@ async def opened_models(app: RwkvChatApp, pilot: Pilot[Any]) -> ModelsScreen:
     return app.screen
 
 
+async def looked_into(app: RwkvChatApp, pilot: Pilot[Any], screen: ModelsScreen) -> None:
+    """Waits until what a header tells of the highlighted model is shown."""
+
+    def shown() -> bool:
+        model = screen.chosen()
+        looking = isinstance(model, ShelfEntry) and model.readable
+        return app.screen is screen and (not looking or key_of(model) in screen.infos)
+
+    await until(pilot, shown)
+    await pilot.pause()
+
+
 async def test_every_state(size: tuple[int, int], tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     async with opened(tmp_path, size=size, shelf=some_models()) as (app, pilot, chat):
         screen = await opened_models(app, pilot)
@@ -91,25 +105,33 @@ async def _downloads(screen: ModelsScreen, album: Album) -> None:
 async def _here(app: RwkvChatApp, pilot: Pilot[Any], screen: ModelsScreen, album: Album) -> None:
     table = screen.query_one(ModelTable)
     table.select(LONG)
+    await pilot.pause()
+    await looked_into(app, pilot, screen)
     await album.take("long-name")
     table.select("here:/home/ada/models/gone.pth")
     await album.take("missing")
     table.select(LOCAL)
+    await pilot.pause()
+    await looked_into(app, pilot, screen)
     await pilot.press("x")
     await until(pilot, lambda: isinstance(app.screen, Confirm))
     await album.take("remove")
-    await pilot.press("escape", "i")
+    await pilot.press("escape")
+    await looked_into(app, pilot, screen)
+    await pilot.press("i")
     await until(pilot, lambda: isinstance(app.screen, AskPath))
     await album.take("import")
     await pilot.press("escape", "slash", *"world")
     await until(pilot, lambda: screen.query_one("#filter", Input).value == "world")
+    await looked_into(app, pilot, screen)
     await album.take("filtered")
     await pilot.press("escape")
 
 
 async def test_an_empty_shelf(size: tuple[int, int], tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     async with opened(tmp_path, size=size, shelf=FakeShelf()) as (app, pilot, _):
-        await opened_models(app, pilot)
+        screen = await opened_models(app, pilot)
+        await looked_into(app, pilot, screen)
         album = Album(app, pilot, snapshot)
         await album.take("empty")
     assert album.different == []
