@@ -52,6 +52,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA fullfsync = ON")  # macOS: past the drive's own cache; nothing elsewhere
         db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
         migrate(db)
     except sqlite3.Error as error:
         db.close()

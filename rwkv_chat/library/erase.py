@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from engine.prefix import EMPTY, walk
+from rwkv_chat.library import index
 from rwkv_chat.library.database import transaction
 from rwkv_chat.library.rows import reference, unpack
 
@@ -33,6 +34,7 @@ def purge(db: sqlite3.Connection, now: float | None = None, days: float = TRASH_
         )
         keys = _keys(db, "SELECT prefix FROM node_tokens WHERE node IN (SELECT id FROM gone)")
         keys |= _keys_inside(db)
+        index.remove(db, "SELECT id FROM gone")
         db.execute("DELETE FROM node_tokens WHERE node IN (SELECT id FROM gone)")
         db.execute("UPDATE nodes SET parent = NULL WHERE id IN (SELECT id FROM gone)")
         db.execute("DELETE FROM nodes WHERE id IN (SELECT id FROM gone)")

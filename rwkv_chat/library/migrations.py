@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rwkv_chat.library import index
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
@@ -95,7 +97,20 @@ def _thinking(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE nodes ADD COLUMN mode TEXT NOT NULL DEFAULT ''")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _models, _thinking)
+def _search(db: sqlite3.Connection) -> None:
+    """The index that searches go through, made of the messages that are there (`library/index.py`)."""
+    db.execute(
+        "CREATE TABLE search_docs (id INTEGER PRIMARY KEY, node TEXT NOT NULL UNIQUE, tree TEXT NOT NULL)"
+    )
+    db.execute(
+        "CREATE VIRTUAL TABLE search USING fts5 (text, marks, content='', prefix='2 3', tokenize='ascii')"
+    )
+    db.execute("CREATE TABLE search_models (model TEXT PRIMARY KEY) WITHOUT ROWID")
+    db.execute("CREATE INDEX threads_by_time ON threads (updated, created) WHERE deleted IS NULL")
+    index.rebuild(db)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _models, _thinking, _search)
 
 
 def migrate(db: sqlite3.Connection) -> None:

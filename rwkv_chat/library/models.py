@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from engine.types import ModelSpec
-from rwkv_chat.library import rows
+from rwkv_chat.library import index, rows
 from rwkv_chat.library.database import transaction
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def identified(db: sqlite3.Connection, path: str, mark: str, id_: str) -> None:
     """The id of these weights became known: give it to them, and to what was said under `mark` so far."""
     with transaction(db):
         db.execute("UPDATE models SET id = ? WHERE path = ?", (id_, path))
+        index.rename_model(db, mark, id_)
         db.execute("UPDATE nodes SET model = ? WHERE model = ?", (id_, mark))
         db.execute("UPDATE threads SET model = ? WHERE model = ?", (id_, mark))
 

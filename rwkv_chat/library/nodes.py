@@ -11,7 +11,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import rows, threads
+from rwkv_chat.library import index, rows, threads
 from rwkv_chat.library.database import transaction
 from rwkv_chat.library.errors import NodeMissing, ThreadMissing
 
@@ -90,7 +90,7 @@ def path(db: sqlite3.Connection, tip: str | None, coding: str = "") -> tuple[Sto
     """The messages from the root to `tip`, with their ids in `coding` where there are any."""
     if tip is None:
         return ()
-    limit = db.execute("SELECT count(*) FROM nodes").fetchone()[0]  # ends a loop that damage might make
+    limit = db.execute("SELECT max(rowid) FROM nodes").fetchone()[0]  # ends a loop that damage might make
     found = db.execute(_PATH, {"tip": tip, "coding": coding, "limit": limit})
     stored, seen = [], set()
     for row in reversed(found.fetchall()):
@@ -163,6 +163,7 @@ def _insert(db: sqlite3.Connection, thread: str, parent: str | None, role: Role,
         "SELECT ?, tree, ?, ?, ?, ? FROM threads WHERE id = ?",
         (node, parent, role, text, time.time(), thread),
     )
+    index.add(db, node)
     return node
 
 
@@ -211,14 +212,16 @@ def _insert_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
     )
     if made.rowcount != 1:
         raise ThreadMissing(thread)
+    index.add(db, reply.id)
     _write_reply_tokens(db, reply)
 
 
 def _update_reply(db: sqlite3.Connection, reply: Reply) -> None:
-    db.execute(
-        "UPDATE nodes SET text = ?, reasoning = ?, status = ?, seed = ?, usage = ? WHERE id = ?",
-        (reply.text, reply.reasoning, reply.status, reply.seed, _json(reply.usage), reply.id),
-    )
+    with index.changing(db, reply.id):
+        db.execute(
+            "UPDATE nodes SET text = ?, reasoning = ?, status = ?, seed = ?, usage = ? WHERE id = ?",
+            (reply.text, reply.reasoning, reply.status, reply.seed, _json(reply.usage), reply.id),
+        )
     _write_reply_tokens(db, reply)
 
 

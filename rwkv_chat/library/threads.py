@@ -20,9 +20,12 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def alive(db: sqlite3.Connection) -> tuple[Thread, ...]:
-    """Threads that are not deleted, newest first."""
-    found = db.execute("SELECT * FROM threads WHERE deleted IS NULL ORDER BY updated DESC, created DESC, id")
+def alive(db: sqlite3.Connection, limit: int = -1) -> tuple[Thread, ...]:
+    """Threads that are not deleted, newest first; at most `limit` (-1: all)."""
+    found = db.execute(
+        "SELECT * FROM threads WHERE deleted IS NULL ORDER BY updated DESC, created DESC, id LIMIT ?",
+        (limit,),
+    )
     return tuple(rows.thread(row) for row in found)
 
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import backup, erase, threads
+from rwkv_chat.library import backup, erase, index, threads
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.session.shelf_copy import sweep
 
@@ -32,5 +32,13 @@ async def keep_house(
         await asyncio.to_thread(sweep, paths.models)
         if unneeded := await library.run(erase.purge):
             engine.forget(unneeded)
+            await settle_index(library)
     except (LibraryError, OSError) as error:
         log.warning("housekeeping failed: %s", type(error).__name__)
+
+
+async def settle_index(library: Library) -> None:
+    """Leave nothing of what was erased in the search index, a little at a time: others may write between."""
+    more = await library.run(index.settle, begin=True)
+    while more:
+        more = await library.run(index.settle)
