@@ -26,6 +26,8 @@ EXIT_CODES = {
     "BuiltInStays": USAGE,
     "NotOurs": USAGE,
     "ModelAmbiguous": USAGE,
+    "ConversationAmbiguous": USAGE,
+    "ConversationUnknown": NOT_FOUND,
     "ModelNotFound": NOT_FOUND,
     "TokenizerMissing": NOT_FOUND,
     "ModelUnknown": NOT_FOUND,

@@ -85,3 +85,17 @@ class Conversation:
 
     thread: Thread
     nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A thread with every message of its tree.
+
+    Attributes:
+        nodes: all branches; a message stands after the one that it follows, unless clocks went backwards.
+        path: the messages from the root to the tip.
+    """
+
+    thread: Thread
+    nodes: tuple[Node, ...]
+    path: tuple[Node, ...] = ()

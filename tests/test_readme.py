@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.weights.archive import NAMINGS, READERS
 from engine.weights.export import WRITERS
 from rwkv_chat.cli.commands import COMMANDS
+from rwkv_chat.cli.convs import CONVS
 from rwkv_chat.cli.models import MODELS
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
@@ -46,6 +47,13 @@ def test_the_models_commands_are_those_of_the_table() -> None:
         assert shown, f"the README does not list models {name}"
         assert listed[shown] == say(f"models.{name}.short")
     assert len(listed) == len(MODELS)
+
+
+def test_the_convs_commands_are_those_of_the_table() -> None:
+    listed = {
+        re.split(r"[ `]", cells[0].removeprefix("`rwkv-chat convs "))[0]: cells[1] for cells in rows("convs")
+    }
+    assert listed == {name: say(f"convs.{name}.short") for name in CONVS}
 
 
 def test_every_dependency_is_named_with_a_reason() -> None:

@@ -18,6 +18,7 @@ class CommandRow:
 COMMANDS: tuple[CommandRow, ...] = (
     CommandRow("ask", "rwkv_chat.cli.ask"),
     CommandRow("chat", "rwkv_chat.cli.chat"),
+    CommandRow("convs", "rwkv_chat.cli.convs"),
     CommandRow("doctor", "rwkv_chat.cli.doctor"),
     CommandRow("logits", "rwkv_chat.cli.logits"),
     CommandRow("models", "rwkv_chat.cli.models"),

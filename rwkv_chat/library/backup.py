@@ -6,11 +6,14 @@ rather than copying the damage over good copies.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from rwkv_chat.library import erase, index
+from rwkv_chat.library.database import connect
 from rwkv_chat.library.errors import typed
 from rwkv_chat.paths import private_file
 
@@ -41,6 +44,41 @@ def rotate(database: Path, folder: Path, now: float | None = None, keep: int = K
     for old in backups(folder)[keep:]:
         old.unlink(missing_ok=True)
     return copy
+
+
+def erase_everywhere(folder: Path, thread: str) -> int:
+    """Erase a conversation from every copy too; how many copies there are. A copy is changed beside itself
+    and then takes its place.
+
+    Raises:
+        LibraryError, OSError: a copy cannot be opened or written; it and those after it are as they were.
+    """
+    copies = backups(folder)
+    for copy in copies:
+        part = copy.with_suffix(".part")
+        try:
+            private_file(part)
+            shutil.copyfile(copy, part)
+            _erase_in(part, thread)
+            part.replace(copy)
+        finally:
+            for rest in ("", "-wal", "-shm"):
+                part.with_name(part.name + rest).unlink(missing_ok=True)
+    return len(copies)
+
+
+def _erase_in(file: Path, thread: str) -> None:
+    """Written anew, so that no page keeps anything."""
+    with closing(connect(file)) as db:
+        try:
+            erase.erase(db, thread)
+            index.settle(db, begin=True)
+            while index.settle(db):
+                pass
+            db.execute("PRAGMA journal_mode = DELETE")
+            db.execute("VACUUM")
+        except sqlite3.Error as error:
+            raise typed(error, str(file)) from error
 
 
 def _copy(database: Path, target: Path) -> Path:

@@ -26,8 +26,22 @@ def purge(db: sqlite3.Connection, now: float | None = None, days: float = TRASH_
         inside messages too, since a state may have been saved anywhere on the way.
     """
     before = (time.time() if now is None else now) - days * DAY
+    return _erase(db, "deleted < ?", before)
+
+
+def erase(db: sqlite3.Connection, thread: str) -> tuple[str, ...]:
+    """Erase one conversation now, and its tree unless another conversation stands in it; see `purge`."""
+    return _erase(db, "id = ?", thread)
+
+
+def sweep(db: sqlite3.Connection) -> None:
+    """Leave nothing of what was erased in the write-ahead log either, unless somebody reads there now."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _erase(db: sqlite3.Connection, condition: str, value: object) -> tuple[str, ...]:
     with transaction(db):
-        if db.execute("DELETE FROM threads WHERE deleted < ?", (before,)).rowcount < 1:
+        if db.execute(f"DELETE FROM threads WHERE {condition}", (value,)).rowcount < 1:  # noqa: S608
             return ()
         db.execute(
             "CREATE TEMP TABLE gone AS SELECT id FROM nodes WHERE tree NOT IN (SELECT tree FROM threads)"

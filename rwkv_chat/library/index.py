@@ -97,8 +97,12 @@ def settle(db: sqlite3.Connection, *, begin: bool = False) -> bool:
     older ones could not read the file any more.)
     """
     before = db.total_changes
-    with _spared(db):
+    try:
         db.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (-PAGES if begin else PAGES,))
+    except sqlite3.DatabaseError as error:
+        if not _is_damage(error):
+            raise
+        return False  # the next write makes it anew
     return begin or db.total_changes - before >= 2
 
 

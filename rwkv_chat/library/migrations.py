@@ -98,7 +98,15 @@ def _thinking(db: sqlite3.Connection) -> None:
 
 
 def _search(db: sqlite3.Connection) -> None:
-    """The index that searches go through, made of the messages that are there (`library/index.py`)."""
+    """The index that searches go through, made of the messages that are there (`library/index.py`); and
+    what was imported, so that importing it again is noticed.
+    """
+    db.execute(
+        """CREATE TABLE imports (
+            digest TEXT PRIMARY KEY,
+            thread TEXT NOT NULL REFERENCES threads (id) ON DELETE CASCADE
+        ) WITHOUT ROWID"""
+    )
     db.execute(
         "CREATE TABLE search_docs (id INTEGER PRIMARY KEY, node TEXT NOT NULL UNIQUE, tree TEXT NOT NULL)"
     )

@@ -6,6 +6,9 @@ SessionError
 ├── NothingToRegenerate(thread)  no reply yet
 ├── BuiltInStays()               the built-in model cannot be taken off the shelf
 ├── NotOurs(path)                a file in our folder of models that we did not put there
+├── ConversationUnknown(name)    no conversation is called so
+├── ConversationAmbiguous(name, names)  several are
+├── ConversationsInvalid(path, where, hint)  not a file of conversations that can be taken in
 └── SessionClosed()              the program is leaving
 """
 
@@ -46,3 +49,23 @@ class NotOurs(SessionError):
 @dataclass(eq=False)
 class SessionClosed(SessionError):
     pass
+
+
+@dataclass(eq=False)
+class ConversationUnknown(SessionError):
+    name: str
+
+
+@dataclass(eq=False)
+class ConversationAmbiguous(SessionError):
+    name: str
+    names: str
+
+
+@dataclass(eq=False)
+class ConversationsInvalid(SessionError):
+    """`where`: the place in the file; `hint`: what is wrong there, a word of the catalogue."""
+
+    path: str
+    where: str
+    hint: str

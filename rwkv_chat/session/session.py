@@ -13,6 +13,7 @@ from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import cards
 from rwkv_chat.session.chats import Chats
+from rwkv_chat.session.convs import Convs
 from rwkv_chat.session.housekeeping import keep_house
 from rwkv_chat.session.models import Models
 from rwkv_chat.session.shelf import Shelf
@@ -32,7 +33,7 @@ class Session:
     """What a front end holds.
 
     Attributes:
-        chats, models, shelf: the use cases.
+        chats, convs, models, shelf: the use cases.
         library: the database, for those who look at its health.
         paths: where everything lives.
     """
@@ -53,6 +54,7 @@ class Session:
         self.models = Models(engine, card, settings, load_tokenizer, self.shelf)
         self.shelf.removed, self.shelf.given_up = self.models.leave, self.models.unload
         self.chats = Chats(library, self.models, engine, self.sampling_for, lambda: self.settings.think)
+        self.convs = Convs(library, self.chats, engine, paths)
         self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
 
     @property

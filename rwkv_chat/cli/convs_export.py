@@ -1,0 +1,100 @@
+"""`rwkv-chat convs export`: conversations as a file for people or for other programs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rwkv_chat.cli.convs_shared import deleted_option, json_option, print_json
+from rwkv_chat.cli.opening import shelf_opened
+from rwkv_chat.cli.output import note, result
+from rwkv_chat.explain import OK
+from rwkv_chat.exporters import EXPORTERS
+from rwkv_chat.plain_text import title
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@click.command("export", help=say("convs.export.help"))
+@click.argument("names", metavar="ID|TITLE...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help=say("convs.export.all"))
+@click.option("--format", "form", type=click.Choice(list(EXPORTERS)), help=say("convs.export.format"))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help=say("convs.export.out")
+)
+@click.option("--overwrite", is_flag=True, help=say("convs.export.overwrite"))
+@deleted_option
+@json_option
+def command(
+    names: tuple[str, ...],
+    every: bool,
+    form: str | None,
+    out: Path | None,
+    overwrite: bool,
+    deleted: bool,
+    as_json: bool,
+) -> int:
+    if bool(names) == every:
+        raise click.UsageError(say("convs.export.which"))
+    if as_json and out is None:
+        raise click.UsageError(say("convs.export.json_needs_out"))
+    if out is not None and out.exists() and not overwrite:
+        raise click.UsageError(say("convs.export.exists", path=title(str(out), 300)))
+    chosen = form or _form_of(out)
+    done = asyncio.run(_export(names, chosen, out, deleted=deleted))
+    if as_json:
+        print_json({"path": str(out), "format": chosen, "conversations": done})
+    elif out is not None:
+        note(say("convs.export.done", number=done, path=title(str(out), 300)))
+    return OK
+
+
+def _form_of(out: Path | None) -> str:
+    """By the file's suffix; Markdown on stdout."""
+    if out is None:
+        return "markdown"
+    found = next((name for name, row in EXPORTERS.items() if row.suffix == out.suffix.lower()), None)
+    if found is None:
+        suffixes = ", ".join(row.suffix for row in EXPORTERS.values())
+        raise click.UsageError(say("convs.export.no_format", suffixes=suffixes))
+    return found
+
+
+async def _export(names: tuple[str, ...], form: str, out: Path | None, *, deleted: bool) -> int:
+    async with shelf_opened() as session:
+        found = [await session.convs.find(each, deleted=deleted) for each in names]
+        threads = list(
+            {each.id: each for each in found or await session.convs.listed(deleted=deleted)}.values()
+        )
+        loop = asyncio.get_running_loop()
+        # The exporter asks for one conversation after the other; each is read when it does.
+        trees = (
+            asyncio.run_coroutine_threadsafe(session.convs.tree(each.id), loop).result() for each in threads
+        )
+        await asyncio.to_thread(_write, EXPORTERS[form].write(trees), out)
+    return len(threads)
+
+
+def _write(pieces: Iterable[str], out: Path | None) -> None:
+    """A file is written beside its place, private, and is durable before it takes its name."""
+    if out is None:
+        for each in pieces:
+            result(each, end="")
+        return
+    handle, name = tempfile.mkstemp(dir=out.absolute().parent, prefix=f".{out.name[:50]}.", suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,39 @@
+"""`rwkv-chat convs list`: conversations, newest first."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from rwkv_chat.cli.convs_shared import deleted_option, json_option, line, print_json, thread_record
+from rwkv_chat.cli.opening import shelf_opened
+from rwkv_chat.cli.output import note, result
+from rwkv_chat.explain import OK
+from rwkv_chat.texts import say
+
+USUAL = 50
+
+
+@click.command("list", help=say("convs.list.help"))
+@click.option(
+    "--limit", type=click.IntRange(1), default=USUAL, show_default=True, help=say("convs.list.limit")
+)
+@click.option("--all", "every", is_flag=True, help=say("convs.list.all"))
+@deleted_option
+@json_option
+def command(limit: int, every: bool, deleted: bool, as_json: bool) -> int:
+    return asyncio.run(_list(-1 if every else limit, deleted=deleted, as_json=as_json))
+
+
+async def _list(limit: int, *, deleted: bool, as_json: bool) -> int:
+    async with shelf_opened() as session:
+        threads = await session.convs.listed(limit, deleted=deleted)
+    if as_json:
+        print_json([thread_record(each) for each in threads])
+        return OK
+    for each in threads:
+        result(line(each))
+    if not threads:
+        note(say("convs.none"))
+    return OK

@@ -1,0 +1,54 @@
+"""What the commands of `rwkv-chat convs` share: options, lines of text, values for --json."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rwkv_chat.cli.output import result
+from rwkv_chat.plain_text import title
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from rwkv_chat.transcript import Node, Thread
+
+SHORT_ID = 12  # hex digits: enough among billions
+
+json_option = click.option("--json", "as_json", is_flag=True, help=say("convs.json"))
+deleted_option = click.option("--deleted", is_flag=True, help=say("convs.deleted"))
+
+
+def print_json(value: object) -> None:
+    result(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def name_of(thread: Thread) -> str:
+    return title(thread.title) or say("convs.untitled")
+
+
+def line(thread: Thread) -> str:
+    """Id, date and title of a conversation, in one line."""
+    return say("convs.row", id=thread.id[:SHORT_ID], date=date(thread.updated), title=name_of(thread))
+
+
+def date(seconds: float) -> str:
+    """Local time, to the minute; a question mark for what no calendar has."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return "?"
+
+
+def thread_record(thread: Thread) -> dict[str, Any]:
+    names = ("id", "title", "created", "updated", "deleted", "model", "template", "mode")
+    return {name: getattr(thread, name) for name in names}
+
+
+def node_record(node: Node) -> dict[str, Any]:
+    said = node.message
+    told: dict[str, Any] = {"role": said.role, "text": said.text, "reasoning": said.reasoning}
+    names = ("id", "parent", "status", "model", "created")
+    return told | {name: getattr(node, name) for name in names}

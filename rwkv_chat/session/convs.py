@@ -1,0 +1,111 @@
+"""Conversations as things that one finds, takes out, brings in and throws away."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rwkv_chat.importers import json_tree
+from rwkv_chat.library import backup, erase, search, threads, trees
+from rwkv_chat.session.errors import ConversationAmbiguous, ConversationsInvalid, ConversationUnknown
+from rwkv_chat.session.housekeeping import settle_index
+from rwkv_chat.session.titles import title_from
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from rwkv_chat.library.database import Library
+    from rwkv_chat.library.search import Hits, Wanted
+    from rwkv_chat.paths import Paths
+    from rwkv_chat.session.border import EngineLike
+    from rwkv_chat.session.chats import Chats
+    from rwkv_chat.transcript import Thread, Tree
+
+SHOWN_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One conversation of a file: new here, or one that was here already."""
+
+    thread: Thread
+    new: bool
+
+
+class Convs:
+    """All of them raise LibraryError."""
+
+    def __init__(self, library: Library, chats: Chats, engine: EngineLike, paths: Paths) -> None:
+        self._library, self._chats, self._engine, self._paths = library, chats, engine, paths
+
+    async def listed(self, limit: int = -1, *, deleted: bool = False) -> tuple[Thread, ...]:
+        """The newest `limit` conversations (-1: all); or those in the trash, last deleted first."""
+        if deleted:
+            found = await self._library.run(threads.deleted)
+            return found if limit < 0 else found[:limit]
+        return await self._library.run(threads.alive, limit)
+
+    async def find(self, name: str, *, deleted: bool = False) -> Thread:
+        """The conversation that is meant: by its id or title, or the beginning of one that fits no other.
+
+        Raises:
+            ConversationUnknown, ConversationAmbiguous.
+        """
+        return _named(name, await self.listed(deleted=deleted))
+
+    async def search(self, wanted: Wanted) -> Hits:
+        return await self._library.run(search.find, wanted)
+
+    async def tree(self, thread_id: str) -> Tree:
+        """A conversation with all its branches. Raises: ThreadMissing."""
+        return await self._library.run(trees.tree, thread_id)
+
+    async def import_(self, path: Path) -> tuple[Imported, ...]:
+        """Bring in a file that was exported as JSON; all is checked before anything is kept. What is here
+        already is left alone.
+
+        Raises:
+            ConversationsInvalid, OSError.
+        """
+        try:
+            found = await asyncio.to_thread(json_tree.read, path)
+        except json_tree.Refused as refused:
+            raise ConversationsInvalid(str(path), refused.where, refused.hint) from refused
+        return tuple([await self._library.run(_take_in, each) for each in found])
+
+    async def erase(self, thread_id: str) -> None:
+        """Erase a conversation now, for good: messages, index, log, copies, saved states.
+
+        Raises:
+            ThreadMissing, OSError.
+        """
+        await self._chats.delete(thread_id)  # stops a reply that is being written
+        self._engine.forget(await self._library.run(erase.erase, thread_id))
+        await settle_index(self._library)
+        await self._library.run(erase.sweep)
+        await asyncio.to_thread(backup.erase_everywhere, self._paths.backups, thread_id)
+
+
+def _take_in(db: sqlite3.Connection, found: Tree) -> Imported:
+    found = replace(found, thread=replace(found.thread, title=title_from(found.thread.title)))
+    if (here := trees.known(db, found)) is not None:
+        return Imported(threads.get(db, here), new=False)
+    return Imported(threads.get(db, trees.add(db, found)), new=True)
+
+
+def _named(name: str, among: tuple[Thread, ...]) -> Thread:
+    wanted = name.strip().casefold()
+    for fits in (
+        lambda each: each.id == wanted,
+        lambda each: each.title.casefold() == wanted,
+        lambda each: each.id.startswith(wanted) or each.title.casefold().startswith(wanted),
+    ):
+        found = [each for each in among if wanted and fits(each)]
+        if len(found) > 1:
+            names = ", ".join(f"{each.id[:8]} ({each.title})" for each in found[:SHOWN_NAMES])
+            raise ConversationAmbiguous(name, names)
+        if found:
+            return found[0]
+    raise ConversationUnknown(name)
