@@ -25,6 +25,7 @@ EXIT_CODES = {
     "NothingToRegenerate": USAGE,
     "BuiltInStays": USAGE,
     "NotOurs": USAGE,
+    "NotHereYet": NOT_FOUND,
     "ModelAmbiguous": USAGE,
     "ConversationAmbiguous": USAGE,
     "ConversationUnknown": NOT_FOUND,
@@ -72,6 +73,7 @@ def explain(error: BaseException) -> Explanation:
     if (words := lookup(f"errors.{name}.hint.{values.get('hint')}")) is not None:
         values["hint"] = words
     title, what, advice = (say(f"errors.{name}.{part}", **values) for part in ("title", "what", "advice"))
+    advice = lookup(f"errors.{name}.advice_for.{getattr(error, 'hint', '')}") or advice
     return Explanation(title, what, advice, code)
 
 

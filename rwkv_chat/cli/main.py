@@ -13,6 +13,7 @@ import click
 
 from rwkv_chat import __version__
 from rwkv_chat.cli.commands import COMMANDS
+from rwkv_chat.cli.near import NearGroup
 from rwkv_chat.cli.output import abandon_stdout, note, prepare_streams, result
 from rwkv_chat.texts import say
 
@@ -23,7 +24,7 @@ NAME = "rwkv-chat"
 HELP_NAMES = ["-h", "--help"]
 
 
-class Commands(click.Group):
+class Commands(NearGroup):
     """The rows of `COMMANDS`; their short helps come from the catalogue, so help imports none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002

@@ -6,6 +6,7 @@ import importlib
 
 import click
 
+from rwkv_chat.cli.near import NearGroup
 from rwkv_chat.texts import say
 
 # name → module; short helps stand in the catalogue under `models.<name>.short`
@@ -20,7 +21,7 @@ MODELS: dict[str, str] = {
 }
 
 
-class ModelCommands(click.Group):
+class ModelCommands(NearGroup):
     """The rows of `MODELS`; help imports none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002

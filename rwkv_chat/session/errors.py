@@ -5,6 +5,7 @@ SessionError
 ├── EmptyMessage()               nothing but space was sent
 ├── NothingToRegenerate(thread)  no reply yet
 ├── BuiltInStays()               the built-in model cannot be taken off the shelf
+├── NotHereYet(name)             a model that can be downloaded, and was not
 ├── NotOurs(path)                a file in our folder of models that we did not put there
 ├── ConversationUnknown(name)    no conversation is called so
 ├── ConversationAmbiguous(name, names)  several are
@@ -39,6 +40,11 @@ class NothingToRegenerate(SessionError):
 @dataclass(eq=False)
 class BuiltInStays(SessionError):
     pass
+
+
+@dataclass(eq=False)
+class NotHereYet(SessionError):
+    name: str
 
 
 @dataclass(eq=False)

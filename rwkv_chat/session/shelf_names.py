@@ -10,6 +10,7 @@ from engine.errors import ModelAmbiguous, ModelNotFound, ModelUnknown
 from rwkv_chat.library import models
 from rwkv_chat.paths import expanded
 from rwkv_chat.session.cards import builtin
+from rwkv_chat.session.errors import NotHereYet
 from rwkv_chat.session.shelf_headers import SUFFIXES, label
 from rwkv_chat.session.shelf_look import OUR_DEPTH
 from rwkv_chat.session.shelf_offers import names_by_file
@@ -35,6 +36,7 @@ def resolve_in(text: str, rows: Iterable[ModelRow], folder: Path) -> Path:
 
     Raises:
         ModelNotFound: it is a path, and nothing is there.
+        NotHereYet: it is the name of a model that can be downloaded.
         ModelUnknown, ModelAmbiguous: it is a name, of none or of several.
     """
     path = expanded(Path(text))
@@ -49,6 +51,8 @@ def resolve_in(text: str, rows: Iterable[ModelRow], folder: Path) -> Path:
     except ModelUnknown:
         if path.is_dir():
             return path.absolute()
+        if (name := text.strip().lower()) in names_by_file().values():
+            raise NotHereYet(name) from None
         raise
 
 

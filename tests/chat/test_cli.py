@@ -63,6 +63,19 @@ def test_a_wrong_line_is_2_and_stderr_only(cli: Cli, arguments: tuple[str, ...])
     assert said.err.startswith(("Usage:", "rwkv-chat: "))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(("modles",), "models"), (("models", "pul"), "pull"), (("xyzzy",), ""), (("models", "xyzzy"), "")],
+)
+def test_a_mistyped_command_names_the_one_that_was_meant(
+    cli: Cli, arguments: tuple[str, ...], meant: str
+) -> None:
+    said = cli(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert ("Did you mean" in said.err) == bool(meant)
+    assert (f"Did you mean {meant}?" in said.err) == bool(meant)
+
+
 def test_the_full_screen_program_needs_a_terminal(cli: Cli) -> None:
     for arguments in ((), ("chat",)):
         said = cli(*arguments)

@@ -133,3 +133,11 @@ def test_every_kind_of_file_that_is_refused_is_named_in_words() -> None:
             explain(engine.errors.UnsupportedFormat("a.pth", hint)).what
             == f"a.pth cannot be loaded: {words}."
         )
+
+
+@pytest.mark.parametrize("hint", ["html", "git-lfs-pointer", "unfinished"])
+def test_a_file_that_is_not_the_file_itself_gets_advice_of_its_own(hint: str) -> None:
+    usual = explain(engine.errors.UnsupportedFormat("a.pth", "unknown")).advice
+    found = explain(engine.errors.UnsupportedFormat("a.pth", hint)).advice
+    assert "download" in found.lower()
+    assert found != usual

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.errors import ModelAmbiguous, ModelNotFound, ModelUnknown
+from rwkv_chat.explain import sentence
 from rwkv_chat.library.models import ModelRow
 from rwkv_chat.session.cards import builtin
+from rwkv_chat.session.errors import NotHereYet
 from rwkv_chat.session.shelf_names import resolve_in
 
 if TYPE_CHECKING:
@@ -61,6 +63,15 @@ def test_paths_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert str(resolve_in("mine", rows, folder)) == "/disk/mine.pth"
     assert resolve_in("other", rows, folder) == folder / "other"
     assert resolve_in("guide", rows, folder) == builtin().path
+
+
+def test_a_model_that_could_be_downloaded_is_told_so(folder: Path) -> None:
+    with pytest.raises(NotHereYet) as raised:
+        resolve_in("G1k-2.9b", (), folder)
+    assert raised.value.name == "g1k-2.9b"
+    assert "`rwkv-chat models pull g1k-2.9b`" in sentence(raised.value)
+    rows = [ModelRow("/disk/g1k-2.9b.pth", "in place")]
+    assert str(resolve_in("g1k-2.9b", rows, folder)) == "/disk/g1k-2.9b.pth"
 
 
 def test_what_means_nothing_or_too_much(folder: Path) -> None:
