@@ -60,6 +60,7 @@ def erase_everywhere(folder: Path, thread: str) -> int:
             private_file(part)
             shutil.copyfile(copy, part)
             _erase_in(part, thread)
+            shutil.copystat(copy, part)  # it is no newer than it was: the next copy is due by its time
             part.replace(copy)
         finally:
             for rest in ("", "-wal", "-shm"):

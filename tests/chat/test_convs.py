@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -292,7 +293,9 @@ def test_erase_asks_and_then_leaves_nothing(cli: Cli, engine: FakeEngine, librar
     with closing(connect(library.database)) as db:
         thread, asked = speak(db, "my verysecretword is here")
         nodes.save_reply(db, thread, reply(asked, "ok", prefix="b" * 64))
-    backup.rotate(library.database, library.backups)
+    made = backup.rotate(library.database, library.backups)
+    assert made is not None
+    os.utime(made, (1e9, 1e9))
     said = cli("convs", "rm", "my very", "--erase")
     assert (said.code, say("convs.rm.needs_yes") in said.err) == (USAGE, True)
     assert cli("convs", "rm", "my very", "--erase", "--yes").code == OK
@@ -301,6 +304,7 @@ def test_erase_asks_and_then_leaves_nothing(cli: Cli, engine: FakeEngine, librar
     files = [each for each in library.data.rglob("*") if each.is_file()]
     assert [each.name for each in files if b"verysecret" in each.read_bytes()] == []
     (copy,) = backup.backups(library.backups)
+    assert copy.stat().st_mtime == 1e9  # the next copy is due when it was
     with closing(connect(copy)) as db:
         assert [each.title for each in threads.alive(db)] == ["第二个 conversation", "What is a state?"]
         assert index.is_sound(db)
