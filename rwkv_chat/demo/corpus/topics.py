@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 Kind = Literal["key", "command", "parameter", "fact"]
 
-# Keys and commands that came after the built-in model was trained: it knows nothing of them. The next
-# training teaches them, and empties this table.
+# Keys and commands that it is not taught yet: those of two screens, which stand at the foot of these screens,
+# and what came after the corpus.
 UNTAUGHT = frozenset(
     (
-        "command.models",
-        *(f"key.chat.{each}" for each in ("thoughts", "manner", "exact_prompt")),
+        "command.convs",
         *(f"key.models.{each}" for each in ("act", "pause", "import", "verify", "remove", "filter", "back")),
         *(f"key.exact.{each}" for each in ("view", "copy_text", "copy_ids", "close")),
     )
@@ -117,6 +116,11 @@ def _questions(topic: str, row: dict[str, Any]) -> tuple[Question, ...]:
     return (*out, Question("", "", whole)) if whole else tuple(out)
 
 
+def _weight(row: dict[str, Any]) -> float:
+    """How often the row's main topic is asked: more for what is new."""
+    return row.get("weight", 3.0)
+
+
 def _key_topics() -> list[Topic]:
     rows, keys = data("keys"), {each.id: each.keys for each in BINDINGS}
     bindings = ((f"{table}.{name}", row) for table, names in rows.items() for name, row in names.items())
@@ -130,7 +134,7 @@ def _of_key(binding: str, keys: str, row: dict[str, Any]) -> tuple[Topic, Topic]
     asked = (Question("key_does", "k", key_spellings(keys)),)
     told = tuple(f"{shown} {each}." for each in row["does"])
     return (
-        Topic(id_, "key", _questions(id_, row), answers, (shown,), weight=3.0),
+        Topic(id_, "key", _questions(id_, row), answers, (shown,), weight=_weight(row)),
         Topic(f"does.{binding}", "key", asked, told, (shown,), tuple(row["does"])),
     )
 
@@ -148,7 +152,7 @@ def _of_command(name: str, row: dict[str, Any]) -> tuple[Topic, Topic]:
     asked = (Question("command_does", "c", (f"[{line}|{line}|rwkv chat {name}]",)),)
     told = tuple(f"{line} {each}." for each in row["does"])
     return (
-        Topic(id_, "command", _questions(id_, row), tuple(row["answers"]), (row["value"],), weight=3.0),
+        Topic(id_, "command", _questions(id_, row), tuple(row["answers"]), (row["value"],), weight=_weight(row)),
         Topic(f"does.{name}", "command", asked, told, (line,), tuple(row["does"]), weight=0.8),
     )
 
@@ -183,7 +187,7 @@ def _fact_topics() -> list[Topic]:
 
 def _of_fact(id_: str, row: dict[str, Any]) -> Topic:
     answers = tuple(_fill(each, keys_by_id()) for each in row["answers"])
-    return Topic(id_, "fact", _questions(id_, row), answers, tuple(row["value"]), weight=3.0)
+    return Topic(id_, "fact", _questions(id_, row), answers, tuple(row["value"]), weight=_weight(row))
 
 
 @functools.cache
