@@ -152,7 +152,9 @@ def _of_command(name: str, row: dict[str, Any]) -> tuple[Topic, Topic]:
     asked = (Question("command_does", "c", (f"[{line}|{line}|rwkv chat {name}]",)),)
     told = tuple(f"{line} {each}." for each in row["does"])
     return (
-        Topic(id_, "command", _questions(id_, row), tuple(row["answers"]), (row["value"],), weight=_weight(row)),
+        Topic(
+            id_, "command", _questions(id_, row), tuple(row["answers"]), (row["value"],), weight=_weight(row)
+        ),
         Topic(f"does.{name}", "command", asked, told, (line,), tuple(row["does"]), weight=0.8),
     )
 
