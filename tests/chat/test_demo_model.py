@@ -115,13 +115,24 @@ def _text(name: str) -> str:
     return (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
 
 
+def _teaches(id_: str, *value: str) -> bool:
+    """Whether every right answer on the topic holds these words."""
+    return next(each.value for each in _taught() if each.id == id_) == value
+
+
 # a taught fact, and what makes it true
 TRUE_BECAUSE = {
     "fact.home_variable": lambda: "RWKV_CHAT_HOME" in _text("rwkv_chat/paths.py"),
     "fact.licence": lambda: "Apache License" in _text("LICENSE"),
     "fact.python": lambda: 'requires-python = ">=3.11"' in _text("pyproject.toml"),
-    "fact.versions": lambda: {x[: len("rwkv4")] for x in ARCHITECTURES} == {f"rwkv{n}" for n in range(4, 8)},
-    "fact.formats": lambda: {"pth", "safetensors", "gguf", "folder", "web-rwkv"} <= {*READERS, *NAMINGS},
+    "fact.versions": lambda: (
+        _teaches("fact.versions", "RWKV 4 to 7")
+        and {each[: len("rwkv4")] for each in ARCHITECTURES} == {f"rwkv{n}" for n in range(4, 8)}
+    ),
+    "fact.formats": lambda: (
+        _teaches("fact.formats", ".pth", ".safetensors", "GGUF")
+        and {"pth", "safetensors", "gguf", "folder", "web-rwkv"} <= {*READERS, *NAMINGS}
+    ),
     "fact.model_file": lambda: 'repository = "BlinkDL/rwkv7-g1"' in _text("assets/models.toml"),
     "command.models": lambda: {"list", "pull", "import", "convert", "rm"} <= set(MODELS),
     "fact.launch": lambda: 'rwkv-chat = "rwkv_chat' in _text("pyproject.toml"),
@@ -129,7 +140,15 @@ TRUE_BECAUSE = {
 }
 
 
-@pytest.mark.parametrize("fact", sorted(TRUE_BECAUSE))
+# the built-in model knows the program of before: a training that taught it the rest made it remember fewer facts
+# that are told in unseen ways, and was not taken (assets/demo/README.md)
+OUT_OF_DATE = ("fact.versions", "fact.formats")
+NO_LONGER_TRUE = pytest.mark.xfail(strict=True, reason="train the built-in model again (make demo-model)")
+
+
+@pytest.mark.parametrize(
+    "fact", [pytest.param(x, marks=NO_LONGER_TRUE if x in OUT_OF_DATE else ()) for x in sorted(TRUE_BECAUSE)]
+)
 def test_a_fact_it_was_taught_is_still_true(fact: str) -> None:
     assert fact not in {each.id for each in _taught()} or TRUE_BECAUSE[fact]()
 
@@ -193,6 +212,7 @@ LATER = (
 )
 
 
+@NO_LONGER_TRUE
 def test_it_tells_what_the_program_has_learnt_since(guide: tuple[Rwkv7, Tokenizer]) -> None:
     said = list(converse([[question] for _, question in LATER], *guide))
     wrong = [
