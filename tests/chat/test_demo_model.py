@@ -140,8 +140,8 @@ TRUE_BECAUSE = {
 }
 
 
-# the built-in model knows the program of before: a training that taught it the rest made it remember fewer facts
-# that are told in unseen ways, and was not taken (assets/demo/README.md)
+# the built-in model knows the program of before: a training that taught it the rest made it remember fewer
+# facts that are told in unseen ways, and was not taken (assets/demo/README.md)
 OUT_OF_DATE = ("fact.versions", "fact.formats")
 NO_LONGER_TRUE = pytest.mark.xfail(strict=True, reason="train the built-in model again (make demo-model)")
 
