@@ -13,7 +13,7 @@ from rwkv_chat.cli.options import FILE
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.explain import INTERRUPTED, OK, size
 from rwkv_chat.session import Conversion
-from rwkv_chat.session.shelf_convert import convert_state
+from rwkv_chat.session.shelf_convert import FORMATS, convert_state, format_of
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from rwkv_chat.session import Converted
 
-# as `engine.weights.export.WRITERS`, without loading torch for the help: a test compares them
-FORMATS = {"pth": ".pth", "safetensors": ".safetensors", "web-rwkv": ".st", "gguf": ".gguf"}
 GGUF = "gguf"
 
 
@@ -71,7 +69,7 @@ def command(
 
 def by_suffix(target: Path) -> str:
     """The format that a file of this name usually has. Raises: UsageError."""
-    found = next((name for name, suffix in FORMATS.items() if suffix == target.suffix.lower()), None)
+    found = format_of(target)
     if found is None:
         raise click.UsageError(say("models.convert.no_format", suffixes=", ".join(FORMATS.values())))
     return found

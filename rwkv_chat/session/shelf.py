@@ -205,7 +205,9 @@ class Shelf:
         Raises: EngineError, LibraryError, TemplateInvalid.
         """
         entry = await self._readable(source)
-        async for event in steps(lambda stop: convert(entry.card, target, wish, stop)):
+        given = (entry.card, target, wish)
+        writing = partial(apart, convert, *given) if self.apart else partial(convert, *given)
+        async for event in steps(lambda stop: writing(stop=stop)):
             yield event
 
     async def doomed(self, entry: ShelfEntry) -> tuple[tuple[Path, int], ...]:

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from rwkv_chat.templates import Template
 
 
+# as `engine.weights.export.WRITERS`, without loading torch: a test compares them
+FORMATS = {"pth": ".pth", "safetensors": ".safetensors", "web-rwkv": ".st", "gguf": ".gguf"}
+
+
+def format_of(target: Path) -> str | None:
+    """The format that a file of this name usually has."""
+    return next((name for name, suffix in FORMATS.items() if suffix == target.suffix.lower()), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Conversion:
     """What is wished for.

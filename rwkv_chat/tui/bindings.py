@@ -56,6 +56,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("models.pause", "p", "pause", "models", shown=True),
     KeyBinding("models.import", "i", "import", "models", shown=True),
     KeyBinding("models.verify", "v", "verify", "models"),
+    KeyBinding("models.convert", "c", "convert", "models"),
     KeyBinding("models.remove", "delete,x", "remove", "models", shown=True),
     KeyBinding("models.filter", "slash", "filter", "models", shown=True),
     KeyBinding("models.back", "escape", "back", "models", shown=True),

@@ -66,8 +66,9 @@ def _entry_actions(entry: ShelfEntry, *, in_use: bool) -> Actions:
     if entry.source == "built-in":
         return _actions(*usable)
     whole = () if entry.missing else ("verify",)
+    readable = ("convert",) if entry.spec is not None and not entry.missing else ()
     wanted = ("companion",) if companion_of(entry) else ()
-    return _actions(*usable, *wanted, *whole, "remove", file=companion_of(entry))
+    return _actions(*usable, *wanted, *whole, *readable, "remove", file=companion_of(entry))
 
 
 def companion_of(entry: ShelfEntry) -> str:

@@ -13,13 +13,14 @@ from engine.types import Cancelled, Downloaded, Failed, ModelSpec, Progress
 from engine.weights.catalog_entry import Entry
 from engine.weights.fit import Fit
 from rwkv_chat.session.cards import ModelCard
-from rwkv_chat.session.shelf_types import Found, Info, Offer, ShelfEntry
+from rwkv_chat.session.shelf_types import Converted, Found, Info, Offer, ShelfEntry
 from tests.fakes import CARD, SPEC
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from engine.errors import EngineError
+    from rwkv_chat.session.shelf_convert import Conversion
 
 GB = 1_000_000_000
 FREE = 11_400_000_000
@@ -123,6 +124,8 @@ class FakeShelf:
         self.found: list[Found | Progress] = []
         self.error: EngineError | None = None
         self.verifying = asyncio.Event()
+        self.writing = asyncio.Event()
+        self.wished: list[tuple[Path, Path, Conversion]] = []
         self.only_online: list[Offer] = []
         self.converted: tuple[tuple[Path, int], ...] = ()
 
@@ -168,6 +171,16 @@ class FakeShelf:
         await self.verifying.wait()
         if self.error is not None:
             raise self.error
+
+    async def convert(
+        self, source: Path, target: Path, wish: Conversion
+    ) -> AsyncIterator[Progress | Converted]:
+        self.wished.append((source, target, wish))
+        yield Progress("convert", 1, 2)
+        if self.error is not None:
+            raise self.error
+        await self.writing.wait()
+        yield Converted(target, 2_000_000, target.with_name("Modelfile") if wish.format == "gguf" else None)
 
     async def remove(self, entry: ShelfEntry, *, files: bool) -> None:
         self.removed.append((entry.name, files))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.cells import cell_len
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button, Input, Label, Static
 
 from engine.errors import (
     DownloadFailed,
+    FileInTheWay,
     ModelGone,
     ModelNotFound,
     Offline,
@@ -21,6 +22,7 @@ from engine.errors import (
 from rwkv_chat.explain import sentence
 from rwkv_chat.session.shelf_types import Found
 from rwkv_chat.tui.cells import cell
+from rwkv_chat.tui.screens.convert_dialog import AskTarget
 from rwkv_chat.tui.screens.dialogs import Confirm
 from rwkv_chat.tui.screens.import_dialog import AskPath, completed, typed_path
 from rwkv_chat.tui.screens.models import ModelsScreen
@@ -394,6 +396,50 @@ async def test_a_file_is_verified_with_progress(tmp_path: Path) -> None:
         shelf.verifying.set()
         await until(pilot, lambda: "is whole" in outcome(screen))
         assert "12%" not in details(screen)
+
+
+# ---------------------------------------------------------------------------------------------- convert
+
+
+async def asked_where(app: RwkvChatApp, pilot: Pilot[Any], target: str) -> None:
+    screen = app.screen
+    screen.query_one(ModelTable).select("here:/home/ada/models/rwkv7-g1d-0.4b.pth")
+    await pilot.press("c")
+    await until(pilot, lambda: isinstance(app.screen, AskTarget))
+    app.screen.query_one("#path", Input).value = target
+    await pilot.press("enter")
+
+
+async def test_a_model_is_written_in_another_format(tmp_path: Path) -> None:
+    shelf = some_models()
+    async with opened(tmp_path, shelf=shelf) as (app, pilot, _):
+        screen = await models(app, pilot)
+        await asked_where(app, pilot, "/x/mine.GGUF")
+        await until(pilot, lambda: "Writing mine.GGUF … 50%" in outcome(screen))
+        shelf.writing.set()
+        await until(pilot, lambda: "mine.GGUF is written: 2.0 MB. Ollama's Modelfile" in outcome(screen))
+    (source, target, wish), *_ = shelf.wished
+    assert (source.name, target, wish.format) == ("rwkv7-g1d-0.4b.pth", Path("/x/mine.GGUF"), "gguf")
+    assert not wish.overwrite
+
+
+async def test_a_name_that_names_no_format_is_asked_for_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, shelf=(shelf := some_models())) as (app, pilot, _):
+        await models(app, pilot)
+        await asked_where(app, pilot, "/x/mine.onnx")
+        hint = app.screen.query_one(".dialog-hint", Label)
+        await until(pilot, lambda: "End the name with" in str(hint.render()))
+        await pilot.press("escape")
+    assert shelf.wished == []
+
+
+async def test_a_file_that_stands_in_the_way_is_told(tmp_path: Path) -> None:
+    shelf = some_models()
+    shelf.error = FileInTheWay("/x/mine.st")
+    async with opened(tmp_path, shelf=shelf) as (app, pilot, _):
+        screen = await models(app, pilot)
+        await asked_where(app, pilot, "/x/mine.st")
+        await until(pilot, lambda: "mine.st" in outcome(screen) and "Writing" not in outcome(screen))
 
 
 # ---------------------------------------------------------------------------------------------- import

@@ -26,7 +26,7 @@ UNTAUGHT = frozenset(
     (
         "command.convs",
         *(f"key.models.{each}" for each in ("act", "pause", "import", "verify", "remove", "filter")),
-        *(f"key.models.{each}" for each in ("online", "back")),
+        *(f"key.models.{each}" for each in ("online", "convert", "back")),
         *(f"key.exact.{each}" for each in ("view", "copy_text", "copy_ids", "close")),
     )
 )

@@ -173,6 +173,8 @@ class ModelsScreen(LookingScreen):
                 self.pull(companion_of(entry))
             case "verify", ShelfEntry() as entry:
                 self.verify(entry)
+            case "convert", ShelfEntry() as entry:
+                self.convert_model(entry)
             case "remove", ShelfEntry() as entry:
                 self.remove_model(entry)
             case "use_here", Offer(here=path, name=name) if path is not None:
@@ -209,6 +211,9 @@ class ModelsScreen(LookingScreen):
 
     def action_verify(self) -> None:
         self._do_if_offered("verify")
+
+    def action_convert(self) -> None:
+        self._do_if_offered("convert")
 
     def action_remove(self) -> None:
         self._do_if_offered("remove")

@@ -14,8 +14,10 @@ from engine.types import Progress
 from rwkv_chat.explain import explain, sentence, size
 from rwkv_chat.plain_text import title
 from rwkv_chat.room import free_bytes
+from rwkv_chat.session.shelf_convert import Conversion, format_of
 from rwkv_chat.session.shelf_types import Found, Offer, ShelfEntry
 from rwkv_chat.texts import say
+from rwkv_chat.tui.screens.convert_dialog import AskTarget
 from rwkv_chat.tui.screens.dialogs import Confirm
 from rwkv_chat.tui.screens.import_dialog import AskPath
 from rwkv_chat.tui.screens.telling import FORESEEN, telling
@@ -196,6 +198,30 @@ class ShelfScreen(Screen[None]):
         finally:
             del self.verifying[key]
             self.reload()
+
+    def convert_model(self, entry: ShelfEntry) -> None:
+        """Ask for a place, then write the model there in the format that the name ends with."""
+        self.app.push_screen(AskTarget(entry), partial(self._convert_asked, entry))
+
+    def _convert_asked(self, entry: ShelfEntry, target: Path | None) -> None:
+        if target is not None:
+            self.run_worker(partial(self._convert, entry, target), group="convert", exit_on_error=False)
+
+    async def _convert(self, entry: ShelfEntry, target: Path) -> None:
+        file = title(target.name)
+        wish = Conversion(format_of(target) or "", modelfile=True)
+        self.say_outcome(say("app.models.converting", file=file, share=f"{0:.0%}"))
+        try:
+            async for event in self.shelf.convert(entry.path, target, wish):
+                if isinstance(event, Progress):
+                    share = event.done / event.total if event.total else 0
+                    self.say_outcome(say("app.models.converting", file=file, share=f"{share:.0%}"))
+                else:
+                    beside = say("app.models.with_modelfile") if event.modelfile else ""
+                    written = say("app.models.converted_to", file=file, size=size(event.nbytes))
+                    self.say_outcome(written + beside)
+        except FORESEEN as error:
+            self.say_outcome(sentence(error), wrong=True)
 
     def remove_model(self, entry: ShelfEntry) -> None:
         """Ask, then take it from the list; files that are ours are deleted."""
