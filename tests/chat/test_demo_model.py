@@ -140,15 +140,7 @@ TRUE_BECAUSE = {
 }
 
 
-# the built-in model knows the program of before: a training that taught it the rest made it remember fewer
-# facts that are told in unseen ways, and was not taken (assets/demo/README.md)
-OUT_OF_DATE = ("fact.versions", "fact.formats")
-NO_LONGER_TRUE = pytest.mark.xfail(strict=True, reason="train the built-in model again (make demo-model)")
-
-
-@pytest.mark.parametrize(
-    "fact", [pytest.param(x, marks=NO_LONGER_TRUE if x in OUT_OF_DATE else ()) for x in sorted(TRUE_BECAUSE)]
-)
+@pytest.mark.parametrize("fact", sorted(TRUE_BECAUSE))
 def test_a_fact_it_was_taught_is_still_true(fact: str) -> None:
     assert fact not in {each.id for each in _taught()} or TRUE_BECAUSE[fact]()
 
@@ -212,7 +204,6 @@ LATER = (
 )
 
 
-@NO_LONGER_TRUE
 def test_it_tells_what_the_program_has_learnt_since(guide: tuple[Rwkv7, Tokenizer]) -> None:
     said = list(converse([[question] for _, question in LATER], *guide))
     wrong = [
