@@ -61,8 +61,9 @@ async def looked_into(app: RwkvChatApp, pilot: Pilot[Any], screen: ModelsScreen)
 
     def shown() -> bool:
         model = screen.chosen()
-        looking = isinstance(model, ShelfEntry) and model.readable
-        return app.screen is screen and (not looking or key_of(model) in screen.infos)
+        if app.screen is not screen:
+            return False
+        return not isinstance(model, ShelfEntry) or not model.readable or key_of(model) in screen.infos
 
     await until(pilot, shown)
     await pilot.pause()
