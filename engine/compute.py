@@ -56,7 +56,7 @@ class Compute:
         """
         path = Path(request.path)
         before = mark(path)
-        if request.dtype not in ("auto", *weights.TIERS):
+        if request.dtype not in ("auto", *weights.RUN_DTYPES):
             raise InvalidRequest(f"unknown dtype {request.dtype}")
         tokenizer = load_tokenizer(request.tokenizer)
         model = yield from self._read(request, should_stop)
@@ -171,7 +171,7 @@ def _info(identity: str, request: LoadRequest, model: Any, state_nbytes: int) ->
         id=identity,
         path=request.path,
         spec=model.spec,
-        tier=weights.tier_name(model.dtype),
+        tier=model.tier,
         device=str(model.device),
         tokenizer=request.tokenizer,
         nbytes=model.nbytes,

@@ -12,6 +12,7 @@ EngineError
 ├── InvalidRequest(reason)
 ├── OutOfMemory(needed, free, hint)
 ├── DeviceUnavailable(device)
+├── TierUnavailable(tier, device)
 ├── ModelNotLoaded()
 ├── StateMismatch(expected, found)
 │   └── TunedStateMismatch(expected, found, path)
@@ -131,8 +132,8 @@ class InvalidRequest(EngineError):
 class OutOfMemory(EngineError):
     """Bytes needed and bytes free on the device.
 
-    `hint` is what would fit: "bf16" (that tier), "cpu" (main memory), "smaller-model" (no form of this one),
-    or "smaller" where that is not known.
+    `hint` is what would fit: "bf16", "int8" (those tiers), "cpu" (main memory), "smaller-model" (no form
+    of this one), or "smaller" where that is not known.
     """
 
     needed: int
@@ -144,6 +145,14 @@ class OutOfMemory(EngineError):
 class DeviceUnavailable(EngineError):
     """The device asked for is not on this machine."""
 
+    device: str
+
+
+@dataclass(eq=False)
+class TierUnavailable(EngineError):
+    """There is no way yet to compute with this form of weights on that device."""
+
+    tier: str
     device: str
 
 

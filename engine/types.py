@@ -66,7 +66,8 @@ class LoadRequest:
     Attributes:
         path: an official `.pth` or a `.safetensors` with official names.
         device: "auto", "cpu", "cuda" or "cuda:1".
-        dtype: "auto", "fp32", "bf16" or "fp16": the run dtype (the wkv state is fp32 always).
+        dtype: "auto", "fp32", "bf16", "fp16", or "int8" (weights; what is computed is bf16). The wkv state is
+            fp32 always.
     """
 
     path: str
@@ -81,7 +82,7 @@ class ModelInfo:
 
     Attributes:
         id: SHA-256 of the weights, hex; "" until `Engine.identify` has told it.
-        tier: numeric tier, e.g. "fp32", "bf16"; part of every state's key.
+        tier: numeric tier, e.g. "fp32", "int8"; part of every state's key.
         nbytes: bytes of weights in memory.
         state_nbytes: bytes of one sequence's state.
     """

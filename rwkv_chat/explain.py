@@ -13,6 +13,7 @@ from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import lookup, say
 
 if TYPE_CHECKING:
+    from engine.types import NotKept
     from rwkv_chat.settings import SettingsWarning
 
 OK, FAILURE, USAGE, NOT_FOUND, NO_MEMORY, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -90,6 +91,11 @@ def settings_sentence(warning: SettingsWarning) -> str:
     if warning.kind == "damaged":
         return say("settings.damaged", **values)
     return say("settings.invalid", **values)
+
+
+def not_kept_sentence(event: NotKept) -> str:
+    """Why a model takes long to load each time, and what can be done, in one line."""
+    return say("models.not_kept", needed=size(event.needed))
 
 
 def size(nbytes: float) -> str:

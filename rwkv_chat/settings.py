@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from engine.types import SamplingParams
 
 
+DTYPES = ("auto", "fp32", "bf16", "fp16", "int8")
 THINK_MODES = ("none", "fast", "free", "bit", "lot")
 
 
@@ -51,7 +52,7 @@ class Settings:
     language: str = _setting("en", choices=("en",))
     model: str = ""
     device: str = "auto"
-    dtype: str = _setting("auto", choices=("auto", "fp32", "bf16", "fp16"))
+    dtype: str = _setting("auto", choices=DTYPES)
     threads: int = _setting(0, min=0, max=1024, step=1)
     snapshot_budget_gb: float = _setting(0.0, min=0.0, max=1_000_000.0, step=1.0)
     show_list: bool = True

@@ -31,6 +31,7 @@ from engine.types import (
     LoadRequest,
     ModelInfo,
     ModelSpec,
+    NotKept,
     Piece,
     Prefilled,
     Progress,
@@ -124,11 +125,15 @@ class FakeJob:
 
 
 class FakeLoad(FakeJob):
-    def __init__(self, request: LoadRequest, delay: float, error: EngineError | None, id_: str) -> None:
+    def __init__(
+        self, request: LoadRequest, delay: float, error: EngineError | None, id_: str, not_kept: int
+    ) -> None:
         super().__init__(delay)
-        self.request, self.error, self.id = request, error, id_
+        self.request, self.error, self.id, self.not_kept = request, error, id_, not_kept
 
     async def __aiter__(self) -> AsyncIterator[Event]:
+        if self.not_kept:
+            yield NotKept(self.request.path, self.not_kept)
         for done in range(3):
             yield Progress("load", done, 3)
             if not await self.pause():
@@ -273,6 +278,7 @@ class FakeEngine:
     chunk: int = 4
     load_delay: float = 0.0
     load_error: EngineError | None = None
+    not_kept: int = 0
     identified: bool = True
     identify_delay: float = 0.0
     identity: str = ID
@@ -296,7 +302,7 @@ class FakeEngine:
     def load(self, request: LoadRequest) -> FakeJob:
         self.loads.append(request)
         id_ = ID if self.identified else ""
-        return self._started(FakeLoad(request, self.load_delay, self.load_error, id_))
+        return self._started(FakeLoad(request, self.load_delay, self.load_error, id_, self.not_kept))
 
     def identify(self, path: str) -> FakeJob:
         self.identifying.append(job := FakeIdentify(path, self.identify_delay, self.identity))

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
+from engine.models.int8_names import SCALE
 from engine.ops.ffn_value import ffn_value
+from engine.ops.linear import linear
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,11 @@ def layer_norm(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
 def head_norm(y: Tensor, n_head: int, w: dict[str, Tensor]) -> Tensor:
     """Group norm over the heads, y [M,C]; parameters and result in y's dtype."""
     return F.group_norm(y, n_head, w["att.ln_x.weight"], w["att.ln_x.bias"], GROUP_NORM_EPS)
+
+
+def project(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
+    """x [.., K] times the matrix of that name [N,K]; its scales stand beside it if it is int8."""
+    return linear(x, w[name], w.get(name + SCALE))
 
 
 def previous(x: Tensor, last: Tensor) -> Tensor:
@@ -41,8 +48,8 @@ def last_token(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 def gated_channel_mix(x_k: Tensor, x_r: Tensor, w: dict[str, Tensor]) -> Tensor:
     """σ(R·x_r) ⊙ V·relu(K·x_k)², the channel mix of versions 4 to 6.  x_k, x_r: […,C]."""
-    hidden = torch.relu(F.linear(x_k, w["ffn.key.weight"]))
-    gate = torch.sigmoid(F.linear(x_r, w["ffn.receptance.weight"]))
+    hidden = torch.relu(project(x_k, w, "ffn.key.weight"))
+    gate = torch.sigmoid(project(x_r, w, "ffn.receptance.weight"))
     return gate * ffn_value(hidden * hidden, w["ffn.value.weight"])
 
 

@@ -13,11 +13,13 @@ import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.errors import InvalidRequest, StateMismatch
-from engine.models.block import LN_EPS, last_token
+from engine.models.block import LN_EPS, last_token, project
+from engine.models.int8_names import SCALE
 from engine.models.names import split_name
 from engine.models.prepare import dtype_of, halved_every
 from engine.models.state import State, layout
 from engine.models.state_layout import state_tensors
+from engine.models.tiers import INT8, tier_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,15 +38,16 @@ class Weights:
     ln0: tuple[Tensor, Tensor] | None  # None: already folded into emb
     blocks: tuple[Block, ...]
     ln_out: tuple[Tensor, Tensor]
-    head: Tensor  # [O,C]
+    head: Block  # head.weight [O,C], and its scales where it has them
 
 
 class Model(ABC):
     """An RWKV with its weights on one device.
 
     Args:
-        tensors: by official name, vectors as [C], on one device. With ln0: it is applied at every forward, as
-            training needs; without: it has been folded (`prepare`). fp16 needs prepared tensors.
+        tensors: by official name, vectors as [C], on one device; in the tier int8 those of `int8.forms`. With
+            ln0: it is applied at every forward, as training needs; without: it has been folded (`prepare`).
+            fp16 needs prepared tensors.
         dtype: run dtype; if the tensors are of another one (fp32 master weights in training) they are cast
             at every forward, and gradients reach them through the cast.
     """
@@ -64,6 +67,11 @@ class Model(ABC):
     @property
     def arch(self) -> str:
         return self.spec.arch
+
+    @property
+    def tier(self) -> str:
+        """A key of `RUN_DTYPES`."""
+        return INT8 if "head.weight" + SCALE in self.tensors else tier_name(self.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -92,7 +100,7 @@ class Model(ABC):
         return arranged
 
     def _arrange(self) -> Weights:
-        named = {name: x.to(dtype_of(name, self.spec, self.dtype)) for name, x in self.tensors.items()}
+        named = {name: self._cast(name, x) for name, x in self.tensors.items()}
         blocks: list[Block] = [{} for _ in range(self.spec.n_layer)]
         for name, x in named.items():
             if found := split_name(name):
@@ -102,7 +110,12 @@ class Model(ABC):
             ln0 = blocks[0].pop("ln0.weight"), blocks[0].pop("ln0.bias")
         ln_out = named["ln_out.weight"], named["ln_out.bias"]
         arranged = tuple(self.arrange(block) for block in blocks)
-        return Weights(named["emb.weight"], ln0, arranged, ln_out, named["head.weight"])
+        head = {name: x for name, x in named.items() if name.startswith("head.")}
+        return Weights(named["emb.weight"], ln0, arranged, ln_out, head)
+
+    def _cast(self, name: str, x: Tensor) -> Tensor:
+        """In its run dtype; 8-bit numbers stay what they are."""
+        return x.to(dtype_of(name, self.spec, self.dtype)) if x.is_floating_point() else x
 
     def zero_state(self, batch: int = 1) -> State:
         """The state before the first token."""
@@ -146,7 +159,7 @@ class Model(ABC):
         if not all_logits:
             x = last_token(x, lengths)
         x = F.layer_norm(x, x.shape[-1:], *weights.ln_out, LN_EPS)
-        return F.linear(x, weights.head).float(), new
+        return project(x, weights.head, "head.weight").float(), new
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Feeds one token for each row, tokens [B] int64: `forward` with the recurrence done once."""

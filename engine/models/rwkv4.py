@@ -8,9 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F  # noqa: N812  the field's custom
 
-from engine.models.block import channel_mixed_by_shares, last_token, layer_norm, previous, shares_mixed
+from engine.models.block import (
+    channel_mixed_by_shares,
+    last_token,
+    layer_norm,
+    previous,
+    project,
+    shares_mixed,
+)
 from engine.models.model import Block, Model
 from engine.ops.wkv4 import wkv4
 
@@ -25,10 +31,10 @@ def _time_mix(
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
     """x [B,T,C] (LN1 output), last [B,C], sums three times [B,C] → output [B,T,C], new sums."""
     x_k, x_v, x_r = shares_mixed(x, previous(x, last), w["att.mix"]).unbind(0)
-    r = torch.sigmoid(F.linear(x_r, w["att.receptance.weight"]))
-    k, v = F.linear(x_k, w["att.key.weight"]), F.linear(x_v, w["att.value.weight"])
+    r = torch.sigmoid(project(x_r, w, "att.receptance.weight"))
+    k, v = project(x_k, w, "att.key.weight"), project(x_v, w, "att.value.weight")
     y, sums = wkv4(w["att.log_w"], w["att.time_first"], k, v, sums, lengths)
-    return F.linear(r * y.to(x.dtype), w["att.output.weight"]), sums
+    return project(r * y.to(x.dtype), w, "att.output.weight"), sums
 
 
 class Rwkv4(Model):

@@ -17,6 +17,7 @@ from engine.models.block import (
     last_token,
     layer_norm,
     previous,
+    project,
     shares_mixed,
 )
 from engine.models.model import Block, Model
@@ -33,14 +34,14 @@ def _time_mix(
     B, T, C = x.shape
     H, N = w["att.log_w"].shape
     x_r, x_k, x_v, *x_g = shares_mixed(x, previous(x, last), w["att.mix"]).unbind(0)
-    r = F.linear(x_r, w["att.receptance.weight"]).view(B, T, H, N)
-    k = F.linear(x_k, w["att.key.weight"]).view(B, T, H, N)
-    v = F.linear(x_v, w["att.value.weight"]).view(B, T, H, N)
+    r = project(x_r, w, "att.receptance.weight").view(B, T, H, N)
+    k = project(x_k, w, "att.key.weight").view(B, T, H, N)
+    v = project(x_v, w, "att.value.weight").view(B, T, H, N)
     y, wkv = wkv6(r, w["att.log_w"].expand(B, T, H, N), k, v, w["att.bonus"], wkv, lengths)
     y = head_norm(y.reshape(B * T, C), H, w).to(x.dtype).view(B, T, C)
     if x_g:
-        y = y * F.silu(F.linear(x_g[0], w["att.gate.weight"]))
-    return F.linear(y, w["att.output.weight"]), wkv
+        y = y * F.silu(project(x_g[0], w, "att.gate.weight"))
+    return project(y, w, "att.output.weight"), wkv
 
 
 class Rwkv5(Model):

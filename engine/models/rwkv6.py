@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
-from engine.models.block import gated_channel_mix, head_norm, last_token, layer_norm, previous
+from engine.models.block import gated_channel_mix, head_norm, last_token, layer_norm, previous, project
 from engine.models.model import Block, Model
 from engine.ops.wkv6 import wkv6
 
@@ -42,14 +42,14 @@ def _time_mix(
     H, N = w["att.time_faaaa"].shape
     delta = previous(x, last) - x
     x_w, x_k, x_v, x_r, x_g = _mixtures(x.reshape(-1, C), delta.view(-1, C), w).unbind(0)
-    r = F.linear(x_r, w["att.receptance.weight"])
-    k = F.linear(x_k, w["att.key.weight"])
-    v = F.linear(x_v, w["att.value.weight"])
-    gate = F.silu(F.linear(x_g, w["att.gate.weight"]))
+    r = project(x_r, w, "att.receptance.weight")
+    k = project(x_k, w, "att.key.weight")
+    v = project(x_v, w, "att.value.weight")
+    gate = F.silu(project(x_g, w, "att.gate.weight"))
     r, log_w, k, v = (z.view(B, T, H, N) for z in (r, _log_w(x_w, w), k, v))
     y, wkv = wkv6(r, log_w, k, v, w["att.time_faaaa"], wkv, lengths)
     y = head_norm(y.reshape(B * T, C), H, w).to(x.dtype)
-    return F.linear(y * gate, w["att.output.weight"]).view(B, T, C), wkv
+    return project(y * gate, w, "att.output.weight").view(B, T, C), wkv
 
 
 def _channel_mix(x: Tensor, last: Tensor, w: Block) -> Tensor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
-from engine.models.block import head_norm, last_token, layer_norm, previous
+from engine.models.block import head_norm, last_token, layer_norm, previous, project
 from engine.models.model import Block, Model
 from engine.ops.ffn_value import ffn_value
 from engine.ops.wkv7 import wkv7
@@ -44,7 +44,7 @@ def _output(y: Tensor, r: Tensor, k: Tensor, v: Tensor, gate: Tensor, w: Block) 
     y = head_norm(y, r.shape[1], w)
     bonus = (r * k * w["att.r_k"]).sum(-1, keepdim=True)
     y = torch.addcmul(y.view(v.shape), bonus, v).view(gate.shape)
-    return F.linear(y * gate, w["att.output.weight"])
+    return project(y * gate, w, "att.output.weight")
 
 
 def _time_mix(
@@ -56,9 +56,9 @@ def _time_mix(
     # one operation for the six mixtures x + (previous − x)·μ; then all tokens as rows of one matrix
     mixed = torch.addcmul(x, previous(x, last) - x, w["att.mix"])
     x_r, x_w, x_k, x_v, x_a, x_g = mixed.view(6, B * T, C).unbind(0)
-    r = F.linear(x_r, w["att.receptance.weight"])
-    k = F.linear(x_k, w["att.key.weight"])
-    v = F.linear(x_v, w["att.value.weight"])
+    r = project(x_r, w, "att.receptance.weight")
+    k = project(x_k, w, "att.key.weight")
+    v = project(x_v, w, "att.value.weight")
     log_w = _log_w(x_w, w, wkv.dtype)
     iclr = torch.sigmoid(_low_rank(x_a, w, "a"))
     gate = torch.sigmoid(x_g @ w["att.g1"]) @ w["att.g2"]
@@ -75,7 +75,7 @@ def _time_mix(
 def _channel_mix(x: Tensor, last: Tensor, w: Block) -> Tensor:
     """x [B,T,C] (LN2 output), last [B,C] → [B,T,C]."""
     mixed = torch.addcmul(x, previous(x, last) - x, w["ffn.x_k"])
-    hidden = torch.relu(F.linear(mixed, w["ffn.key.weight"]))
+    hidden = torch.relu(project(mixed, w, "ffn.key.weight"))
     return ffn_value(hidden * hidden, w["ffn.value.weight"])
 
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from engine.weights.outgoing import Outgoing
 
-_CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+_CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"} | {
+    torch.int8: "I8",  # these two in converted layouts only
+    torch.uint8: "U8",
+}
 _ALIGNED = 8  # the data begins at a multiple of this, as the format's own writer has it
 
 Entry = tuple[str, tuple[int, ...], torch.dtype]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from engine import memory
 from engine.devices import chunk_for
 from engine.errors import OutOfMemory
+from engine.models.int8_names import quantised_bytes
 from engine.models.names import expected_shapes
 from engine.types import ModelSpec
 from engine.weights.archive import open_archive
@@ -22,8 +23,8 @@ from engine.weights.recognise import recognise
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# bytes of one weight, by tier, largest first
-WEIGHT_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+# tier → bytes of what is no matrix in 8 bits; weights of the tier that needs most first
+RUN_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 2}
 
 # Peak of one prefill chunk, fitted to measurements (tests/engine/test_fit.py compares them anew): so many
 # bytes for each token and channel, so many numbers of the run dtype for both and for each token and ffn
@@ -78,9 +79,9 @@ def estimate(
     source: Path | str | ModelSpec | Size,
     *,
     device: str = "auto",
-    tiers: Iterable[str] = tuple(WEIGHT_BYTES),
+    tiers: Iterable[str] = tuple(RUN_BYTES),
 ) -> tuple[Fit, ...]:
-    """One `Fit` for each tier, in the order asked for.
+    """One `Fit` for each tier, in the order asked for; none for those that the device does not compute with.
 
     Args:
         source: a weights file or folder, whose header is read; or what is known of one.
@@ -91,15 +92,20 @@ def estimate(
     """
     size, where = _size(source), _device(device)
     free = free_bytes(where)
-    return tuple(fit(size, tier, where, free) for tier in tiers)
+    return tuple(fit(size, tier, where, free) for tier in tiers if runs_on(tier, where))
 
 
 def fit(size: Size, tier: str, device: str, free: int | None) -> Fit:
     """The arithmetic of `estimate`."""
-    weights = size.params * WEIGHT_BYTES[tier]
+    weights = weight_bytes(size, tier)
     state = state_bytes(size, tier)
     chunk = chunk_for(device.split(":", maxsplit=1)[0], weights)
     return Fit(tier, device, weights, state, _working(size, tier, chunk) + (STATES - 1) * state, free)
+
+
+def runs_on(tier: str, device: str) -> bool:
+    """Whether a device computes with this tier: int8 only a CPU does."""
+    return tier != "int8" or device == "cpu"
 
 
 def best(fits: Iterable[Fit]) -> Fit | None:
@@ -117,24 +123,41 @@ def check(size: Size, tier: str, device: str) -> Fit:
 
 def _next_option(size: Size, refused: Fit) -> str:
     """The hint of `OutOfMemory`: a smaller tier there, else main memory, else a smaller model."""
-    smaller = fit(size, "bf16", refused.device, refused.free)
-    if smaller.weights < refused.weights and smaller.fits:
-        return "bf16"
+    for tier in ("bf16", "int8"):
+        smaller = fit(size, tier, refused.device, refused.free)
+        if runs_on(tier, refused.device) and smaller.weights < refused.weights and smaller.fits:
+            return tier
     elsewhere = refused.device != "cpu" and fit(size, refused.tier, "cpu", free_bytes("cpu")).fits
     return "cpu" if elsewhere else "smaller-model"
 
 
+def weight_bytes(size: Size, tier: str) -> int:
+    """Bytes of all weights, 8-bit numbers with their scales."""
+    if tier != "int8":
+        return size.params * RUN_BYTES[tier]
+    count, taken = quantised_bytes(_spec(size))
+    return (size.params - count) * RUN_BYTES[tier] + taken
+
+
+def _spec(size: Size) -> ModelSpec:
+    """A model of this size, whose low-rank matrices are not known."""
+    ranks = tuple((letter, 1) for letter in "adgmvw")
+    sizes = size.n_layer, size.n_embd, size.head_size, size.n_ffn, size.vocab_size
+    return ModelSpec(size.arch, *sizes, ranks)
+
+
 def state_bytes(size: Size, tier: str) -> int:
     """Bytes of one sequence's state: the recurrent memory in fp32, the token shifts in the run dtype."""
-    run = WEIGHT_BYTES[tier]
+    run = RUN_BYTES[tier]
     memory_of_layer = 3 if size.arch == "rwkv4" else size.head_size
     return size.n_layer * size.n_embd * (4 * memory_of_layer + 2 * run)
 
 
 def _working(size: Size, tier: str, chunk: int) -> int:
-    run = WEIGHT_BYTES[tier]
+    run = RUN_BYTES[tier]
     of_token = size.n_embd * (FP32_BYTES + RUN_NUMBERS * run) + size.n_ffn * FFN_NUMBERS * run
-    return chunk * of_token + size.vocab_size * 16 + FIXED
+    unpacked = size.n_embd * size.n_ffn * run if tier == "int8" else 0  # for a product with many rows
+    return chunk * of_token + unpacked + size.vocab_size * 16 + FIXED
 
 
 def _size(source: Path | str | ModelSpec | Size) -> Size:

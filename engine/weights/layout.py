@@ -1,9 +1,9 @@
 """Converted layouts: tensors in the form that a model computes with, kept on the disk to be mapped.
 
 A layout is a safetensors file beside the model, or in the cache folder where that cannot be written to. It
-holds the tensors that had to be changed (another dtype, dequantised, halved); those that are right as stored
-stay in the model's own file. It says what it was made from; one that is stale, damaged or somebody else's is
-not used, and is replaced.
+holds the tensors that had to be changed (another dtype, dequantised, quantised, halved); those that are right
+as stored stay in the model's own file. It says what it was made from; one that is stale, damaged or somebody
+else's is not used, and is replaced.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.errors import DiskFailed, EngineError, FileChanged
-from engine.models.tiers import TIERS
 from engine.weights.export_safetensors import write_tensors
 from engine.weights.layout_files import places
+from engine.weights.mapped import torch_dtypes
 from engine.weights.outgoing import pieces
 from engine.weights.place import in_place_of, sweep
-from engine.weights.safetensors_file import SafetensorsFile, read_safetensors
+from engine.weights.safetensors_file import LAYOUT_DTYPES, SafetensorsFile, read_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ class Plan:
 
     Attributes:
         model: the file or folder that it is made from.  files: its weights files as they are now.
-        tier: a key of `TIERS`.
+        tier: a key of `RUN_DTYPES`.
         entries: names, shapes and dtypes, in order.
         turned: names of matrices that are stored with their axes swapped.
     """
@@ -77,7 +77,7 @@ def find_layout(plan: Plan, cache: Path | None) -> Layout | None:
     """One that fits, by its header."""
     for place in places(plan.model, plan.tier, cache):
         try:
-            found = read_safetensors(place) if place.is_file() else None
+            found = read_safetensors(place, LAYOUT_DTYPES) if place.is_file() else None
         except (EngineError, OSError):
             continue  # damaged, or not ours
         if found and found.metadata == plan.metadata() and _holds(found, plan):
@@ -86,7 +86,8 @@ def find_layout(plan: Plan, cache: Path | None) -> Layout | None:
 
 
 def _holds(found: SafetensorsFile, plan: Plan) -> bool:
-    there = [(name, place.shape, TIERS[place.dtype]) for name, place in found.places.items()]
+    dtypes = torch_dtypes()
+    there = [(name, place.shape, dtypes[place.dtype]) for name, place in found.places.items()]
     return there == _with_checksums(plan)
 
 

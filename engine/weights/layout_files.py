@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from engine.weights.fit import WEIGHT_BYTES
+from engine.weights.fit import RUN_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,5 +25,5 @@ def places(model: Path, tier: str, cache: Path | None) -> tuple[Path, ...]:
 
 def layouts_of(model: Path, cache: Path | None = None) -> tuple[Path, ...]:
     """Every layout of a model; to be deleted with it (before it: a link must still lead to it)."""
-    every = (place for tier in WEIGHT_BYTES for place in places(model, tier, cache))
+    every = (place for tier in RUN_BYTES for place in places(model, tier, cache))
     return tuple(place for place in every if place.is_file())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.errors import DeviceUnavailable, InvalidRequest, OutOfMemory
+from engine.errors import DeviceUnavailable, InvalidRequest, OutOfMemory, TierUnavailable
 from engine.models import ARCHITECTURES
-from engine.models.tiers import TIERS, tier_name
+from engine.models.tiers import INT8, RUN_DTYPES
 from engine.weights.archive import open_archive
 from engine.weights.fit import Size, check
 from engine.weights.reading import Reading, tensors_of
@@ -48,13 +48,19 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_dtype(name: str, device: torch.device, stored_bytes: int) -> torch.dtype:
-    """A tier's dtype; "auto" is bf16, but fp32 for a small model on the CPU."""
-    if name in TIERS:
-        return TIERS[name]
+def choose_tier(name: str, device: torch.device, stored_bytes: int) -> str:
+    """A tier; "auto" is bf16, but fp32 for a small model on the CPU.
+
+    Raises:
+        InvalidRequest: no such tier.  TierUnavailable: not on this device.
+    """
+    if name == INT8 and device.type != "cpu":  # no kernel of ours reads it there
+        raise TierUnavailable(name, str(device))
+    if name in RUN_DTYPES:
+        return name
     if name != "auto":
         raise InvalidRequest(f"dtype {name}")
-    return torch.float32 if device.type == "cpu" and stored_bytes < SMALL_MODEL else torch.bfloat16
+    return "fp32" if device.type == "cpu" and stored_bytes < SMALL_MODEL else "bf16"
 
 
 def _memory_error(error: BaseException) -> bool:
@@ -76,20 +82,20 @@ def load(
     not be written to. Every weight is checked for NaN and infinity, at every load or when it is converted.
 
     Args:
-        dtype: a key of `TIERS`, or "auto".
+        dtype: a tier (a key of `RUN_DTYPES`), or "auto".
         cache: where layouts are kept that cannot stand beside the model; None: nowhere else.
 
     Raises:
-        ModelNotFound, UnsupportedFormat, WeightsCorrupt, FileChanged, DeviceUnavailable, InvalidRequest,
-        OutOfMemory, DiskFailed.
+        ModelNotFound, UnsupportedFormat, WeightsCorrupt, FileChanged, DeviceUnavailable, TierUnavailable,
+        InvalidRequest, OutOfMemory, DiskFailed.
     """
     where = choose_device(device)
     archive = open_archive(Path(path))
     spec = recognise(str(path), archive.shapes)
-    run_dtype = choose_dtype(dtype, where, archive.nbytes)
-    needed = check(Size.of(spec), tier_name(run_dtype), str(where)).needed
+    tier = choose_tier(dtype, where, archive.nbytes)
+    needed = check(Size.of(spec), tier, str(where)).needed
     try:
-        reading = Reading(archive, spec, run_dtype, where, should_stop)
+        reading = Reading(archive, spec, tier, where, should_stop)
         tensors = yield from tensors_of(reading, cache)
         return None if tensors is None else ARCHITECTURES[spec.arch](spec, tensors)
     except (RuntimeError, MemoryError) as error:

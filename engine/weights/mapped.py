@@ -18,9 +18,19 @@ from engine.errors import DiskFailed, WeightsCorrupt
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from torch import Tensor
 
-ITEM_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
+ITEM_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4, "int8": 1, "uint8": 1}
+
+
+def torch_dtypes() -> dict[str, torch.dtype]:
+    """PyTorch's dtypes by the keys of `ITEM_BYTES`."""
+    import torch
+
+    from engine.models.tiers import TIERS
+
+    return TIERS | {"int8": torch.int8, "uint8": torch.uint8}
 
 
 def mark(path: Path) -> tuple[int, int, int]:
@@ -68,19 +78,17 @@ class MappedFile:
         """
         import torch
 
-        from engine.models.tiers import TIERS
-
-        item, count = ITEM_BYTES[dtype], 1
+        stored, item, count = torch_dtypes()[dtype], ITEM_BYTES[dtype], 1
         for length in shape:
             count *= length
         if not count:
-            return torch.empty(shape, dtype=TIERS[dtype])
+            return torch.empty(shape, dtype=stored)
         if start % item:
             copy = bytearray(self.bytes[start : start + count * item])
-            return torch.frombuffer(copy, dtype=TIERS[dtype]).reshape(shape)
+            return torch.frombuffer(copy, dtype=stored).reshape(shape)
         with warnings.catch_warnings():  # of buffers that cannot be written to: nobody writes to weights
             warnings.simplefilter("ignore", UserWarning)
-            return torch.frombuffer(self._map, dtype=TIERS[dtype], count=count, offset=start).reshape(shape)
+            return torch.frombuffer(self._map, dtype=stored, count=count, offset=start).reshape(shape)
 
 
 def _mapped(handle: int) -> mmap.mmap:

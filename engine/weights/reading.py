@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.errors import DiskFailed, WeightsCorrupt
+from engine.models.int8 import forms, tier_tensor
+from engine.models.int8_names import VALUE, is_quantised
 from engine.models.names import expected_shapes
-from engine.models.prepare import LN0, dtype_of, is_unchanged, prepare_tensor, prepared_shapes
-from engine.models.tiers import tier_name
+from engine.models.prepare import LN0, is_unchanged, prepared_shapes
+from engine.models.tiers import INT8, RUN_DTYPES
 from engine.types import NotKept, Progress
 from engine.weights.layout import (
     Damaged,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from engine.models.int8 import Form
     from engine.types import ModelSpec
     from engine.weights.archive import Archive
 
@@ -45,16 +48,15 @@ MAPPED_FROM = 64 << 20
 KEPT_FROM = 32 << 20
 # From this many numbers on, a channel mix's second matrix is turned, so that decoding reads few of its rows.
 TURNED_FROM = 1 << 20
-_TURNED = ".ffn.value.weight"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is read, for which device and run dtype; `shapes` are `expected_shapes` of the spec."""
+    """What is read, for which device and tier; `shapes` are `expected_shapes` of the spec."""
 
     archive: Archive
     spec: ModelSpec
-    dtype: torch.dtype
+    tier: str
     device: torch.device
     should_stop: Callable[[], bool]
     shapes: dict[str, tuple[int, ...]] = field(init=False)
@@ -71,15 +73,22 @@ class Reading:
         return x.reshape(self.shapes[name])
 
     def converted(self, name: str) -> Tensor:
-        """A prepared tensor, contiguous."""
-        return prepare_tensor(name, self.checked, self.spec, self.dtype).contiguous()
+        """A prepared tensor of `forms`, contiguous."""
+        return tier_tensor(name, self.checked, self.spec, self.tier).contiguous()
+
+    def forms(self, shapes: dict[str, tuple[int, ...]]) -> dict[str, Form]:
+        """Names, shapes and dtypes of the tensors that the tier makes of these."""
+        return forms(shapes, self.spec, self.tier)
 
     def is_in_place(self, name: str) -> bool:
         """Whether a tensor is right as it lies in the mapped file."""
-        if not self.archive.mapped:
+        if not self.archive.mapped or name not in self.shapes or self._is_quantised(name):
             return False
         stored = self.archive.get(name)
-        return stored.is_contiguous() and is_unchanged(name, stored.dtype, self.spec, self.dtype)
+        return stored.is_contiguous() and is_unchanged(name, stored.dtype, self.spec, RUN_DTYPES[self.tier])
+
+    def _is_quantised(self, name: str) -> bool:
+        return self.tier == INT8 and is_quantised(name)
 
 
 def tensors_of(reading: Reading, cache: Path | None) -> Generator[Progress | NotKept, None, Tensors | None]:
@@ -93,14 +102,13 @@ def _copied(reading: Reading) -> Generator[Progress, None, Tensors | None]:
     """In memory of their own: the file is not needed afterwards."""
     if any(reading.should_stop() for _ in reading.archive.verify()):
         return None
-    shapes = prepared_shapes(reading.spec)
-    total = sum(_nbytes(shape, dtype_of(n, reading.spec, reading.dtype)) for n, shape in shapes.items())
-    values = ((name, reading.converted(name).to(reading.device, copy=True)) for name in shapes)
-    return (yield from _collected(values, total, reading.should_stop))
+    made = reading.forms(prepared_shapes(reading.spec))
+    values = ((name, reading.converted(name).to(reading.device, copy=True)) for name in made)
+    return (yield from _collected(values, _nbytes(made), reading.should_stop))
 
 
-def _nbytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:
-    return torch.Size(shape).numel() * dtype.itemsize
+def _nbytes(made: dict[str, Form]) -> int:
+    return sum(torch.Size(shape).numel() * dtype.itemsize for shape, dtype in made.values())
 
 
 def _collected(
@@ -124,14 +132,13 @@ def _collected(
 
 
 def _mapped(reading: Reading, cache: Path | None) -> Generator[Progress | NotKept, None, Tensors | None]:
-    names = _names(reading)
-    in_place = {name for name in names if reading.is_in_place(name)}
-    turned = frozenset(name for name in names if _is_turned(name, reading))
-    plan = _plan(reading, [name for name in names if name not in in_place - turned], turned)
+    made = reading.forms(_shapes(reading))
+    turned = frozenset(name for name in made if _is_turned(name, reading))
+    plan = _plan(reading, made, turned)
     layout = find_layout(plan, cache) if plan.nbytes >= KEPT_FROM else None
     if layout:
         try:
-            return (yield from _together(reading, names, layout, plan))
+            return (yield from _together(reading, made, layout, plan))
         except Damaged:
             layout = None  # and is replaced
     if any(reading.should_stop() for _ in reading.archive.verify()):
@@ -141,41 +148,41 @@ def _mapped(reading: Reading, cache: Path | None) -> Generator[Progress | NotKep
             return None
         layout = find_layout(plan, cache)
     try:
-        return (yield from _together(reading, names, layout, plan))
+        return (yield from _together(reading, made, layout, plan))
     except Damaged as error:  # what was just written reads otherwise
         raise DiskFailed(str(layout.path if layout else plan.model), "another checksum") from error
 
 
-def _names(reading: Reading) -> list[str]:
+def _shapes(reading: Reading) -> dict[str, tuple[int, ...]]:
     """An embedding that can stay in place keeps ln0 beside it, to be applied to the rows that are used."""
-    if reading.is_in_place("emb.weight"):
-        return list(reading.shapes)
-    return list(prepared_shapes(reading.spec))
+    return reading.shapes if reading.is_in_place("emb.weight") else prepared_shapes(reading.spec)
 
 
 def _is_turned(name: str, reading: Reading) -> bool:
-    return name.endswith(_TURNED) and reading.spec.n_embd * reading.spec.n_ffn >= TURNED_FROM
+    large = reading.spec.n_embd * reading.spec.n_ffn >= TURNED_FROM
+    return reading.tier != INT8 and name.endswith(VALUE) and large  # int8 has it turned by itself
 
 
-def _plan(reading: Reading, changed: list[str], turned: frozenset[str]) -> Plan:
-    shapes = prepared_shapes(reading.spec)
-    entries = tuple((n, shapes[n], dtype_of(n, reading.spec, reading.dtype)) for n in changed if n not in LN0)
-    files = file_marks(reading.archive.files)
-    return Plan(reading.archive.path, files, tier_name(reading.dtype), entries, turned)
+def _plan(reading: Reading, made: dict[str, Form], turned: frozenset[str]) -> Plan:
+    """What is not right in place, or lies turned there."""
+    changed = {name: form for name, form in made.items() if name in turned or not reading.is_in_place(name)}
+    entries = tuple((name, *form) for name, form in changed.items() if name not in LN0)
+    return Plan(reading.archive.path, file_marks(reading.archive.files), reading.tier, entries, turned)
 
 
 def _together(
-    reading: Reading, names: list[str], layout: Layout | None, plan: Plan
+    reading: Reading, made: dict[str, Form], layout: Layout | None, plan: Plan
 ) -> Generator[Progress, None, Tensors | None]:
     """All tensors: from the layout, from the model's file, or converted now."""
-    total = sum(_nbytes(reading.shapes[name], dtype_of(name, reading.spec, reading.dtype)) for name in names)
 
     def value(name: str) -> Tensor:
         if layout and name in layout.names:
             return layout.tensor(name)
         return reading.checked(name) if reading.is_in_place(name) else reading.converted(name)
 
-    tensors = yield from _collected(((name, value(name)) for name in names), total, reading.should_stop)
+    tensors = yield from _collected(
+        ((name, value(name)) for name in made), _nbytes(made), reading.should_stop
+    )
     check_unchanged(plan)
     return tensors
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 LARGEST_HEADER = 4 << 20  # a 61-layer model's is below 0.3 MB
 MOST_AXES = 8
-_DTYPES = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
+DTYPES = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}  # of models
+LAYOUT_DTYPES = DTYPES | {"I8": "int8", "U8": "uint8"}
 
 
 class Place(NamedTuple):
@@ -79,19 +80,19 @@ def _is_count(x: Any) -> bool:
     return isinstance(x, int) and not isinstance(x, bool) and 0 <= x < 1 << 48
 
 
-def _place(path: Path, name: str, entry: Any, base: int) -> Place:
+def _place(path: Path, name: str, entry: Any, base: int, dtypes: dict[str, str]) -> Place:
     dtype = entry.get("dtype") if isinstance(entry, dict) else None
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise _corrupt(path, name, f"one of {', '.join(_DTYPES)}", repr(dtype)[:60])
+    if not isinstance(dtype, str) or dtype not in dtypes:
+        raise _corrupt(path, name, f"one of {', '.join(dtypes)}", repr(dtype)[:60])
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
     if not isinstance(shape, list) or len(shape) > MOST_AXES or not all(map(_is_count, shape)):
         raise _corrupt(path, name, "a shape", repr(shape)[:60])
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_count, offsets)):
         raise _corrupt(path, name, "two offsets", repr(offsets)[:60])
-    needed = math.prod(shape) * ITEM_BYTES[_DTYPES[dtype]]
+    needed = math.prod(shape) * ITEM_BYTES[dtypes[dtype]]
     if offsets[1] - offsets[0] != needed:
         raise _corrupt(path, name, f"{needed} bytes", f"{offsets[1] - offsets[0]} bytes")
-    return Place(_DTYPES[dtype], tuple(shape), base + offsets[0], base + offsets[1])
+    return Place(dtypes[dtype], tuple(shape), base + offsets[0], base + offsets[1])
 
 
 def _check_side_by_side(path: Path, places: dict[str, Place], start: int, size: int) -> None:
@@ -111,8 +112,11 @@ def _metadata(found: Any) -> dict[str, str]:
     return {name: value for name, value in items if isinstance(value, str)}
 
 
-def read_safetensors(path: Path) -> SafetensorsFile:
+def read_safetensors(path: Path, dtypes: dict[str, str] = DTYPES) -> SafetensorsFile:
     """Maps the file and checks its header.
+
+    Args:
+        dtypes: those that may stand in it, with their keys of `ITEM_BYTES`.
 
     Raises:
         WeightsCorrupt, DiskFailed.
@@ -120,7 +124,7 @@ def read_safetensors(path: Path) -> SafetensorsFile:
     file = MappedFile(path)
     header, start = _read_header(file)
     metadata = _metadata(header.pop("__metadata__", None))
-    places = {name: _place(path, name, entry, start) for name, entry in header.items()}
+    places = {name: _place(path, name, entry, start, dtypes) for name, entry in header.items()}
     _check_side_by_side(path, places, start, file.size)
     return SafetensorsFile(file, metadata, places)
 

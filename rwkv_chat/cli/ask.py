@@ -13,7 +13,14 @@ from rwkv_chat.cli import prompt_rows
 from rwkv_chat.cli.interrupts import on_interrupt
 from rwkv_chat.cli.manner import Manner, manner_options, tell_mode, tell_oddities
 from rwkv_chat.cli.opening import opened
-from rwkv_chat.cli.options import model_of, model_option, sampling_of, sampling_options, state_option
+from rwkv_chat.cli.options import (
+    dtype_option,
+    model_of,
+    model_option,
+    sampling_of,
+    sampling_options,
+    state_option,
+)
 from rwkv_chat.cli.output import note, result, thoughts
 from rwkv_chat.session import Answered, ReplyGrew, TurnFailed, WaitingForModel
 from rwkv_chat.texts import say
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--show-prompt", is_flag=True, help=say("cli.ask.show_prompt"))
 @manner_options
 @model_option
+@dtype_option
 @state_option
 @sampling_options
 @click.pass_context
@@ -55,7 +63,7 @@ def whole_question(question: str) -> str:
 
 async def _ask(text: str, model: Path | None, options: dict[str, Any]) -> int:
     manner, as_json, save = Manner.of(options), options["as_json"], options["save"]
-    async with opened(model, keep=save, tuned=options["state"]) as session:
+    async with opened(model, keep=save, tuned=options["state"], dtype=options["dtype"]) as session:
         tell_oddities(session, manner.template, text)
         thread = await manner.begun(session)
         turn = session.chats.send(thread, text, lambda base: sampling_of(options, base), system=manner.system)
@@ -70,7 +78,7 @@ async def _ask(text: str, model: Path | None, options: dict[str, Any]) -> int:
 async def _show_prompt(text: str, model: Path | None, options: dict[str, Any]) -> int:
     """The tokens that would be fed, and no answer."""
     manner = Manner.of(options)
-    async with opened(model, keep=False, tuned=options["state"]) as session:
+    async with opened(model, keep=False, tuned=options["state"], dtype=options["dtype"]) as session:
         tell_oddities(session, manner.template, text)
         prompt = await session.chats.exact_prompt(await manner.begun(session), text, manner.system)
     if options["as_json"]:

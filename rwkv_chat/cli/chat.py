@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from rwkv_chat.cli.manner import Manner, manner_options
-from rwkv_chat.cli.options import given, model_of, model_option, sampling_options
+from rwkv_chat.cli.options import dtype_option, given, model_of, model_option, sampling_options
 from rwkv_chat.texts import say
 
 
@@ -15,6 +15,7 @@ from rwkv_chat.texts import say
 @click.option("--plain", is_flag=True, help=say("cli.chat.plain"))
 @manner_options
 @model_option
+@dtype_option
 @sampling_options
 @click.pass_context
 def command(context: click.Context, plain: bool, **options: Any) -> int:
@@ -28,4 +29,4 @@ def command(context: click.Context, plain: bool, **options: Any) -> int:
         raise click.UsageError(say("cli.chat.needs_plain"))
     from rwkv_chat.cli.open_tui import open_tui
 
-    return open_tui(model)
+    return open_tui(model, options["dtype"])

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 def run(model: Path | None, options: Mapping[str, Any]) -> int:
     """Talk until the input ends; the exit code: 0, or 130 after Ctrl-C at the prompt."""
     with asyncio.Runner() as runner:
-        opening = opened(model, keep=True)
+        opening = opened(model, keep=True, dtype=options["dtype"])
         session = runner.run(opening.__aenter__())
         try:
             runner.run(asyncio.sleep(0))  # the model begins to load

@@ -34,7 +34,7 @@ Result = TypeVar("Result")
     "--dtype",
     default="fp32",
     show_default=True,
-    type=click.Choice(["fp32", "bf16", "fp16"]),
+    type=click.Choice(["fp32", "bf16", "fp16", "int8"]),
     help=say("cli.logits.dtype"),
 )
 def command(file: Path, ids: str, every: bool, out: Path, device: str, dtype: str) -> None:

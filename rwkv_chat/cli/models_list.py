@@ -134,8 +134,11 @@ def _remark(offer: Offer) -> str:
 
 
 def memory(fits: Sequence[Fit]) -> str:
-    """What it takes in the usual number type, and whether that is free."""
+    """What it takes in the usual number type, and whether that is free; else another one that fits."""
     fit = next((each for each in fits if each.tier == TIER), None)
     if fit is None:
         return ""
+    other = next((each for each in fits if each.fits), None)
+    if not fit.fits and other is not None:
+        return say("models.fits_in", needed=size(other.needed), tier=other.tier)
     return say("models.fits" if fit.fits else "models.too_large", needed=size(fit.needed))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from engine.types import NotKept
 from rwkv_chat.cli.output import note
 from rwkv_chat.cli.throwaway import throwaway
-from rwkv_chat.explain import settings_sentence
+from rwkv_chat.explain import not_kept_sentence, settings_sentence
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import Session, open_session
 
@@ -18,27 +20,29 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def opened(model: Path | None, *, keep: bool, tuned: Path | None = None) -> AsyncIterator[Session]:
+async def opened(
+    model: Path | None, *, keep: bool, tuned: Path | None = None, dtype: str | None = None
+) -> AsyncIterator[Session]:
     """The session, its model already loading; closed at the end, and without `keep` forgotten.
 
-    `tuned`: a tuned state that its conversations begin from.
+    `tuned`: a tuned state that its conversations begin from. `dtype`: in place of the settings'.
     """
     home = Paths.find()
     if keep:
         async with _closing(await open_session(home, model=model)) as session:
-            _start(session, tuned)
+            _start(session, tuned, dtype)
             yield session
         return
     with throwaway() as folder:
         paths = replace(home, data=folder, models_folder=home.models)
         async with _closing(await open_session(paths, model=model)) as session:
             await session.shelf.adopt(home.database)
-            _start(session, tuned)
+            _start(session, tuned, dtype)
             yield session
 
 
-def _start(session: Session, tuned: Path | None) -> None:
-    session.models.tuned = tuned
+def _start(session: Session, tuned: Path | None, dtype: str | None) -> None:
+    session.models.tuned, session.models.dtype = tuned, dtype
     session.models.start()
 
 
@@ -51,9 +55,18 @@ async def shelf_opened() -> AsyncIterator[Session]:
 
 @asynccontextmanager
 async def _closing(session: Session) -> AsyncIterator[Session]:
+    telling = asyncio.create_task(_tell(session))
     try:
         if session.settings_warning:
             note(settings_sentence(session.settings_warning))
         yield session
     finally:
+        telling.cancel()
         await session.close()
+
+
+async def _tell(session: Session) -> None:
+    """Of what people should know about loading, for as long as the session is open."""
+    async for event in session.models.watch():
+        if isinstance(event, NotKept):
+            note(not_kept_sentence(event))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from engine.types import SamplingParams
+from rwkv_chat.settings import DTYPES
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ def model_option(command: Command) -> Command:
     """`--model`, here or before the command; the one here wins (see `model_of`)."""
     words = say("cli.option.model")
     return click.option("--model", type=FILE, metavar=MODEL_METAVAR, help=words)(command)
+
+
+def dtype_option(command: Command) -> Command:
+    """`--dtype`: the form of the weights, in place of the settings'."""
+    return click.option("--dtype", type=click.Choice(DTYPES), help=say("cli.option.dtype"))(command)
 
 
 def state_option(command: Command) -> Command:

@@ -2,6 +2,7 @@
 
 --model FOLDER    demo.safetensors and tokenizer.json (default: the built-in ones)
 --sample N        at most N cases of each group
+--dtype TIER      fp32 (default), bf16, fp16, int8
 --failures        print every case that failed
 --json            print the figures as JSON
 """
@@ -56,11 +57,11 @@ class Score:
         return self.right / self.total if self.total else 0.0
 
 
-def open_model(folder: Path) -> tuple[Rwkv7, Tokenizer]:
-    """The model (fp32, CPU) and tokenizer of a folder."""
+def open_model(folder: Path, dtype: str = "fp32") -> tuple[Rwkv7, Tokenizer]:
+    """The model (on the CPU) and tokenizer of a folder."""
     from engine.weights.load import load
 
-    loading = load(folder / "demo.safetensors", device="cpu", dtype="fp32")
+    loading = load(folder / "demo.safetensors", device="cpu", dtype=dtype)
     try:
         while True:
             next(loading)
@@ -143,6 +144,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=None)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--sample", type=int, default=0)
+    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16", "int8"), default="fp32")
     parser.add_argument("--failures", action="store_true")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -150,7 +152,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = _arguments()
-    model, tokenizer = open_model(arguments.model or resource("assets/demo"))
+    model, tokenizer = open_model(arguments.model or resource("assets/demo"), arguments.dtype)
     chosen = cases(arguments.seed)
     if arguments.sample:
         chosen = sample(chosen, arguments.sample, arguments.seed)

@@ -41,7 +41,7 @@ __all__ = ["ModelCard", "Models"]
 
 log = logging.getLogger(__name__)
 
-LoadEvent = Progress | Loaded | Failed
+LoadEvent = Progress | NotKept | Loaded | Failed
 
 
 class Models:
@@ -49,6 +49,7 @@ class Models:
 
     Attributes:
         tuned: the file of a tuned state that conversations begin from; read when a model is loaded.
+        dtype: the form of the weights for this run; None for that of the settings.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Models:
     ) -> None:
         self.current = card
         self.tuned: Path | None = None
+        self.dtype: str | None = None
         self.speaker: Speaker | None = None
         self._engine, self._settings, self._load_tokenizer = engine, settings, load_tokenizer
         self._shelf = shelf
@@ -208,7 +210,7 @@ class Models:
         if card.spec is None and not card.builtin:
             card = self.current = await self._shelf.card(card.path)
         values = self._settings.values
-        request = LoadRequest(str(card.path), card.tokenizer, values.device, values.dtype)
+        request = LoadRequest(str(card.path), card.tokenizer, values.device, self.dtype or values.dtype)
         job = self._job = self._engine.load(request)
         template = await asyncio.to_thread(templates.template, card.template)
         info = await self._follow(job)
@@ -236,10 +238,8 @@ class Models:
                 raise event.error
             if isinstance(event, Cancelled):
                 break
-            if isinstance(event, Progress):
+            if isinstance(event, Progress | NotKept):
                 self._tell(event)
-            elif isinstance(event, NotKept):
-                log.warning("no room to keep %d bytes of converted weights", event.needed)
         raise EngineClosed
 
     def _tokenizer(self, ref: TokenizerRef) -> tuple[TokenizerLike, str]:

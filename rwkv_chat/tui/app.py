@@ -199,14 +199,16 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             self._driver.write(sequence)
 
 
-def run(model: Path | None = None) -> int:
-    """Open the interface and stay until it is left; the exit code."""
-    return asyncio.run(_run(model))
+def run(model: Path | None = None, dtype: str | None = None) -> int:
+    """Open the interface and stay until it is left; the exit code. `dtype`: in place of the settings'."""
+    return asyncio.run(_run(model, dtype))
 
 
-async def _run(model: Path | None) -> int:
+async def _run(model: Path | None, dtype: str | None) -> int:
     # a process: torch's import and a busy reply hold its interpreter lock, not the one that typing needs
-    return await stay(RwkvChatApp(await open_session(model=model, worker="process")))
+    session = await open_session(model=model, worker="process")
+    session.models.dtype = dtype
+    return await stay(RwkvChatApp(session))
 
 
 async def stay(app: RwkvChatApp) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
-from engine.types import Failed, Loaded, Progress
+from engine.types import Failed, Loaded, NotKept, Progress
 from rwkv_chat.explain import size
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.plain_text import title
@@ -52,6 +52,7 @@ class Desk:
         self.pulls = Pulls()
         self.model = ModelState()
         self.watchers: list[Callable[[], None]] = []
+        self.not_kept: NotKept | None = None  # to be told once
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -131,6 +132,9 @@ class Desk:
                 case Progress(done=done, total=total):
                     share = done / total if total else None
                     self._tell(replace(self.model, ready=False, share=share, error=None))
+                case NotKept():
+                    self.not_kept = event
+                    self._tell(self.model)
                 case Loaded(info=info):
                     self._tell(ModelState(ready=True, tier=info.tier, state_bytes=info.state_nbytes))
                 case Failed(error=error):

@@ -222,6 +222,13 @@ def test_wrong_numbers_are_told_in_plain_words(
     assert "<=" not in cli("ask", "--help").out
 
 
+def test_the_form_of_the_weights_can_be_chosen_for_once(cli: Cli, engine: FakeEngine) -> None:
+    assert cli("ask", "Hi", "--dtype", "int8").code == 0
+    assert cli("ask", "Hi").code == 0
+    assert [each.dtype for each in engine.loads] == ["int8", "auto"]
+    assert cli("ask", "Hi", "--dtype", "int7").code == 2
+
+
 # ---------------------------------------------------------------------------------------------- tuned states
 
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.weights.fit import Fit
 from rwkv_chat.cli.models import MODELS
 from rwkv_chat.cli.models_convert import FORMATS
+from rwkv_chat.cli.models_list import memory
 from rwkv_chat.explain import FAILURE, NOT_FOUND, OK, USAGE
 from rwkv_chat.paths import Paths
 from rwkv_chat.session.shelf_golden import EXPECTED
@@ -80,7 +82,7 @@ def test_info_on_every_format(cli: Cli, engine: FakeEngine, tmp_path: Path, kind
     assert told["format"] == kind
     assert told["params"] == sum(x.numel() for x in tiny.plain_tensors(spec).values())
     assert sum(told["types"].values()) > 20
-    assert [each["tier"] for each in told["fits"]] == ["fp32", "bf16", "fp16"]
+    assert [each["tier"] for each in told["fits"]] == ["fp32", "bf16", "fp16", "int8"]
     assert told["bytes"] >= sum(each["bytes"] for each in told["files"]) > 4 * told["params"]
     shown = cli("models", "info", str(path))
     assert (shown.code, shown.err) == (OK, "")
@@ -306,3 +308,14 @@ def test_a_name_that_is_no_text(cli: Cli, tmp_path: Path) -> None:
         said = cli("models", command, str(path))
         assert (said.code, say("errors.UnsupportedFormat.hint.name-not-text") in said.err) == (FAILURE, True)
     assert cli("models", "import", str(tmp_path)).code == FAILURE
+
+
+@pytest.mark.parametrize(
+    ("free", "words"),
+    [(300, "200 bytes, fits"), (150, "120 bytes in int8, fits"), (9, "200 bytes, too large")],
+)
+def test_the_list_names_the_form_that_fits(free: int, words: str) -> None:
+    fits = [
+        Fit(tier, "cpu", needed, 0, 0, free) for tier, needed in (("fp32", 400), ("bf16", 200), ("int8", 120))
+    ]
+    assert memory(fits) == words

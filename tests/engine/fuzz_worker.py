@@ -62,7 +62,7 @@ def load_model(path: Path, rng: random.Random) -> None:
     from engine.weights.load import load
 
     reading.MAPPED_FROM = rng.choice((0, 1 << 60))
-    loading = load(path, device="cpu", dtype=rng.choice(("fp32", "bf16")))
+    loading = load(path, device="cpu", dtype=rng.choice(("fp32", "bf16", "int8")))
     try:
         while True:
             next(loading)

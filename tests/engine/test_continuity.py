@@ -63,7 +63,9 @@ def test_a_conversation_goes_on_token_for_token(
 
 
 # what is read again in other pieces is rounded otherwise in bf16; what comes from the disk is the same
-@pytest.mark.parametrize(("dtype", "hows"), [("fp32", ("resumed", "rebuilt")), ("bf16", ("resumed",))])
+@pytest.mark.parametrize(
+    ("dtype", "hows"), [("fp32", ("resumed", "rebuilt")), ("bf16", ("resumed",)), ("int8", ("resumed",))]
+)
 @pytest.mark.parametrize("arch", [arch for arch in tiny.ARCHS if arch != "rwkv7"])
 def test_older_versions_go_on_token_for_token(
     tmp_path: Path, arch: str, dtype: str, hows: tuple[str, ...]

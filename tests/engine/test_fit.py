@@ -11,19 +11,18 @@ import pytest
 import torch
 
 from engine.errors import OutOfMemory
-from engine.models import ARCHITECTURES
-from engine.models.prepare import prepare
+from engine.models.tiers import RUN_DTYPES
 from engine.weights import fit as fitting
 from engine.weights import load as loading
-from engine.weights.fit import WEIGHT_BYTES, Fit, Size, best, check, estimate, fit
-from engine.weights.load import TIERS, load
+from engine.weights.fit import RUN_BYTES, Fit, Size, best, check, estimate, fit
+from engine.weights.load import load
 from tests.children import in_child, status
 from tests.engine import tiny
 from tests.engine.samples import SAMPLES, spec_of
 
 
 def test_every_tier_has_a_size():
-    assert {name: dtype.itemsize for name, dtype in TIERS.items()} == WEIGHT_BYTES
+    assert {name: dtype.itemsize for name, dtype in RUN_DTYPES.items()} == RUN_BYTES
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -33,12 +32,12 @@ def test_every_format_is_told_by_its_header(name, tmp_path):
     assert estimate(path, device="cpu")[0].weights == estimate(spec, device="cpu")[0].weights > 0
 
 
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tier", RUN_DTYPES)
 @pytest.mark.parametrize("arch", tiny.ARCHS)
 def test_weights_and_state_are_exact(arch, tier):
     """But for ln0, which is folded, and a few vectors that stay fp32 in older versions."""
     spec = tiny.spec(n_layer=3, n_embd=64, arch=arch)
-    model = ARCHITECTURES[spec.arch](spec, prepare(tiny.plain_tensors(spec), spec, TIERS[tier]))
+    model = tiny.of_tier(spec, tier)
     found = fit(Size.of(spec), tier, "cpu", None)
     assert found.weights == pytest.approx(model.nbytes, rel=0.02)
     assert found.state == model.zero_state(1).nbytes
@@ -61,6 +60,10 @@ def test_what_is_free_decides():
         ("fp32", "cpu", {"cpu": "bf16"}, "bf16"),
         ("fp32", "cpu", {"cpu": None}, "smaller-model"),
         ("bf16", "cpu", {"cpu": None}, "smaller-model"),
+        ("fp32", "cpu", {"cpu": "int8"}, "int8"),
+        ("bf16", "cpu", {"cpu": "int8"}, "int8"),
+        ("int8", "cpu", {"cpu": None}, "smaller-model"),
+        ("bf16", "cuda", {"cuda": "int8", "cpu": None}, "smaller-model"),
         ("bf16", "cuda", {"cuda": None, "cpu": "fp32"}, "cpu"),
         ("fp32", "cuda", {"cuda": "bf16", "cpu": "fp32"}, "bf16"),
         ("bf16", "cuda", {"cuda": None, "cpu": None}, "smaller-model"),
@@ -68,13 +71,20 @@ def test_what_is_free_decides():
 )
 def test_what_cannot_fit_is_refused_with_the_next_option(tier, device, free, hint, monkeypatch):
     """`free`: on each device just what this tier needs, or next to nothing."""
-    size = Size.of(tiny.spec(n_layer=3, n_embd=256))
+    size = Size.of(tiny.spec(n_layer=6, n_embd=512))
     room = {where: fit(size, enough, where, None).needed if enough else 100 for where, enough in free.items()}
     monkeypatch.setattr(fitting, "free_bytes", room.__getitem__)
     with pytest.raises(OutOfMemory) as refused:
         check(size, tier, device)
     found = refused.value.needed, refused.value.free, refused.value.hint
     assert found == (fit(size, tier, device, None).needed, room[device], hint)
+
+
+def test_int8_is_told_of_for_the_processor_alone():
+    spec = tiny.spec(n_layer=6, n_embd=512)
+    sizes = {each.tier: each.weights for each in estimate(spec, device="cpu")}
+    assert sizes["int8"] < 0.6 * sizes["bf16"]
+    assert "int8" not in {each.tier for each in estimate(spec, device="cuda:77")}
 
 
 def test_nothing_is_read_of_what_cannot_fit(tmp_path, monkeypatch):
@@ -110,11 +120,11 @@ def loaded(path: Path, tier: str) -> Any:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
-@pytest.mark.parametrize("tier", ["fp32", "bf16"])
+@pytest.mark.parametrize("tier", ["fp32", "bf16", "int8"])
 def test_the_estimate_is_near_what_is_taken(tier, tmp_path):
     """Within 0.8 and 1.5 of the measured peak of loading a model and reading 256 tokens."""
     spec = tiny.spec(n_layer=4, n_embd=640, head_size=64, vocab_size=8000, rank=32)
-    path = tiny.checkpoint(tmp_path / "model.safetensors", spec, dtype=TIERS[tier])
+    path = tiny.checkpoint(tmp_path / "model.safetensors", spec, dtype=RUN_DTYPES[tier])
     measured = in_child(peak, path, tier)
     needed = estimate(path, device="cpu", tiers=[tier])[0].needed
     print(f"{tier}: estimated {needed / 1e6:.0f} MB, measured {measured / 1e6:.0f} MB")

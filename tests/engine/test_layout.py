@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from engine.errors import FileChanged, WeightsCorrupt
-from engine.models.tiers import TIERS
+from engine.models.tiers import RUN_DTYPES, TIERS
 from engine.types import NotKept, Progress
 from engine.weights import layout, reading
 from engine.weights.layout_files import layouts_of
@@ -62,7 +62,7 @@ def copied(path, tier, monkeypatch):
 
 
 @pytest.mark.parametrize("arch", tiny.ARCHS)
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tier", RUN_DTYPES)
 @pytest.mark.parametrize("stored", ["bf16", "fp16"])
 def test_a_mapped_model_is_the_copied_one(arch, tier, stored, tmp_path, monkeypatch):
     """Seven layers, so that fp16 has something to halve in versions 4 to 6."""
@@ -73,14 +73,14 @@ def test_a_mapped_model_is_the_copied_one(arch, tier, stored, tmp_path, monkeypa
     first, second = (run(path, dtype=tier)[0] for _ in range(2))
     assert torch.equal(logits(first), logits(second))
     # ln0 is applied to rows in place of the whole embedding: rounded at another place
-    tolerance = {"fp32": 1e-6, "bf16": 2e-2, "fp16": 2e-3}[tier]
+    tolerance = {"fp32": 1e-6, "bf16": 2e-2, "fp16": 2e-3, "int8": 2e-2}[tier]
     assert (logits(first) - expected).norm() <= tolerance * expected.norm()
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_format_has_a_layout(name, tmp_path, monkeypatch):
     path = SAMPLES[name](tmp_path, spec_of(name))
-    for tier in ("fp32", "bf16"):
+    for tier in ("fp32", "bf16", "int8"):
         expected = copied(path, tier, monkeypatch)
         for _ in range(2):
             found = logits(run(path, dtype=tier)[0])
@@ -268,7 +268,7 @@ def test_stop_is_honoured_at_every_moment(tmp_path):
         assert [p.name for p in tmp_path.iterdir() if p.suffix == ".tmp"] == []
 
 
-@pytest.mark.parametrize("tier", ["fp32", "bf16"])
+@pytest.mark.parametrize("tier", ["fp32", "bf16", "int8"])
 def test_weights_that_are_no_numbers_are_named(tier, tmp_path):
     made = tiny.tensors(SMALL)
     made["blocks.1.att.key.weight"][3, 4] = float("nan")
@@ -279,7 +279,7 @@ def test_weights_that_are_no_numbers_are_named(tier, tmp_path):
     assert layouts_of(path) == ()
 
 
-@pytest.mark.parametrize("tier", ["fp32", "bf16"])
+@pytest.mark.parametrize("tier", ["fp32", "bf16", "int8"])
 def test_a_file_that_changes_while_it_is_read_is_refused(tier, tmp_path):
     path = tiny.checkpoint(tmp_path / "model.safetensors", SMALL, dtype=torch.bfloat16)
     loading = load(path, device="cpu", dtype=tier)
@@ -304,34 +304,40 @@ def test_a_file_may_be_replaced_or_deleted_under_a_mapped_model(tmp_path):
 # ---------------------------------------------------------------------------------------------------- memory
 
 
-def peak(path: Path, small: Path) -> int:
+def peak(path: Path, small: Path, tier: str) -> int:
     """In a process of its own: bytes beyond those of a process that has used another model."""
     torch.set_num_threads(1)
-    used(small)
+    used(small, tier)
     before = status("VmRSS")
-    reading.KEPT_FROM = reading.MAPPED_FROM
-    used(path)
+    if tier == "bf16":
+        reading.KEPT_FROM = reading.MAPPED_FROM
+    used(path, tier)
     return status("VmHWM") - before
 
 
-def used(path: Path) -> Any:
+def used(path: Path, tier: str) -> Any:
     """The model and what it says, so that nothing of it is given back."""
-    model, _ = run(path, dtype="bf16")
+    model, _ = run(path, dtype=tier)
     with torch.inference_mode():
         return model, model.forward(torch.arange(8)[None], model.zero_state())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
-@pytest.mark.parametrize(("suffix", "stored"), [(".pth", "bf16"), (".safetensors", "fp16")])
-def test_memory_stays_near_the_size_of_the_file(suffix, stored, tmp_path, sample):
-    """bf16 on the CPU, after the one-time conversion: at most 1.3 times the file, a few tokens included."""
-    layers = sample(f"layers of a {stored} {suffix} model whose memory is measured", 6, 24)
+@pytest.mark.parametrize(
+    ("suffix", "stored", "tier"),
+    [(".pth", "bf16", "bf16"), (".safetensors", "fp16", "bf16"), (".pth", "bf16", "int8")],
+)
+def test_memory_stays_near_the_size_of_the_file(suffix, stored, tier, tmp_path, sample):
+    """On the CPU, after the one-time conversion: at most 1.3 times the file (in int8 the file's size itself),
+    a few tokens included.
+    """
+    layers = sample(f"layers of a {stored} {suffix} model whose memory in {tier} is measured", 6, 24)
     spec = tiny.spec(n_layer=layers, n_embd=768, head_size=64, vocab_size=30_000, rank=64)
     made = {name: x.to(TIERS[stored]) for name, x in tiny.tensors(spec).items()}
     path = tiny.save(tmp_path / f"model{suffix}", made, TIERS[stored])
     del made
     small = tiny.checkpoint(tmp_path / f"small{suffix}", SMALL, dtype=TIERS[stored])
-    first, size = in_child(peak, path, small), path.stat().st_size
-    ratio = (first if stored == "bf16" else in_child(peak, path, small)) / size
-    print(f"{stored} {suffix}: {size / 1e6:.0f} MB, peak {ratio:.2f} of it")
-    assert ratio <= 1.3
+    first, size = in_child(peak, path, small, tier), path.stat().st_size
+    ratio = (first if stored == tier else in_child(peak, path, small, tier)) / size
+    print(f"{stored} {suffix} in {tier}: {size / 1e6:.0f} MB, peak {ratio:.2f} of it")
+    assert ratio <= (1.0 if tier == "int8" else 1.3)

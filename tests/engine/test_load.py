@@ -18,14 +18,16 @@ from engine.errors import (
     EngineError,
     InvalidRequest,
     ModelNotFound,
+    TierUnavailable,
     UnsupportedFormat,
     WeightsCorrupt,
 )
+from engine.models.tiers import TIERS
 from engine.types import Progress
 from engine.weights import load as loading
 from engine.weights.archive import NAMINGS, READERS, open_archive
 from engine.weights.export import export_safetensors
-from engine.weights.load import load, read_spec, tier_name
+from engine.weights.load import load, read_spec
 from tests.engine import tiny
 from tests.engine.samples import SAMPLES, spec_of
 
@@ -101,17 +103,16 @@ def test_the_name_of_the_file_does_not_decide(tmp_path):
 def test_dtypes(path):
     tiny.checkpoint(path, dtype=torch.bfloat16)
     assert run(path).dtype == torch.float32  # a small model on the CPU
-    for tier, dtype in loading.TIERS.items():
+    for tier, dtype in TIERS.items():
         model = run(path, dtype=tier)
-        assert model.dtype == dtype
-        assert tier_name(model.dtype) == tier
+        assert (model.dtype, model.tier) == (dtype, tier)
         assert all(x.dtype == dtype for x in model.tensors.values())
 
 
 def test_large_models_are_bf16_by_default():
     cpu = torch.device("cpu")
-    assert loading.choose_dtype("auto", cpu, 900_000_000) == torch.float32
-    assert loading.choose_dtype("auto", cpu, 3_000_000_000) == torch.bfloat16
+    assert loading.choose_tier("auto", cpu, 900_000_000) == "fp32"
+    assert loading.choose_tier("auto", cpu, 3_000_000_000) == "bf16"
 
 
 def test_progress_rises_to_the_end(path):
@@ -261,6 +262,12 @@ def test_no_such_dtype(path):
     tiny.checkpoint(path)
     with pytest.raises(InvalidRequest):
         run(path, dtype="fp8")
+
+
+def test_int8_is_refused_where_nothing_computes_with_it():
+    with pytest.raises(TierUnavailable) as refused:
+        loading.choose_tier("int8", torch.device("cuda"), 1)
+    assert (refused.value.tier, refused.value.device) == ("int8", "cuda")
 
 
 def test_no_such_device(path):

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from engine.models import ARCHITECTURES
+from engine.models.int8 import forms, tier_tensor
 from engine.models.names import block_shapes, expected_shapes, stored_shape, unused
-from engine.models.prepare import prepare
+from engine.models.prepare import prepare, prepared_shapes
 from engine.types import ModelSpec
 
 if TYPE_CHECKING:
@@ -105,6 +106,13 @@ def with_extreme_decays(made: dict[str, Tensor]) -> dict[str, Tensor]:
 def model(of: ModelSpec, seed: int = 0, dtype: torch.dtype = torch.float32) -> Model:
     """A ready model without a file."""
     return ARCHITECTURES[of.arch](of, prepare(plain_tensors(of, seed), of, dtype))
+
+
+def of_tier(of: ModelSpec, tier: str, seed: int = 0) -> Model:
+    """A ready model of any tier."""
+    read = plain_tensors(of, seed).__getitem__
+    made = {name: tier_tensor(name, read, of, tier) for name in forms(prepared_shapes(of), of, tier)}
+    return ARCHITECTURES[of.arch](of, made)
 
 
 def ids(of: ModelSpec, count: int, batch: int = 1, seed: int = 1) -> Tensor:

@@ -2,7 +2,8 @@
 
 After the squared ReLU 86 to 90 % of a trained model's hidden units are exactly zero for a token. Where the
 weight lies so that a unit's C numbers are side by side ([F,C] in memory, seen as [C,F]), one token's product
-reads the rows of the other units only. That is the decode step of a large model on a CPU.
+reads the rows of the other units only. That is the decode step of a large model on a CPU. A weight of bytes
+(`byte_rows`) lies that way always.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.ops.ffn_value.byte_rows import (
+    ffn_value_bytes_many,
+    ffn_value_bytes_naive,
+    ffn_value_bytes_one,
+)
 from engine.ops.ffn_value.naive import ffn_value_naive
 from engine.ops.ffn_value.rows import ffn_value_rows
 
@@ -21,12 +27,25 @@ __all__ = ["ffn_value"]
 
 
 def ffn_value(hidden: Tensor, weight: Tensor) -> Tensor:
-    """hidden [.., F], weight [C,F] of the same dtype → [.., C]."""
+    """hidden [.., F] → [.., C].
+
+    Args:
+        weight: [C,F] of the same dtype; or uint8 [F, C + 8], as `byte_rows.joined` makes it.
+    """
+    if weight.dtype == torch.uint8:
+        return _of_bytes(hidden, weight)
     one_token = hidden.numel() == weight.shape[1]
     trained = torch.is_grad_enabled() and (weight.requires_grad or hidden.requires_grad)
     if weight.device.type == "cpu" and one_token and _rows_are_together(weight) and not trained:
         return ffn_value_rows(hidden, weight)
     return ffn_value_naive(hidden, weight)
+
+
+def _of_bytes(hidden: Tensor, rows: Tensor) -> Tensor:
+    if rows.device.type != "cpu":
+        return ffn_value_bytes_naive(hidden, rows)
+    one_token = hidden.numel() == rows.shape[0]
+    return (ffn_value_bytes_one if one_token else ffn_value_bytes_many)(hidden, rows)
 
 
 def _rows_are_together(weight: Tensor) -> bool:

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Footer, Input, Static, TextArea
 
 from engine.types import Prefilled
-from rwkv_chat.explain import explain, sentence
+from rwkv_chat.explain import explain, not_kept_sentence, sentence
 from rwkv_chat.plain_text import clean
 from rwkv_chat.session.errors import SessionError
 from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed, WaitingForModel
@@ -102,6 +102,9 @@ class ChatScreen(AsidesScreen):
             self.transcript.hint(self.meter.hint(self.live))
         if self.desk.model.error is not None:
             self.notify(sentence(self.desk.model.error), severity="error", markup=False)
+        if self.desk.not_kept is not None:
+            told, self.desk.not_kept = self.desk.not_kept, None
+            self.notify(not_kept_sentence(told), severity="warning", timeout=15, markup=False)
 
     # ---------------------------------------------------------------- what is shown
 
