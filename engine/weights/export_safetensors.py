@@ -21,7 +21,7 @@ _CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"} | 
     torch.int8: "I8",  # these two in converted layouts only
     torch.uint8: "U8",
 }
-_ALIGNED = 8  # the data begins at a multiple of this, as the format's own writer has it
+_ALIGNED = 64  # the data begins at a multiple of this: the format asks for 8, vector instructions for more
 
 Entry = tuple[str, tuple[int, ...], torch.dtype]
 
@@ -34,7 +34,7 @@ def _header(entries: list[Entry], metadata: dict[str, str]) -> bytes:
         table[name] = {"dtype": _CODES[dtype], "shape": list(shape), "data_offsets": [place, end]}
         place = end
     text = json.dumps(table, separators=(",", ":")).encode()
-    return text + b" " * (-len(text) % _ALIGNED)
+    return text + b" " * (-(8 + len(text)) % _ALIGNED)  # 8 bytes of length come before
 
 
 def write_tensors(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-VERSION = "1"
+VERSION = "2"
 RESERVE = 256 << 20  # bytes of the disk that are left to others
 _CHECKSUMS = "checksums"  # the last tensor: the CRC-32 of each other, its bits stored as if they were fp32
 

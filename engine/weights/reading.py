@@ -14,7 +14,7 @@ import torch
 
 from engine.errors import DiskFailed, WeightsCorrupt
 from engine.models.int8 import forms, tier_tensor
-from engine.models.int8_names import VALUE, is_quantised
+from engine.models.int8_names import SCALE, VALUE, is_quantised
 from engine.models.names import expected_shapes
 from engine.models.prepare import LN0, is_unchanged, prepared_shapes
 from engine.models.tiers import INT8, RUN_DTYPES
@@ -166,7 +166,8 @@ def _is_turned(name: str, reading: Reading) -> bool:
 def _plan(reading: Reading, made: dict[str, Form], turned: frozenset[str]) -> Plan:
     """What is not right in place, or lies turned there."""
     changed = {name: form for name, form in made.items() if name in turned or not reading.is_in_place(name)}
-    entries = tuple((name, *form) for name, form in changed.items() if name not in LN0)
+    scales_last = sorted(changed, key=lambda name: name.endswith(SCALE))  # matrices stay aligned
+    entries = tuple((name, *changed[name]) for name in scales_last if name not in LN0)
     return Plan(reading.archive.path, file_marks(reading.archive.files), reading.tier, entries, turned)
 
 

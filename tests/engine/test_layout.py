@@ -121,6 +121,16 @@ def test_shapes_are_worked_out_once_for_a_load(tmp_path, monkeypatch):
     assert len(asked) <= 2
 
 
+def test_8_bit_matrices_are_aligned_in_the_file(tmp_path):
+    """Whatever stands before them: the operator for few rows takes no others."""
+    spec = tiny.spec(n_layer=2, n_embd=64, head_size=32, vocab_size=77, rank=4)
+    path = tiny.checkpoint(tmp_path / "model.pth", spec, dtype=torch.bfloat16)
+    model, _ = run(path, dtype="int8")
+    matrices = [x for x in model.tensors.values() if x.dtype == torch.int8]
+    assert len(matrices) == 11
+    assert all(x.data_ptr() % 64 == 0 for x in matrices)
+
+
 # --------------------------------------------------------------------------------------------- made once
 
 

@@ -60,6 +60,17 @@ def test_any_shape_is_multiplied(shape, N, K):
     assert (found.double().view(-1, N) - truth).norm() <= 2 * BF16 * truth.norm()
 
 
+def test_memory_that_is_not_aligned_is_not_given_to_the_operator():
+    """It would end the process: mapped files, slices."""
+    x, values, scale = made(64, 64)
+    crooked = torch.empty(values.numel() + 8, dtype=torch.int8)[8:].view(64, 64).copy_(values)
+    shifted = torch.empty(65, dtype=torch.bfloat16)[1:].view(1, 64).copy_(x)
+    for each, weight in ((x, crooked), (shifted, values)):
+        torch.testing.assert_close(
+            linear(each, weight, scale), linear(x, values, scale), rtol=0.02, atol=0.02
+        )
+
+
 def test_rows_do_not_depend_on_each_other():
     x, values, scale = made(200, 64, 8)
     alone = torch.cat([linear(row[None], values, scale) for row in x])

@@ -29,4 +29,4 @@ def linear(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
         return F.linear(x, weight)
     if weight.device.type != "cpu" or x.dtype != torch.bfloat16:
         return linear_naive(x, weight, scale)
-    return (linear_few_rows if takes_few_rows(x) else linear_many_rows)(x, weight, scale)
+    return (linear_few_rows if takes_few_rows(x, weight) else linear_many_rows)(x, weight, scale)

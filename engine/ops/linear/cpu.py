@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEW_ROWS = 8  # from here to 16 on the two change places, by shape (tests/bench/README.md)
-_STEP = 32  # the operator reads K in steps of 16 and beyond the end of any other, so that a process may die
+# the operator reads 16 numbers at once from addresses that it takes for aligned; at others the process dies
+_STEP = 32
+_ALIGNED = 64
 
 
-def takes_few_rows(x: Tensor) -> bool:
-    """Whether x [.., K] is for `linear_few_rows`."""
+def takes_few_rows(x: Tensor, weight: Tensor) -> bool:
+    """Whether x [.., K] and weight [N,K] are for `linear_few_rows`."""
     K = x.shape[-1]
-    return x.numel() <= FEW_ROWS * K and K % _STEP == 0
+    return x.numel() <= FEW_ROWS * K and K % _STEP == 0 and _is_aligned(x) and _is_aligned(weight)
+
+
+def _is_aligned(x: Tensor) -> bool:
+    return x.data_ptr() % _ALIGNED == 0 and x.is_contiguous()
 
 
 def linear_few_rows(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
