@@ -42,7 +42,7 @@ ROUND = 8  # kills in one home, each on what the one before left
 LONGEST_LIFE = 3.0  # seconds; loading takes the first 0.1 to 0.3
 LENGTHS = (20, 5_000)  # tokens of a reply: soon over, or still growing at the end
 GROWTH_SECONDS = 0.1  # so that short lives hold many writes; the promise tested is then 0.1 s and some slack
-SLACK = 0.9
+SLACK = 1.4  # on a machine with more work than cores a write was once seen to come 1 s late
 WORDS = ("state", "müde", "漢字", "a\n\nb", "User: me", "👩‍🚀", "why?", "<think>", "and then")
 
 

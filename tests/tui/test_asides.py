@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.widgets import OptionList, Static
+from textual.widgets import Button, OptionList, Static
 
 from rwkv_chat.session.exact import ExactPrompt
 from rwkv_chat.tui.prose.exact import exact_rows, token_text, visible
@@ -270,7 +270,7 @@ async def test_reading_is_stopped_by_its_button_and_offered_again(
         await pilot.click("#continue-button")
         await until(pilot, lambda: engine.feeds)
         await until(pilot, lambda: bar.display and not bar.offering)
-        await pilot.click("#continue-button")
+        screen.query_one("#continue-button", Button).press()  # it may still be moving: a click could miss it
         await until(pilot, lambda: bar.offering, "the offer again")
 
 
