@@ -136,6 +136,9 @@ class Models:
                     raise  # the caller was cancelled, not the load
                 if task is self._task:
                     raise EngineClosed from None  # else another model was chosen meanwhile: wait for that one
+            except EngineClosed:
+                if task is self._task:
+                    raise  # else, again: the end of a load that was given up
 
     def lost(self, speaker: Speaker | None) -> None:
         """The engine lost this speaker's model (its process died): whoever needs one loads it again."""
@@ -177,7 +180,8 @@ class Models:
         try:
             speaker = self.speaker = await self._prepare(card)
         except Exception as error:
-            self._tell(Failed(error if isinstance(error, EngineError) else _unexpected(error)))
+            if self._task is asyncio.current_task():  # nobody waits for a load that was given up
+                self._tell(Failed(error if isinstance(error, EngineError) else _unexpected(error)))
             raise
         self._tell(Loaded(speaker.info))
         self._naming = asyncio.get_running_loop().create_task(self._name(speaker))

@@ -13,7 +13,7 @@ from rwkv_chat.session import (
     Committed,
     WaitingForModel,
 )
-from tests.chat.talk import answered, begin, failed, said, stored
+from tests.chat.talk import answered, begin, failed, said, stored, until
 from tests.engine import tiny
 from tests.fakes import ByteTokenizer, FakeEngine, fake_session
 
@@ -118,8 +118,13 @@ async def test_a_model_changed_while_a_message_waits_answers_it(opened: list, tm
     session = await begin(opened, tmp_path, engine)
     other = tiny.checkpoint(tmp_path / "other.pth", tiny.spec(vocab_size=65536))
     turn = session.chats.send(None, "Hi")
+
+    async def loading() -> object:
+        return engine.loads
+
     async for event in turn:
-        if isinstance(event, WaitingForModel):
+        if isinstance(event, WaitingForModel) and engine.load_delay:
+            await until(loading)  # the first one's load has begun, and takes a minute
             engine.load_delay = 0.0
             await session.models.use(other)
     await answered(turn)
