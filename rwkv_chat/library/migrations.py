@@ -118,7 +118,75 @@ def _search(db: sqlite3.Connection) -> None:
     index.rebuild(db)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _models, _thinking, _search)
+def _states(db: sqlite3.Connection) -> None:
+    """The library of states: personas, the states that each has, and states that came from outside.
+
+    A persona keeps what it was made of (`messages`, as JSON) and, for each model that read it, the exact
+    tokens: so it outlives the conversation that it was saved from (`origin` is that one's tree). A state
+    that came from outside is an initial state under an id of its own: what is made from it is kept apart
+    from all that was read here.
+    """
+    db.execute(
+        """CREATE TABLE personas (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            kind TEXT NOT NULL DEFAULT 'lived',
+            description TEXT NOT NULL DEFAULT '',
+            tags TEXT NOT NULL DEFAULT '[]',
+            messages TEXT NOT NULL DEFAULT '[]',
+            template TEXT NOT NULL DEFAULT '',
+            mode TEXT NOT NULL DEFAULT '',
+            sampling TEXT NOT NULL DEFAULT '{}',
+            origin TEXT NOT NULL DEFAULT '',
+            created REAL NOT NULL DEFAULT 0,
+            used REAL
+        ) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE persona_states (
+            persona TEXT NOT NULL REFERENCES personas (id) ON DELETE CASCADE,
+            model TEXT NOT NULL,
+            model_name TEXT NOT NULL DEFAULT '',
+            tier TEXT NOT NULL DEFAULT '',
+            coding TEXT NOT NULL DEFAULT '',
+            adapter TEXT NOT NULL DEFAULT '',
+            initial TEXT NOT NULL DEFAULT '',
+            prefix TEXT NOT NULL DEFAULT '',
+            tokens BLOB,
+            lengths TEXT NOT NULL DEFAULT '[]',
+            bytes INTEGER NOT NULL DEFAULT 0,
+            made REAL NOT NULL DEFAULT 0,
+            PRIMARY KEY (persona, model, tier, coding)
+        ) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE initials (
+            id TEXT PRIMARY KEY,
+            kind TEXT NOT NULL DEFAULT 'tuned',
+            file TEXT NOT NULL DEFAULT '',
+            name TEXT NOT NULL DEFAULT '',
+            model TEXT NOT NULL DEFAULT '',
+            tier TEXT NOT NULL DEFAULT '',
+            prefix TEXT NOT NULL DEFAULT '',
+            length INTEGER NOT NULL DEFAULT 0,
+            difference REAL,
+            added REAL NOT NULL DEFAULT 0
+        ) WITHOUT ROWID"""
+    )
+    db.execute("ALTER TABLE threads ADD COLUMN persona TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE threads ADD COLUMN initial TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE threads ADD COLUMN sampling TEXT NOT NULL DEFAULT ''")
+    # all that was drawn of a reply that is not at its end, where that is not what will be remembered
+    db.execute("ALTER TABLE node_tokens ADD COLUMN drawn BLOB")
+    db.execute("CREATE INDEX node_tokens_by_prefix ON node_tokens (prefix)")
+
+
+def _fifth(db: sqlite3.Connection) -> None:
+    """Conversations as trees, states as things that one can hold."""
+    _states(db)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _models, _thinking, _search, _fifth)
 
 
 def migrate(db: sqlite3.Connection) -> None:
