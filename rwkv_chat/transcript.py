@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from engine.types import TokenIds
 
 Role = Literal["system", "user", "assistant"]
+NodeKind = Literal["", "passage"]
+ThreadKind = Literal["chat", "text", "reading"]
 NodeStatus = Literal["complete", "growing", "stopped", "length", "failed"]
 
 
@@ -38,6 +40,13 @@ class Node:
         created: seconds since the epoch, UTC.
         seed: the seed a reply was sampled with.
         mode: the think mode that a reply was asked for in ("" for none).
+        deleted: when the branch that it stands in was deleted (seconds since the epoch), None while alive.
+        bookmark: a name for it ("" for none), None where there is no bookmark.
+        pinned: its turn is said again when the memory is refreshed.
+        fresh: memory begins anew with it: what stands before it is shown, and not known to the model.
+        kind: "passage" for a part of a text that is read as it stands.
+        origin: id of the message that it is another form of: a copy, an edit, a reply that went on.
+        rest: what stood after the cursor of a text; no model has read it.
     """
 
     id: str
@@ -51,6 +60,13 @@ class Node:
     created: float = 0.0
     seed: int | None = None
     mode: str = ""
+    deleted: float | None = None
+    bookmark: str | None = None
+    pinned: bool = False
+    fresh: bool = False
+    kind: NodeKind = ""
+    origin: str | None = None
+    rest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +80,9 @@ class Thread:
         mode: the think mode chosen for it ("" for the usual one).
         keep_reasoning: the model remembers what it thought, not only what it answered.
         deleted: when it was deleted (seconds since the epoch), None while alive.
+        kind: "text" for raw completion, "reading" for a text that is read in the background.
+        pinned, archived: since when, None for not.
+        branched_from: id of the conversation that it was branched from, "" for none.
     """
 
     id: str
@@ -77,6 +96,10 @@ class Thread:
     chosen_template: str = ""
     mode: str = ""
     keep_reasoning: bool = False
+    kind: ThreadKind = "chat"
+    pinned: float | None = None
+    archived: float | None = None
+    branched_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,9 +181,71 @@ def _states(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX node_tokens_by_prefix ON node_tokens (prefix)")
 
 
+def _tree(db: sqlite3.Connection) -> None:
+    """Working with the tree.
+
+    Of messages: `deleted` with the branch that it stood in, and since when; `origin` is the message that it
+    is another form of (a copy, an edit, a reply that went on); `fresh`: memory begins anew with it, and what
+    stands before it is shown but not known; `kind` is "passage" for a part of a text that is read as it
+    stands; `rest` is what stood after the cursor of a text. Of conversations: `kind` is "chat", "text" (raw
+    completion) or "reading" (a book that is read in the background).
+
+    `steps` is what can be undone: where the tip stood before and after. `readings` are the texts that are
+    read, and how far.
+    """
+    db.execute("ALTER TABLE nodes ADD COLUMN deleted REAL")
+    db.execute("ALTER TABLE nodes ADD COLUMN bookmark TEXT")
+    db.execute("ALTER TABLE nodes ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE nodes ADD COLUMN fresh INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE nodes ADD COLUMN kind TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE nodes ADD COLUMN origin TEXT")
+    db.execute("ALTER TABLE nodes ADD COLUMN rest TEXT NOT NULL DEFAULT ''")
+    db.execute("CREATE INDEX nodes_deleted ON nodes (deleted) WHERE deleted IS NOT NULL")
+    db.execute("CREATE INDEX nodes_bookmarked ON nodes (tree) WHERE bookmark IS NOT NULL")
+    db.execute("ALTER TABLE threads ADD COLUMN kind TEXT NOT NULL DEFAULT 'chat'")
+    db.execute("ALTER TABLE threads ADD COLUMN pinned REAL")
+    db.execute("ALTER TABLE threads ADD COLUMN archived REAL")
+    db.execute("ALTER TABLE threads ADD COLUMN branched_from TEXT NOT NULL DEFAULT ''")
+    db.execute(
+        """CREATE TABLE thread_tags (
+            thread TEXT NOT NULL REFERENCES threads (id) ON DELETE CASCADE,
+            tag TEXT NOT NULL,
+            PRIMARY KEY (thread, tag)
+        ) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX thread_tags_by_tag ON thread_tags (tag)")
+    db.execute(
+        """CREATE TABLE steps (
+            id INTEGER PRIMARY KEY,
+            thread TEXT NOT NULL REFERENCES threads (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL,
+            before TEXT,
+            after TEXT,
+            branch TEXT,
+            undone INTEGER NOT NULL DEFAULT 0,
+            made REAL NOT NULL DEFAULT 0
+        )"""
+    )
+    db.execute("CREATE INDEX steps_by_thread ON steps (thread, undone, id)")
+    db.execute(
+        """CREATE TABLE readings (
+            thread TEXT PRIMARY KEY REFERENCES threads (id) ON DELETE CASCADE,
+            source TEXT NOT NULL DEFAULT '',
+            digest TEXT NOT NULL DEFAULT '',
+            passages INTEGER NOT NULL DEFAULT 0,
+            tokens INTEGER NOT NULL DEFAULT 0,
+            done INTEGER NOT NULL DEFAULT 0,
+            paused INTEGER NOT NULL DEFAULT 0,
+            finished REAL,
+            begun REAL NOT NULL DEFAULT 0
+        ) WITHOUT ROWID"""
+    )
+
+
 def _fifth(db: sqlite3.Connection) -> None:
     """Conversations as trees, states as things that one can hold."""
     _states(db)
+    _tree(db)
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _models, _thinking, _search, _fifth)

@@ -10,7 +10,7 @@ import array
 import sys
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from rwkv_chat.transcript import ChatMessage, Node, NodeStatus, Role, Thread
+from rwkv_chat.transcript import ChatMessage, Node, NodeKind, NodeStatus, Role, Thread, ThreadKind
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ROLES = frozenset(get_args(Role))
 _STATUSES = frozenset(get_args(NodeStatus))
+_NODE_KINDS, _THREAD_KINDS = frozenset(get_args(NodeKind)), frozenset(get_args(ThreadKind))
 
 
 def field(row: sqlite3.Row, name: str) -> Any:
@@ -40,6 +41,12 @@ def number(row: sqlite3.Row, name: str, default: float = 0.0) -> float:
 def whole(row: sqlite3.Row, name: str) -> int | None:
     value = field(row, name)
     return value if isinstance(value, int) else None
+
+
+def moment(row: sqlite3.Row, name: str) -> float | None:
+    """A time, None where there is none."""
+    value = field(row, name)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def reference(row: sqlite3.Row, name: str) -> str | None:
@@ -67,7 +74,7 @@ def unpack(blob: object) -> TokenIds | None:
 
 def node(row: sqlite3.Row) -> Node:
     """A message; its tokens too where the row carries them."""
-    role, status = text(row, "role"), text(row, "status")
+    role, status, kind = text(row, "role"), text(row, "status"), text(row, "kind")
     tokens = unpack(field(row, "tokens"))
     return Node(
         id=text(row, "id"),
@@ -83,11 +90,18 @@ def node(row: sqlite3.Row) -> Node:
         created=number(row, "created"),
         seed=whole(row, "seed"),
         mode=text(row, "mode"),
+        deleted=moment(row, "deleted"),
+        bookmark=None if field(row, "bookmark") is None else text(row, "bookmark"),
+        pinned=bool(whole(row, "pinned")),
+        fresh=bool(whole(row, "fresh")),
+        kind=cast("NodeKind", kind if kind in _NODE_KINDS else ""),
+        origin=reference(row, "origin"),
+        rest=text(row, "rest"),
     )
 
 
 def thread(row: sqlite3.Row) -> Thread:
-    deleted = field(row, "deleted")
+    kind = text(row, "kind")
     return Thread(
         id=text(row, "id"),
         title=text(row, "title"),
@@ -96,8 +110,12 @@ def thread(row: sqlite3.Row) -> Thread:
         template=text(row, "template"),
         created=number(row, "created"),
         updated=number(row, "updated"),
-        deleted=float(deleted) if isinstance(deleted, int | float) else None,
+        deleted=moment(row, "deleted"),
         chosen_template=text(row, "chosen_template"),
         mode=text(row, "mode"),
         keep_reasoning=bool(whole(row, "keep_reasoning")),
+        kind=cast("ThreadKind", kind if kind in _THREAD_KINDS else "chat"),
+        pinned=moment(row, "pinned"),
+        archived=moment(row, "archived"),
+        branched_from=text(row, "branched_from"),
     )

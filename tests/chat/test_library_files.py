@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rwkv_chat.library import backup, health, nodes, threads
+from rwkv_chat.library import backup, health, index, nodes, search, threads
 from rwkv_chat.library.database import Library, connect
 from rwkv_chat.library.errors import (
     LibraryDamaged,
@@ -27,7 +27,7 @@ from rwkv_chat.library.errors import (
 from rwkv_chat.library.migrations import MIGRATIONS
 from tests.chat.books import CODING, say, texts
 
-OLD = ("library_v1.sql", "library_v3.sql")
+OLD = ("library_v1.sql", "library_v3.sql", "library_v4.sql")
 
 
 def write_old(file: Path, name: str) -> None:
@@ -59,6 +59,16 @@ def test_choices_and_thoughts_of_the_third_schema_are_read(file: Path) -> None:
         again = threads.configure(db, "t1", template="", keep_reasoning=False)
         assert (again.chosen_template, again.mode, again.keep_reasoning) == ("", "free", False)
         say(db, "And then?", "t1")
+
+
+def test_what_the_fourth_schema_could_find_is_found(file: Path) -> None:
+    write_old(file, "library_v4.sql")
+    with closing(connect(file)) as db:
+        assert index.is_sound(db)
+        (hit,) = search.find(db, search.Wanted("memory", thread="t1")).hits
+        assert (hit.node.id, hit.node.deleted, hit.node.kind, hit.node.fresh) == ("n2", None, "", False)
+        assert (threads.get(db, "t1").kind, threads.get(db, "t1").pinned) == ("chat", None)
+        assert db.execute("SELECT count(*) FROM imports").fetchone()[0] == 1
 
 
 @pytest.mark.parametrize("name", OLD)
