@@ -24,8 +24,9 @@ help:
 chat: $(VENV)/.chat
 	@$(PY) -m rwkv_chat
 
+# Two processes, a file's tests together; many tests wait for one another's clocks and pipes more than they compute.
 test: $(VENV)/.test
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 test-long: $(VENV)/.long
 	@$(PY) -m pytest --long

@@ -104,7 +104,7 @@ def sample(request: pytest.FixtureRequest) -> Sample:
 
     def count(what: str, few: int, many: int) -> int:
         chosen = many if request.config.getoption("--long") else few
-        _samples[what] = (chosen, many)
+        request.node.user_properties.append(("sample", (what, chosen, many)))
         return chosen
 
     return count
@@ -136,6 +136,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     part = part_of(report.nodeid)
     _seconds[part] += report.duration
     _counts[part] += report.when == "call"
+    for name, its in report.user_properties:  # they come from another process where several run
+        if name == "sample" and isinstance(its, tuple | list):
+            what, chosen, many = its
+            _samples[str(what)] = (chosen, many)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
