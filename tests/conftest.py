@@ -1,5 +1,7 @@
 """Shared by all tests: a private data folder, no network, samples with a seed, and seconds per part.
 
+Kernels run in Triton's interpreter on the CPU, but for tests marked gpu (`-m gpu`), which are left out otherwise.
+
 `--long` runs the large counts (make test-long). A test with a large count asks for it through `sample`:
 
     def test_any_kill(sample): for seed in range(sample("kills", 5, 200)): …
@@ -79,6 +81,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.load_profile("long" if config.getoption("--long") else "sample")
+    if not _on_gpu(config):
+        os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel's module is imported
+
+
+def _on_gpu(config: pytest.Config) -> bool:
+    """Whether tests marked gpu are asked for: kernels are compiled in this process, not interpreted."""
+    return config.getoption("markexpr") == "gpu"
 
 
 def pytest_collection_finish() -> None:
@@ -89,10 +98,10 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that only exist as large counts."""
-    if config.getoption("--long"):
-        return
-    left_out = [each for each in items if each.get_closest_marker("long")]
+    """Leave out tests that only exist as large counts, and those of a GPU (`_on_gpu`)."""
+    unwanted = [] if config.getoption("--long") else ["long"]
+    unwanted += [] if _on_gpu(config) else ["gpu"]
+    left_out = [each for each in items if any(map(each.get_closest_marker, unwanted))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [each for each in items if each not in left_out]

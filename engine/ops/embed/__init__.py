@@ -1,0 +1,1 @@
+"""The row of a token id, in fp32: where the residual stream begins."""

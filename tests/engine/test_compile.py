@@ -1,0 +1,81 @@
+"""Every kernel is compiled for every card class: within its shared memory, and no register spilled.
+
+Needs no GPU. A new kernel is a row: a function that launches it through the program's own code, with the shapes of
+a real model, on tensors of the device "meta" (`compiling.py`).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine.compiling import CARDS, WITHOUT_BF16, Usage, usages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+pytest.importorskip("triton", reason="Triton has wheels for Linux only; elsewhere there are no kernels")
+
+HALF = ("float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is compiled.
+
+    Attributes:
+        launch: "module:function"; it is called with a run dtype and launches kernels on "meta" tensors.
+        dtypes: the run dtypes that the kernels are compiled for; bfloat16 is left out where a card has none.
+        cards: the compute capabilities.
+    """
+
+    launch: str
+    dtypes: tuple[str, ...] = HALF
+    cards: tuple[int, ...] = tuple(CARDS)
+
+
+ROWS: dict[str, Row] = {
+    "decode": Row("tests.engine.compile_decode:plain"),
+}
+
+# (row, sm, kernel) → why its registers may be spilled there, or its shared memory be too large (it is not used there)
+EXCEPTIONS: dict[tuple[str, int, str], str] = {}
+
+CASES = [
+    (name, sm, dtype)
+    for name, row in ROWS.items()
+    for sm in row.cards
+    for dtype in row.dtypes
+    if not (dtype == "bfloat16" and sm in WITHOUT_BF16)
+]
+
+FAULTS = [(f"tests.engine.compile_faults:{name}", 86, "float32") for name in ("spilling", "sharing")]
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Iterator[dict[tuple[str, int, str], Future[list[Usage]]]]:
+    """All cases, begun at once on two processes, which import kernels for the compiler, not the interpreter."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        begun = {case: pool.submit(usages, ROWS[case[0]].launch, *case[1:]) for case in CASES}
+        yield begun | {fault: pool.submit(usages, *fault) for fault in FAULTS}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
+def test_it_compiles_and_fits(case, compiled):
+    name, sm, _ = case
+    found = compiled[case].result()
+    assert found
+    limit = CARDS[sm][0]
+    bad = [each for each in found if each.shared > limit or each.stack]
+    assert [each for each in bad if (name, sm, each.kernel) not in EXCEPTIONS] == []
+
+
+@pytest.mark.parametrize(("launch", "field"), [("spilling", "stack"), ("sharing", "shared")])
+def test_faults_are_noticed(launch, field, compiled):
+    (found,) = compiled[f"tests.engine.compile_faults:{launch}", 86, "float32"].result()
+    assert getattr(found, field) > {"stack": 0, "shared": CARDS[86][0]}[field]
