@@ -1,6 +1,7 @@
 """Shared by all tests: a private data folder, no network, samples with a seed, and seconds per part.
 
-Kernels run in Triton's interpreter on the CPU, but for tests marked gpu (`-m gpu`), which are left out otherwise.
+Kernels run in Triton's interpreter on the CPU, but for tests marked gpu: `-m gpu` runs
+them, and them alone.
 
 `--long` runs the large counts (make test-long). A test with a large count asks for it through `sample`:
 

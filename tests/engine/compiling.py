@@ -1,8 +1,8 @@
 """Compiles kernels for cards that are not here: the program's own launches, on tensors without memory.
 
-A row of `test_compile.ROWS` names a function that launches kernels through the program's own code. In a process of
-its own, that function gets tensors on the device "meta", Triton gets a driver that says which card it is, and every
-launch compiles and stops there. So what is compiled is what would run, configuration and all.
+A row of `test_compile.ROWS` names a function that launches kernels through the program's own code. In a
+process of its own, that function takes tensors on the device "meta", Triton gets a driver that says which card
+it is, and every launch compiles and stops there. So what is compiled is what would run, configuration and all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# largest shared memory of one block, bytes (CUDA programming guide, compute capabilities), and multiprocessors
+# largest shared memory of a block, bytes (CUDA programming guide, compute capabilities); multiprocessors
 CARDS = {
     75: (65_536, 40),  # Turing: T4
     80: (166_912, 108),  # Ampere: A100

@@ -1,7 +1,7 @@
 """Every kernel is compiled for every card class: within its shared memory, and no register spilled.
 
-Needs no GPU. A new kernel is a row: a function that launches it through the program's own code, with the shapes of
-a real model, on tensors of the device "meta" (`compiling.py`).
+Needs no GPU. A new kernel is a row: a function that launches it through the program's own code, with the
+shapes of a real model, on tensors of the device "meta" (`compiling.py`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ROWS: dict[str, Row] = {
     "decode": Row("tests.engine.compile_decode:plain"),
 }
 
-# (row, sm, kernel) → why its registers may be spilled there, or its shared memory be too large (it is not used there)
+# (row, sm, kernel) → why its registers may be spilled there, or why it may not fit (it is not used there)
 EXCEPTIONS: dict[tuple[str, int, str], str] = {}
 
 CASES = [
@@ -59,7 +59,7 @@ FAULTS = [(f"tests.engine.compile_faults:{name}", 86, "float32") for name in ("s
 
 @pytest.fixture(scope="module")
 def compiled() -> Iterator[dict[tuple[str, int, str], Future[list[Usage]]]]:
-    """All cases, begun at once on two processes, which import kernels for the compiler, not the interpreter."""
+    """All cases, begun at once on two processes, which import kernels for the compiler."""
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         begun = {case: pool.submit(usages, ROWS[case[0]].launch, *case[1:]) for case in CASES}
         yield begun | {fault: pool.submit(usages, *fault) for fault in FAULTS}

@@ -9,5 +9,5 @@ if TYPE_CHECKING:
 
 
 def embed_naive(tokens: Tensor, emb: Tensor, x: Tensor) -> None:
-    """tokens [B] int64, emb [O,C] → x [B,C] fp32, written in place; an id beyond the table reads its last row."""
+    """tokens [B] int64, emb [O,C] → x [B,C] fp32, in place; an id beyond the table reads its last row."""
     x.copy_(emb[tokens.clamp(0, emb.shape[0] - 1)])
