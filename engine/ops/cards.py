@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -52,3 +53,8 @@ def options(card: Card, warps: int, *, stages: int = 1, dependent: bool = False)
     """
     made: dict[str, object] = {"num_warps": warps, "num_stages": stages, "enable_fp_fusion": True}
     return made | {"launch_pdl": True} if dependent and card.dependent_launch else made
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: object, **options: object) -> None:
+    """Queues a kernel (`@triton.jit`) on the current stream; type checkers do not know what a kernel takes."""
+    kernel[grid](*arguments, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from engine.ops.cards import launch
 from tests.engine.compiling import meta
 
 
@@ -20,7 +21,7 @@ def hungry_kernel(x, y, N: tl.constexpr):
 def spilling(dtype: object) -> None:
     """128 numbers for each thread, and no more than 32 registers."""
     x, y = meta((4096,), (4096,), dtype=dtype)
-    hungry_kernel[(1,)](x, y, 4096, num_warps=1, maxnreg=32)
+    launch(hungry_kernel, (1,), x, y, 4096, num_warps=1, maxnreg=32)
 
 
 @triton.jit
@@ -34,4 +35,4 @@ def greedy_kernel(x, y, N: tl.constexpr):
 def sharing(dtype: object) -> None:
     """A tile of 256 KB."""
     x, y = meta((256, 256), (256, 256), dtype=dtype)
-    greedy_kernel[(1,)](x, y, 256, num_warps=8)
+    launch(greedy_kernel, (1,), x, y, 256, num_warps=8)

@@ -1,8 +1,8 @@
 """Compiles kernels for cards that are not here: the program's own launches, on tensors without memory.
 
-A row of `test_compile.ROWS` names a function that launches kernels through the program's own code. In a
-process of its own, that function takes tensors on the device "meta", Triton gets a driver that says which card
-it is, and every launch compiles and stops there. So what is compiled is what would run, configuration and all.
+A row of `test_compile.ROWS` names a function that launches kernels through the program's own code, on tensors
+of the device "meta". It runs in a process of its own, where Triton has a driver that says which card it is, and
+where every launch compiles and stops there. So what is compiled is what would run, configuration and all.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class _Driver:
 def prepare_process() -> None:
     """From now on a launch compiles and stops; to be called before any kernel is imported."""
     os.environ.pop("TRITON_INTERPRET", None)
-    import triton
+    from triton import knobs
     from triton.runtime.jit import JITFunction
 
-    triton.knobs.cache.dir = tempfile.mkdtemp(prefix="rwkv-chat-compile-")
+    knobs.cache.dir = tempfile.mkdtemp(prefix="rwkv-chat-compile-")
     compile_and_launch = JITFunction.run
 
     def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
-        built = compile_and_launch(self, *args, grid=grid, warmup=True, **kwargs)
+        built: Any = compile_and_launch(self, *args, grid=grid, warmup=True, **kwargs)
         _built[built.hash] = built
         return built
 
@@ -105,11 +105,11 @@ def _usage(built: Any) -> Usage:
 
 
 def _resources(cubin: bytes) -> str:
-    import triton
+    from triton import knobs
 
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         Path(file.name).write_bytes(cubin)
-        tool = triton.knobs.nvidia.cuobjdump.path
+        tool = knobs.nvidia.cuobjdump.path
         done = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True)
     return done.stdout
 

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from engine.ops.cards import Card, options
+from engine.ops.cards import Card, launch, options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,5 +33,15 @@ def embed(tokens: Tensor, emb: Tensor, x: Tensor, card: Card) -> None:
     C = emb.shape[1]
     width = min(WIDTH, triton.next_power_of_2(C))
     grid = (len(tokens), triton.cdiv(C, width))
-    pdl = card.dependent_launch
-    embed_kernel[grid](tokens, emb, x, C, emb.shape[0], width, pdl, **options(card, 4, dependent=True))
+    launch(
+        embed_kernel,
+        grid,
+        tokens,
+        emb,
+        x,
+        C,
+        emb.shape[0],
+        width,
+        card.dependent_launch,
+        **options(card, 4, dependent=True),
+    )
