@@ -56,5 +56,5 @@ def options(card: Card, warps: int, *, stages: int = 1, dependent: bool = False)
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: object, **options: object) -> None:
-    """Queues a kernel (`@triton.jit`) on the current stream; type checkers do not know what a kernel takes."""
+    """Queues a kernel (`@triton.jit`) on the current stream; what it takes, no type checker knows."""
     kernel[grid](*arguments, **options)

@@ -1,8 +1,8 @@
 """Compiles kernels for cards that are not here: the program's own launches, on tensors without memory.
 
 A row of `test_compile.ROWS` names a function that launches kernels through the program's own code, on tensors
-of the device "meta". It runs in a process of its own, where Triton has a driver that says which card it is, and
-where every launch compiles and stops there. So what is compiled is what would run, configuration and all.
+of the device "meta". It runs in a process of its own, where Triton has a driver that says which card it is
+and where every launch compiles and stops there. So what is compiled is what would run, configuration and all.
 """
 
 from __future__ import annotations

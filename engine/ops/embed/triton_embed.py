@@ -32,7 +32,7 @@ def embed(tokens: Tensor, emb: Tensor, x: Tensor, card: Card) -> None:
     """As `embed_naive`."""
     C = emb.shape[1]
     width = min(WIDTH, triton.next_power_of_2(C))
-    grid = (len(tokens), triton.cdiv(C, width))
+    grid = (len(tokens), -(-C // width))
     launch(
         embed_kernel,
         grid,
