@@ -3,30 +3,35 @@
 A state is kept so that it has consumed all tokens of its chain but at least one, which is *pending*: whoever
 takes it up feeds the pending tokens and so has logits to draw from. Nothing is ever fed again to give up
 tokens: older states of the reply are still held (a state is a value), so the newest one that fits is taken.
+
+Decoding has two loops that give the same events: `_plain` draws on the CPU from the model's logits; `_ahead`
+has a `DecodeGraph` do everything on the device and reads each token while the next one is being computed.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from engine.reply import Ending, ReplyText
-from engine.sampling import Sampler, SamplerState, restrictions, top_tokens
-from engine.types import Piece
+from engine.graphs import queued
+from engine.row import RING, Row, RowEnd, Start
+from engine.sampling import Sampler, restrictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
+    from engine.graphs import DecodeGraph
     from engine.models.state import State
     from engine.tokenizer import Tokenizer
-    from engine.types import FinishReason, GenerateRequest, TokenIds, TopToken
+    from engine.types import GenerateRequest, Piece, TokenIds
 
-RING = 8  # states held per reply while text is held back
+__all__ = ["RING", "Fed", "RowEnd", "Start", "generate", "prefill"]
 
 
 class Model(Protocol):
@@ -37,24 +42,12 @@ class Model(Protocol):
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a reply begins.
+class Graphs(Protocol):
+    """Lends decode graphs (`engine.fleet`)."""
 
-    Attributes:
-        state: of batch 1.  feed: the chain's tokens that it has not consumed, at least one.
-        samplers: one for each alternative.
-        carry: bytes of a cut reply's last, incomplete character.
-        chunk: tokens fed at once: how long a cancel may wait.
-        pause: after so many tokens of `feed` the state is told too, wherever a chunk would end.
-    """
+    def take(self, batch: int) -> DecodeGraph | None: ...
 
-    state: State
-    feed: TokenIds
-    samplers: tuple[SamplerState, ...]
-    carry: bytes = b""
-    chunk: int = 256
-    pause: int = 0
+    def give_back(self, graph: DecodeGraph) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +59,17 @@ class Fed:
     state: State | None
 
 
-@dataclass(frozen=True, slots=True)
-class RowEnd:
-    """The end of one alternative.
-
-    Attributes:
-        tokens: the reply's tokens that are part of the chain now.  text: all released text.
-        state: of batch 1, has consumed the chain but `pending`; None if cancelled before the first draw.
-        sampler: the sampler after `tokens`.  carry: bytes of an incomplete last character.
-        decode_seconds: wall seconds from the last prompt token to here.
-    """
-
-    index: int
-    reason: FinishReason
-    tokens: TokenIds
-    text: str
-    state: State | None
-    pending: TokenIds
-    sampler: SamplerState
-    carry: bytes = b""
-    decode_seconds: float = 0.0
-
-
 def generate(
     model: Model,
     tokenizer: Tokenizer,
     request: GenerateRequest,
     start: Start,
     should_stop: Callable[[], bool] = lambda: False,
+    graphs: Graphs | None = None,
 ) -> Iterator[Fed | Piece | RowEnd]:
     """A reply: `Fed` from none to all but one to all; then pieces; a `RowEnd` for each row.
 
-    `should_stop` is asked before each chunk and each token.
+    `should_stop` is asked before each chunk and each token. Where `graphs` lends one, decoding runs ahead.
     """
     *body, last = start.feed
     state = start.state
@@ -107,7 +79,15 @@ def generate(
             for index, sampler in enumerate(start.samplers):
                 yield RowEnd(index, "cancelled", (), "", None, (), sampler, start.carry)
             return
-    yield from decode(model, tokenizer, request, replace(start, state=state, feed=(last,)), should_stop)
+    start = replace(start, state=state, feed=(last,))
+    graph = graphs.take(len(start.samplers)) if graphs else None
+    if graph is None or graphs is None:
+        yield from _plain(model, tokenizer, request, start, should_stop)
+        return
+    try:
+        yield from _ahead(graph, tokenizer, request, start, should_stop)
+    finally:
+        graphs.give_back(graph)
 
 
 def prefill(
@@ -115,20 +95,22 @@ def prefill(
 ) -> Iterator[tuple[int, State]]:
     """Feeds `tokens` after `state` (batch 1), `chunk` at a time: (tokens done, state), from none on.
 
-    A chunk ends at `pause` too.
+    A chunk ends at `pause` too. A GPU may still be at work on the last one told, and on no other.
     """
     yield 0, state
     ends = {*range(chunk, len(tokens), chunk), len(tokens)} - {0}
     if 0 < pause < len(tokens):
         ends.add(pause)
-    at = 0
+    at, wait = 0, None
     for end in sorted(ends):
         _, state = model.forward(_ids([tokens[at:end]], state), state)
-        at = end
+        at, before, wait = end, wait, queued(_device(state))
+        if before:
+            before()
         yield at, state
 
 
-def decode(
+def _plain(
     model: Model,
     tokenizer: Tokenizer,
     request: GenerateRequest,
@@ -139,11 +121,7 @@ def decode(
     began = time.monotonic()
     logits, batch = model.step(_ids(start.feed, start.state), start.state)
     yield Fed(1, 1, None)
-    added = restrictions(request.params, tokenizer, logits.shape[-1])
-    rows = [
-        Row(index, tokenizer, request, Sampler(request.params, tokenizer, added, each), start)
-        for index, each in enumerate(start.samplers)
-    ]
+    rows = _rows(tokenizer, request, start, restrictions(request.params, tokenizer, logits.shape[-1]))
     if len(rows) > 1:
         logits, batch = logits.expand(len(rows), -1), batch.select([0] * len(rows))
     while True:
@@ -164,96 +142,51 @@ def decode(
         logits, batch = model.step(_ids([row.newest for row in rows], batch), batch)
 
 
-def _ids(tokens: list[TokenIds] | list[int] | TokenIds, state: State) -> Tensor:
-    device = next(iter(state.tensors.values())).device
-    return torch.tensor(tokens, dtype=torch.int64, device=device)
-
-
-class Row:
-    """One alternative while it is being written.
-
-    Attributes:
-        reason: why it ended; None while it goes on.
-        newest: the token drawn last.
-    """
-
-    def __init__(
-        self, index: int, tokenizer: Tokenizer, request: GenerateRequest, sampler: Sampler, start: Start
-    ) -> None:
-        self.reason: FinishReason | None = None
-        self._index, self._tokenizer, self._request, self._sampler = index, tokenizer, request, sampler
-        self._reply = ReplyText(tokenizer, request.stop.texts, start.carry)
-        self._texts: list[str] = []
-        self._tops: list[tuple[TopToken, ...]] = []
-        self._told = 0  # tokens already in a piece
-        self._ending = Ending("", 0)
-        self._last = start.feed[-1]
-        self._held = [(0, start.state, 0)]  # (consumed of (last, *tokens), batch, row of the batch)
-
-    @property
-    def newest(self) -> int:
-        return self._reply.tokens[-1]
-
-    def hold(self, batch: State, row: int) -> None:
-        """Row `row` of `batch` has consumed every token so far.
-
-        Older states are let go once no ending can go back to them; beyond `RING`, the second oldest goes.
-        """
-        held = self._held
-        held.append((1 + len(self._reply.tokens), batch, row))
-        while len(held) > 1 and held[1][0] <= self._reply.whole:
-            del held[0]
-        if len(held) > RING:
-            del held[1]
-
-    def advance(self, logits: Tensor) -> Iterator[Piece]:
-        """Draws one token from logits [O] (fp32, CPU) and gives what it releases; may set `reason`."""
-        token = self._sampler.next(logits)
-        if token in self._request.stop.ids:
-            yield from self._finish("stop", self._reply.end_here(final=True))
+def _ahead(
+    graph: DecodeGraph,
+    tokenizer: Tokenizer,
+    request: GenerateRequest,
+    start: Start,
+    should_stop: Callable[[], bool],
+) -> Iterator[Fed | Piece | RowEnd]:
+    """The same on the device. A row that has ended stays in the batch; nobody looks at it any more."""
+    began = time.monotonic()
+    added = restrictions(request.params, tokenizer, graph.vocab)
+    rows = _rows(tokenizer, request, start, added)
+    (token,) = start.feed
+    graph.begin(start.state, token, start.samplers, request.params, added, keep_logits=request.top > 0)
+    graph.queue()
+    yield Fed(1, 1, None)
+    for drawn in itertools.count(1):
+        batch = graph.state()
+        if drawn < request.params.max_tokens:
+            graph.queue()
+        read = None if should_stop() else graph.read()
+        for at, row in enumerate(rows):
+            if row.reason:
+                continue
+            row.hold(batch, at)
+            if read is None:
+                row.cancel()
+            else:
+                logits = None if read.logits is None else read.logits[at]
+                yield from row.accept(read.tokens[at], logits)
+            if row.reason:
+                yield row.end(time.monotonic() - began)
+        if all(row.reason for row in rows):
             return
-        self._sampler.note(token)
-        if self._request.top:
-            self._tops.append(top_tokens(logits, self._request.top, self._tokenizer))
-        text = self._reply.add(token)
-        if self._reply.stopped:
-            ending = self._reply.end_before_stop_text()
-            yield from self._finish("stop", replace(ending, text=text + ending.text))
-        elif len(self._reply.tokens) >= self._request.params.max_tokens:
-            ending = self._reply.end_here(final=False)
-            yield from self._finish("length", replace(ending, text=text + ending.text))
-        else:
-            yield from self._piece(text)
 
-    def cancel(self) -> None:
-        """Ends the row with exactly what it has released."""
-        self.reason, self._ending = "cancelled", self._reply.end_at_shown()
 
-    def _finish(self, reason: FinishReason, ending: Ending) -> Iterator[Piece]:
-        self.reason, self._ending = reason, ending
-        yield from self._piece(ending.text)
+def _rows(tokenizer: Tokenizer, request: GenerateRequest, start: Start, added: Tensor) -> list[Row]:
+    return [
+        Row(index, tokenizer, request, Sampler(request.params, tokenizer, added, each), start)
+        for index, each in enumerate(start.samplers)
+    ]
 
-    def _piece(self, text: str) -> Iterator[Piece]:
-        first, self._told = self._told, self._reply.whole
-        tokens = tuple(self._reply.tokens[first : self._told])
-        if text or tokens:
-            self._texts.append(text)
-            yield Piece(self._index, text, tokens, tuple(self._tops[first : self._told]))
 
-    def end(self, seconds: float) -> RowEnd:
-        """The row as it ended."""
-        ending = self._ending
-        tokens = (*self._reply.tokens[: ending.kept], *ending.extra)
-        most = ending.kept + bool(ending.extra)  # of (last, *tokens): what a state may have consumed
-        consumed, batch, row = next(each for each in reversed(self._held) if each[0] <= most)
-        return RowEnd(
-            self._index,
-            self.reason or "cancelled",
-            tokens,
-            "".join(self._texts),
-            batch.select([row]) if batch.batch > 1 else batch,
-            (self._last, *tokens)[consumed:],
-            self._sampler.state_after(tokens),
-            ending.carry,
-            seconds,
-        )
+def _ids(tokens: list[TokenIds] | list[int] | TokenIds, state: State) -> Tensor:
+    return torch.tensor(tokens, dtype=torch.int64, device=_device(state))
+
+
+def _device(state: State) -> torch.device:
+    return next(iter(state.tensors.values())).device

@@ -20,6 +20,7 @@ from engine.types import Finished, Piece, Prefilled, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from engine.graph_pool import GraphPool
     from engine.models.state import State
     from engine.states import Begin, Chain, States
     from engine.tokenizer import Tokenizer
@@ -30,12 +31,17 @@ FRESH_SEEDS = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A loaded model and all that replying with it needs."""
+    """A loaded model and all that replying with it needs.
+
+    Attributes:
+        graphs: decode on the device alone; None: the plain loop does.
+    """
 
     model: Any
     info: ModelInfo
     tokenizer: Tokenizer
     states: States
+    graphs: GraphPool | None = None
 
     def reply(
         self, request: GenerateRequest, should_stop: Callable[[], bool]
@@ -53,7 +59,7 @@ class Voice:
         begin = self.states.find(chain)
         start = self._start(request, chain, begin)
         usage = usage_of(chain, begin)
-        for event in generate(self.model, self.tokenizer, request, start, should_stop):
+        for event in generate(self.model, self.tokenizer, request, start, should_stop, self.graphs):
             if isinstance(event, Fed):
                 total = len(start.feed)
                 yield Prefilled(event.done if event.state else total, total, usage.history_tokens > 0)

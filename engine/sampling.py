@@ -12,7 +12,8 @@ below top_p, truncates nothing; powers are taken relative to the largest p, so t
 After a draw every count decays, and the drawn token's count grows by 1, or by 0 if its text is a run of the
 string `" \\t0123456789"`: presence still applies to those.
 
-Everything runs on the CPU from fp32 logits: a seed gives the same text wherever the logits are the same.
+Steps 2 to 8 stand in `engine.ops.sample`, for one row on the CPU and for all rows on a GPU. Both take fp32
+logits: a seed gives the same text wherever the logits are the same.
 """
 
 from __future__ import annotations
@@ -24,19 +25,33 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.errors import InvalidRequest, NotFinite
+from engine.errors import InvalidRequest
+from engine.ops.sample.naive import draw, penalised, sample, truncated
 from engine.types import TopToken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from torch import Tensor
 
     from engine.tokenizer import Tokenizer
     from engine.types import SamplingParams, TokenIds
 
+__all__ = [
+    "Sampler",
+    "SamplerState",
+    "draw",
+    "penalised",
+    "replay",
+    "restrictions",
+    "sample",
+    "top_tokens",
+    "truncated",
+    "uncounted",
+    "uniform",
+]
+
 UNCOUNTED = " \t0123456789"
-HEAD = 1e-3  # probabilities of at least this share of the largest are sorted before all are
 
 
 def uniform(seed: int, position: int) -> float:
@@ -44,6 +59,11 @@ def uniform(seed: int, position: int) -> float:
     data = seed.to_bytes(8, "little") + position.to_bytes(8, "little")
     word = int.from_bytes(hashlib.blake2b(data, digest_size=8, person=b"rwkv-sample").digest(), "little")
     return (word >> 11) / (1 << 53)
+
+
+def uncounted(tokenizer: Tokenizer, token: int) -> bool:
+    """Whether no frequency penalty counts this token."""
+    return tokenizer.token_bytes(token).decode(errors="replace") in UNCOUNTED
 
 
 # ----------------------------------------------------------------------------------------------- one step
@@ -67,69 +87,6 @@ def restrictions(params: SamplingParams, tokenizer: Tokenizer, vocab: int) -> Te
     if not bool((added > -math.inf).any()):
         raise InvalidRequest("every token is banned")
     return added
-
-
-def penalised(logits: Tensor, params: SamplingParams, counts: Mapping[int, float]) -> Tensor:
-    """logits [O] less the penalties of the tokens counted; a new tensor if there are any."""
-    if not counts or (params.presence_penalty == 0 and params.frequency_penalty == 0):
-        return logits
-    ids = torch.tensor(list(counts))
-    amounts = torch.tensor(list(counts.values()))
-    logits = logits.clone()
-    logits[ids] -= params.presence_penalty + amounts * params.frequency_penalty
-    return logits
-
-
-def truncated(p: Tensor, params: SamplingParams, head: float = HEAD) -> Tensor:
-    """Probabilities p [O] with what top-p, top-k and min-p cut off set to 0 (not normalised again).
-
-    Only those of at least `head` times the largest are sorted where they suffice; `head` = 0 is plain.
-    """
-    cutoff, most = 0.0, float(p.max())
-    if params.top_p < 1:
-        likely = p[p >= head * most].sort(descending=True).values
-        reached = likely.double().cumsum(0) >= params.top_p
-        if bool(reached[-1]):
-            cutoff = float(likely[int(reached.int().argmax())])
-        elif head > 0:
-            return truncated(p, params, 0)
-    kept = torch.where(p >= max(cutoff, params.min_p * most), p, 0)
-    return _top_k(kept, params.top_k) if 0 < params.top_k < len(p) else kept
-
-
-def _top_k(p: Tensor, k: int) -> Tensor:
-    """The k largest of p [O], of equal ones those with the lower id."""
-    least = p.topk(k).values[-1]
-    above = p > least
-    equal = (p == least).nonzero()[: k - int(above.sum()), 0]
-    above[equal] = True
-    return torch.where(above, p, 0)
-
-
-def draw(p: Tensor, temperature: float, chance: float) -> int:
-    """The id at which the cumulative sum of p^(1/temperature) passes `chance` (in [0, 1)) of the whole."""
-    ids = p.nonzero()[:, 0]
-    weights = p[ids].double()
-    if temperature != 1:
-        weights = (weights / weights.max()) ** (1 / temperature)
-    sums = weights.cumsum(0)
-    at = int(torch.searchsorted(sums, chance * float(sums[-1]), right=True))
-    return int(ids[min(at, len(ids) - 1)])
-
-
-def sample(logits: Tensor, params: SamplingParams, counts: Mapping[int, float], chance: float) -> int:
-    """One step: the next id from logits [O] (fp32, CPU, restrictions already added); pure.
-
-    Raises:
-        NotFinite: the model gave no finite logit.
-    """
-    logits = penalised(logits, params, counts)
-    largest = float(logits.max())
-    if not math.isfinite(largest):
-        raise NotFinite
-    if params.temperature == 0:
-        return int((logits == largest).nonzero()[0, 0])
-    return draw(truncated(logits.softmax(0), params), params.temperature, chance)
 
 
 def top_tokens(logits: Tensor, count: int, tokenizer: Tokenizer) -> tuple[TopToken, ...]:
@@ -179,10 +136,10 @@ class Sampler:
     def note(self, token: int) -> None:
         """`token` has become part of the reply."""
         decay = self._params.penalty_decay
-        for counted in self._counts:
-            self._counts[counted] *= decay
-        text = self._tokenizer.token_bytes(token).decode(errors="replace")
-        self._counts[token] = self._counts.get(token, 0.0) + (0.0 if text in UNCOUNTED else 1.0)
+        for each in self._counts:
+            self._counts[each] *= decay
+        counted = 0.0 if uncounted(self._tokenizer, token) else 1.0
+        self._counts[token] = self._counts.get(token, 0.0) + counted
         self._position += 1
 
     def state_after(self, tokens: Iterable[int]) -> SamplerState:
