@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine.errors import FileChanged, InvalidRequest, ModelNotLoaded, OutOfMemory, TokenizerInvalid
+from engine.errors import FileChanged, ModelNotLoaded, OutOfMemory, TokenizerInvalid
 from engine.feeding import feed
 from engine.replying import Voice
 from engine.states import States
 from engine.store.fingerprint import mark
 from engine.tokenizer import load_tokenizer
-from engine.types import Cancelled, Loaded, ModelInfo, NotKept, Progress, Registered
+from engine.types import Cancelled, Loaded, ModelInfo, NotKept, Progress, Registered, TierChosen
 from engine.waiting import Waiting
 from engine.weights import load as weights
 from engine.weights.tuned import begun_from, merged_state, read_tuned_state
@@ -48,7 +48,7 @@ class Compute:
 
     def load(
         self, request: LoadRequest, should_stop: Callable[[], bool]
-    ) -> Iterator[Progress | NotKept | Loaded | Cancelled]:
+    ) -> Iterator[Progress | NotKept | TierChosen | Loaded | Cancelled]:
         """Loads a model in place of the one before, which stays if this fails or is cancelled.
 
         Raises:
@@ -56,8 +56,6 @@ class Compute:
         """
         path = Path(request.path)
         before = mark(path)
-        if request.dtype not in ("auto", *weights.RUN_DTYPES):
-            raise InvalidRequest(f"unknown dtype {request.dtype}")
         tokenizer = load_tokenizer(request.tokenizer)
         model = yield from self._read(request, should_stop)
         if model is None or should_stop():
@@ -74,7 +72,7 @@ class Compute:
 
     def _read(
         self, request: LoadRequest, should_stop: Callable[[], bool]
-    ) -> Generator[Progress | NotKept, Any, Any]:
+    ) -> Generator[Progress | NotKept | TierChosen, Any, Any]:
         """The model; None if stopped. Where two do not fit, the one before is given up."""
         load = partial(
             weights.load,
@@ -85,13 +83,18 @@ class Compute:
             should_stop=should_stop,
         )
         try:
-            return (yield from load())
+            return (yield from load(releasable=self._held(request.device)))
         except OutOfMemory:
             if self._voice is None:
                 raise
             self._voice = None
             self.free_memory()
         return (yield from load())
+
+    def _held(self, device: str) -> int:
+        """Bytes of the loaded model, if it is on this device."""
+        there = self._voice is not None and self._voice.info.device == str(weights.choose_device(device))
+        return self._voice.info.nbytes if self._voice and there else 0
 
     def reply(self, request: GenerateRequest, should_stop: Callable[[], bool]) -> Iterator[Event | Save]:
         """See `Voice.reply`.

@@ -30,6 +30,18 @@ def chunk_for(device: str, nbytes: int) -> int:
     return chunk
 
 
+def has_bf16(device: str) -> bool:
+    """Whether a device computes in bf16: NVIDIA's cards from compute capability 8.0 on, and every CPU."""
+    if not device.startswith("cuda"):
+        return True
+    import torch
+
+    try:
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    except (RuntimeError, AssertionError):  # no such device, or torch without CUDA
+        return True
+
+
 def compute_threads() -> int:
     """Threads for the compute thread: physical cores − 1, so that an interface can draw; at least 1."""
     return max(1, physical_cores() - 1)

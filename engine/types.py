@@ -15,6 +15,7 @@ from engine.errors import EngineError, InvalidParameter
 TokenIds = tuple[int, ...]
 FinishReason = Literal["stop", "length", "cancelled"]
 StateSource = Literal["fresh", "device", "disk", "rebuilt"]
+TierReason = Literal["room", "no-bf16", "lossy"]
 
 
 # ------------------------------------------------------------------------------------------------ models
@@ -66,8 +67,8 @@ class LoadRequest:
     Attributes:
         path: an official `.pth` or a `.safetensors` with official names.
         device: "auto", "cpu", "cuda" or "cuda:1".
-        dtype: "auto", "fp32", "bf16", "fp16", or "int8" (weights; what is computed is bf16). The wkv state is
-            fp32 always.
+        dtype: "auto", "fp32", "bf16", "fp16", "int8" or "int4" (weights; what is computed is bf16, or fp16 on
+            cards without bf16; `engine.weights.choice` says where). The wkv state is fp32 always.
     """
 
     path: str
@@ -365,6 +366,21 @@ class NotKept:
 
 
 @dataclass(frozen=True, slots=True)
+class TierChosen:
+    """A model is loaded in another form than the usual one, or in one to be warned of.
+
+    Attributes:
+        tier: as in `ModelInfo`.
+        reason: "room" (nothing more exact fits the device), "no-bf16" (the card has none, so fp16 takes its
+            place) or "lossy" (4 bits for a model that is too small for them).
+    """
+
+    path: str
+    tier: str
+    reason: TierReason
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A model is ready; ends a load job."""
 
@@ -450,6 +466,7 @@ Event = (
     | Failed
     | Progress
     | NotKept
+    | TierChosen
     | Loaded
     | Identified
     | Registered

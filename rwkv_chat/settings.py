@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.types import SamplingParams
 
 
-DTYPES = ("auto", "fp32", "bf16", "fp16", "int8")
+DTYPES = ("auto", "fp32", "bf16", "fp16", "int8", "int4")
 THINK_MODES = ("none", "fast", "free", "bit", "lot")
 
 

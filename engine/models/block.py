@@ -28,8 +28,13 @@ def head_norm(y: Tensor, n_head: int, w: dict[str, Tensor]) -> Tensor:
 
 
 def project(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
-    """x [.., K] times the matrix of that name [N,K]; its scales stand beside it if it is int8."""
+    """x [.., K] times the matrix of that name [N,K]; its scales stand beside it if it has any."""
     return linear(x, w[name], w.get(name + SCALE))
+
+
+def project_value(hidden: Tensor, w: dict[str, Tensor]) -> Tensor:
+    """hidden [.., F] times the channel mix's second matrix [C,F], in whatever form it is."""
+    return ffn_value(hidden, w["ffn.value.weight"], w.get("ffn.value.weight" + SCALE))
 
 
 def previous(x: Tensor, last: Tensor) -> Tensor:
@@ -50,7 +55,7 @@ def gated_channel_mix(x_k: Tensor, x_r: Tensor, w: dict[str, Tensor]) -> Tensor:
     """σ(R·x_r) ⊙ V·relu(K·x_k)², the channel mix of versions 4 to 6.  x_k, x_r: […,C]."""
     hidden = torch.relu(project(x_k, w, "ffn.key.weight"))
     gate = torch.sigmoid(project(x_r, w, "ffn.receptance.weight"))
-    return gate * ffn_value(hidden * hidden, w["ffn.value.weight"])
+    return gate * project_value(hidden * hidden, w)
 
 
 def shares_mixed(x: Tensor, before: Tensor, shares: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.models.int8_names import SCALE, VALUE, is_quantised
+from engine.models.packed import Form, packed_forms, packed_tensors
+from engine.models.packed_names import BITS
 from engine.models.prepare import dtype_of, prepare_tensor
 from engine.models.tiers import INT8, RUN_DTYPES
 from engine.ops.ffn_value.byte_rows import EXTRA, joined
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from engine.models.names import Shapes
     from engine.types import ModelSpec
 
-Form = tuple[tuple[int, ...], torch.dtype]
 LARGEST = 127
 _SMALLEST_SCALE = 1e-30  # of rows of zeros
 _PIECE = 1 << 22  # numbers that are in fp32 at once
@@ -33,6 +34,8 @@ _PIECE = 1 << 22  # numbers that are in fp32 at once
 
 def forms(shapes: Shapes, spec: ModelSpec, tier: str) -> dict[str, Form]:
     """Shape and dtype of every tensor that these weights are kept as; a scale beside its matrix."""
+    if tier in BITS:
+        return packed_forms(shapes, spec, tier)
     found: dict[str, Form] = {}
     for name, shape in shapes.items():
         if tier != INT8 or not is_quantised(name):
@@ -48,6 +51,8 @@ def forms(shapes: Shapes, spec: ModelSpec, tier: str) -> dict[str, Form]:
 def tier_tensor(key: str, read: Callable[[str], Tensor], spec: ModelSpec, tier: str) -> Tensor:
     """One tensor of `forms`, from those that `read` gives by official name; see `prepare_tensor`."""
     name = key.removesuffix(SCALE)
+    if tier in BITS:
+        return packed_tensors(name, read, spec, tier, torch.device("cpu"))[key]
     if tier != INT8 or not is_quantised(name):
         return prepare_tensor(key, read, spec, RUN_DTYPES[tier])
     x = read(name)

@@ -14,12 +14,11 @@ from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.errors import InvalidRequest, StateMismatch
 from engine.models.block import LN_EPS, last_token, project
-from engine.models.int8_names import SCALE
 from engine.models.names import split_name
 from engine.models.prepare import dtype_of, halved_every
 from engine.models.state import State, layout
 from engine.models.state_layout import state_tensors
-from engine.models.tiers import INT8, tier_name
+from engine.models.tiers import tier_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,20 +44,27 @@ class Model(ABC):
     """An RWKV with its weights on one device.
 
     Args:
-        tensors: by official name, vectors as [C], on one device; in the tier int8 those of `int8.forms`. With
-            ln0: it is applied at every forward, as training needs; without: it has been folded (`prepare`).
-            fp16 needs prepared tensors.
+        tensors: by official name, vectors as [C], on one device; in other tiers than `TIERS` those of
+            `int8.forms`. With ln0: it is applied at every forward, as training needs; without: it has been
+            folded (`prepare`). fp16 needs prepared tensors.
+        tier: a key of `RUN_DTYPES`; None: the one of the run dtype.
         dtype: run dtype; if the tensors are of another one (fp32 master weights in training) they are cast
             at every forward, and gradients reach them through the cast.
     """
 
     def __init__(
-        self, spec: ModelSpec, tensors: dict[str, Tensor], *, dtype: torch.dtype | None = None
+        self,
+        spec: ModelSpec,
+        tensors: dict[str, Tensor],
+        *,
+        tier: str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.spec = spec
         self.tensors = tensors
         first = tensors["emb.weight"]
         self.dtype = dtype or first.dtype
+        self.tier = tier or tier_name(self.dtype)
         self.device = first.device
         self._state_tensors = state_tensors(spec)
         self._halved_every = halved_every(spec, self.dtype)
@@ -67,11 +73,6 @@ class Model(ABC):
     @property
     def arch(self) -> str:
         return self.spec.arch
-
-    @property
-    def tier(self) -> str:
-        """A key of `RUN_DTYPES`."""
-        return INT8 if "head.weight" + SCALE in self.tensors else tier_name(self.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -114,7 +115,7 @@ class Model(ABC):
         return Weights(named["emb.weight"], ln0, arranged, ln_out, head)
 
     def _cast(self, name: str, x: Tensor) -> Tensor:
-        """In its run dtype; 8-bit numbers stay what they are."""
+        """In its run dtype; packed and 8-bit numbers stay what they are."""
         return x.to(dtype_of(name, self.spec, self.dtype)) if x.is_floating_point() else x
 
     def zero_state(self, batch: int = 1) -> State:

@@ -67,16 +67,17 @@ def prepare_tensor(name: str, read: Callable[[str], Tensor], spec: ModelSpec, dt
     if name == "emb.weight":
         return _folded(read(name), read(LN0[0]), read(LN0[1]), dtype)
     x = read(name).to(dtype_of(name, spec, dtype))
-    times = _halvings(name, spec, dtype)
+    times = halvings(name, spec, dtype)
     return x / 2**times if times else x
 
 
 def is_unchanged(name: str, stored: torch.dtype, spec: ModelSpec, dtype: torch.dtype) -> bool:
     """Whether a tensor stored in this dtype can be used as it is; the embedding only with ln0 beside it."""
-    return stored == dtype_of(name, spec, dtype) and not _halvings(name, spec, dtype)
+    return stored == dtype_of(name, spec, dtype) and not halvings(name, spec, dtype)
 
 
-def _halvings(name: str, spec: ModelSpec, dtype: torch.dtype) -> int:
+def halvings(name: str, spec: ModelSpec, dtype: torch.dtype) -> int:
+    """How often a tensor is halved, since the residual stream that it is added to is."""
     found, every = split_name(name), halved_every(spec, dtype)
     return found[0] // every if every and found and found[1] in _ADDED else 0
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
-from engine.models.block import head_norm, last_token, layer_norm, previous, project
+from engine.models.block import head_norm, last_token, layer_norm, previous, project, project_value
 from engine.models.model import Block, Model
-from engine.ops.ffn_value import ffn_value
 from engine.ops.wkv7 import wkv7
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def _channel_mix(x: Tensor, last: Tensor, w: Block) -> Tensor:
     """x [B,T,C] (LN2 output), last [B,C] → [B,T,C]."""
     mixed = torch.addcmul(x, previous(x, last) - x, w["ffn.x_k"])
     hidden = torch.relu(project(mixed, w, "ffn.key.weight"))
-    return ffn_value(hidden * hidden, w["ffn.value.weight"])
+    return project_value(hidden * hidden, w)
 
 
 class Rwkv7(Model):

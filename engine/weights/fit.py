@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import memory
-from engine.devices import chunk_for
+from engine.devices import chunk_for, has_bf16
 from engine.errors import OutOfMemory
 from engine.models.int8_names import quantised_bytes
 from engine.models.names import expected_shapes
+from engine.models.packed_names import BITS, INT4_FROM, asked_name, is_fp16, packed_bytes
 from engine.types import ModelSpec
 from engine.weights.archive import open_archive
 from engine.weights.recognise import recognise
@@ -23,13 +24,14 @@ from engine.weights.recognise import recognise
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# tier → bytes of what is no matrix in 8 bits; weights of the tier that needs most first
-RUN_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 2}
+# tier → bytes of what is no matrix in few bits; weights of the tier that needs most first
+RUN_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 2} | dict.fromkeys(BITS, 2)
 
 # Peak of one prefill chunk, fitted to measurements (tests/engine/test_fit.py compares them anew): so many
 # bytes for each token and channel, so many numbers of the run dtype for both and for each token and ffn
 # unit, and what libraries take.
 FP32_BYTES, RUN_NUMBERS, FFN_NUMBERS, FIXED = 200, 14, 3, 16 << 20
+TIERS_OF_ONE_DTYPE = ("fp32", "bf16", "fp16")
 STATES = 4  # the one before, the new one and its layers, and a copy that is being saved
 
 
@@ -67,6 +69,11 @@ class Fit:
     free: int | None
 
     @property
+    def name(self) -> str:
+        """What a person calls the tier."""
+        return asked_name(self.tier)
+
+    @property
     def needed(self) -> int:
         return self.weights + self.state + self.working
 
@@ -79,9 +86,11 @@ def estimate(
     source: Path | str | ModelSpec | Size,
     *,
     device: str = "auto",
-    tiers: Iterable[str] = tuple(RUN_BYTES),
+    tiers: Iterable[str] | None = None,
 ) -> tuple[Fit, ...]:
     """One `Fit` for each tier, in the order asked for; none for those that the device does not compute with.
+
+    Without `tiers` those that are offered: 4 bits only of large models.
 
     Args:
         source: a weights file or folder, whose header is read; or what is known of one.
@@ -92,7 +101,8 @@ def estimate(
     """
     size, where = _size(source), _device(device)
     free = free_bytes(where)
-    return tuple(fit(size, tier, where, free) for tier in tiers if runs_on(tier, where))
+    wanted = offered(size, where) if tiers is None else [tier for tier in tiers if runs_on(tier, where)]
+    return tuple(fit(size, tier, where, free) for tier in wanted)
 
 
 def fit(size: Size, tier: str, device: str, free: int | None) -> Fit:
@@ -104,8 +114,19 @@ def fit(size: Size, tier: str, device: str, free: int | None) -> Fit:
 
 
 def runs_on(tier: str, device: str) -> bool:
-    """Whether a device computes with this tier: int8 only a CPU does."""
+    """Whether a device computes with this tier: int8's rows only a CPU reads, packed ones only CUDA."""
+    if tier in BITS:
+        return device != "cpu"
     return tier != "int8" or device == "cpu"
+
+
+def offered(size: Size, device: str) -> list[str]:
+    """The tiers that make sense for a model of this size on a device, the one that needs most first."""
+    fp16_alone = not has_bf16(device)
+    unfit = {tier for tier in RUN_BYTES if tier in BITS and is_fp16(tier) != fp16_alone}
+    unfit |= {tier for tier, bits in BITS.items() if bits == 4 and size.params < INT4_FROM}
+    unfit |= {"bf16"} if fp16_alone else set()
+    return [tier for tier in RUN_BYTES if tier not in unfit and runs_on(tier, device)]
 
 
 def best(fits: Iterable[Fit]) -> Fit | None:
@@ -123,19 +144,20 @@ def check(size: Size, tier: str, device: str) -> Fit:
 
 def _next_option(size: Size, refused: Fit) -> str:
     """The hint of `OutOfMemory`: a smaller tier there, else main memory, else a smaller model."""
-    for tier in ("bf16", "int8"):
+    for tier in offered(size, refused.device):
         smaller = fit(size, tier, refused.device, refused.free)
-        if runs_on(tier, refused.device) and smaller.weights < refused.weights and smaller.fits:
-            return tier
+        if smaller.weights < refused.weights and smaller.fits:
+            return smaller.name
     elsewhere = refused.device != "cpu" and fit(size, refused.tier, "cpu", free_bytes("cpu")).fits
     return "cpu" if elsewhere else "smaller-model"
 
 
 def weight_bytes(size: Size, tier: str) -> int:
-    """Bytes of all weights, 8-bit numbers with their scales."""
-    if tier != "int8":
+    """Bytes of all weights, numbers of few bits with their scales."""
+    if tier in TIERS_OF_ONE_DTYPE:
         return size.params * RUN_BYTES[tier]
-    count, taken = quantised_bytes(_spec(size))
+    spec = _spec(size)
+    count, taken = quantised_bytes(spec) if tier == "int8" else packed_bytes(spec, tier)
     return (size.params - count) * RUN_BYTES[tier] + taken
 
 
@@ -156,7 +178,9 @@ def state_bytes(size: Size, tier: str) -> int:
 def _working(size: Size, tier: str, chunk: int) -> int:
     run = RUN_BYTES[tier]
     of_token = size.n_embd * (FP32_BYTES + RUN_NUMBERS * run) + size.n_ffn * FFN_NUMBERS * run
-    unpacked = size.n_embd * size.n_ffn * run if tier == "int8" else 0  # for a product with many rows
+    unpacked = (
+        size.n_embd * size.n_ffn * run if tier not in TIERS_OF_ONE_DTYPE else 0
+    )  # for a product with many rows
     return chunk * of_token + unpacked + size.vocab_size * 16 + FIXED
 
 

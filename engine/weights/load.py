@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.errors import DeviceUnavailable, InvalidRequest, OutOfMemory, TierUnavailable
+from engine.errors import DeviceUnavailable, OutOfMemory
 from engine.models import ARCHITECTURES
-from engine.models.tiers import INT8, RUN_DTYPES
+from engine.types import TierChosen
 from engine.weights.archive import open_archive
-from engine.weights.fit import Size, check
+from engine.weights.choice import choose
+from engine.weights.fit import Size, check, free_bytes
 from engine.weights.reading import Reading, tensors_of
 from engine.weights.recognise import recognise
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from engine.models.model import Model
     from engine.types import ModelSpec, NotKept, Progress
-
-# "auto" on a CPU: below this many stored bytes fp32, exact and fastest there; above, bf16 halves the memory
-SMALL_MODEL = 1_000_000_000
 
 
 def read_spec(path: Path | str) -> ModelSpec:
@@ -48,21 +46,6 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_tier(name: str, device: torch.device, stored_bytes: int) -> str:
-    """A tier; "auto" is bf16, but fp32 for a small model on the CPU.
-
-    Raises:
-        InvalidRequest: no such tier.  TierUnavailable: not on this device.
-    """
-    if name == INT8 and device.type != "cpu":  # no kernel of ours reads it there
-        raise TierUnavailable(name, str(device))
-    if name in RUN_DTYPES:
-        return name
-    if name != "auto":
-        raise InvalidRequest(f"dtype {name}")
-    return "fp32" if device.type == "cpu" and stored_bytes < SMALL_MODEL else "bf16"
-
-
 def _memory_error(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
@@ -74,16 +57,20 @@ def load(
     dtype: str = "auto",
     cache: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Generator[Progress | NotKept, None, Model | None]:
+    releasable: int = 0,
+) -> Generator[Progress | NotKept | TierChosen, None, Model | None]:
     """Yields Progress("load", bytes ready, of all bytes); returns the model, or None if stopped.
+
+    `TierChosen` comes first where there is something to tell of the tier.
 
     On the CPU the weights of a large model stay where they are in the mapped file, or in a converted layout
     that is made once, with Progress("convert", …); `NotKept` says that there was no room for one. They must
     not be written to. Every weight is checked for NaN and infinity, at every load or when it is converted.
 
     Args:
-        dtype: a tier (a key of `RUN_DTYPES`), or "auto".
+        dtype: see `engine.weights.choice`.
         cache: where layouts are kept that cannot stand beside the model; None: nowhere else.
+        releasable: bytes on the device that will be given back if this model needs them.
 
     Raises:
         ModelNotFound, UnsupportedFormat, WeightsCorrupt, FileChanged, DeviceUnavailable, TierUnavailable,
@@ -92,12 +79,16 @@ def load(
     where = choose_device(device)
     archive = open_archive(Path(path))
     spec = recognise(str(path), archive.shapes)
-    tier = choose_tier(dtype, where, archive.nbytes)
-    needed = check(Size.of(spec), tier, str(where)).needed
+    size, free = Size.of(spec), free_bytes(str(where))
+    choice = choose(dtype, str(where), size, archive.nbytes, None if free is None else free + releasable)
+    tier = choice.tier
+    for reason in choice.reasons:
+        yield TierChosen(str(path), tier, reason)
+    needed = check(size, tier, str(where)).needed
     try:
         reading = Reading(archive, spec, tier, where, should_stop)
         tensors = yield from tensors_of(reading, cache)
-        return None if tensors is None else ARCHITECTURES[spec.arch](spec, tensors)
+        return None if tensors is None else ARCHITECTURES[spec.arch](spec, tensors, tier=tier)
     except (RuntimeError, MemoryError) as error:
         if _memory_error(error):
             raise OutOfMemory(needed, 0) from error

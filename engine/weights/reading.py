@@ -16,8 +16,10 @@ from engine.errors import DiskFailed, WeightsCorrupt
 from engine.models.int8 import forms, tier_tensor
 from engine.models.int8_names import SCALE, VALUE, is_quantised
 from engine.models.names import expected_shapes
+from engine.models.packed import packed_tensors
+from engine.models.packed_names import BITS
 from engine.models.prepare import LN0, is_unchanged, prepared_shapes
-from engine.models.tiers import INT8, RUN_DTYPES
+from engine.models.tiers import INT8, RUN_DTYPES, TIERS
 from engine.types import NotKept, Progress
 from engine.weights.layout import (
     Damaged,
@@ -76,6 +78,14 @@ class Reading:
         """A prepared tensor of `forms`, contiguous."""
         return tier_tensor(name, self.checked, self.spec, self.tier).contiguous()
 
+    def made(self, name: str) -> Tensors:
+        """All tensors of `forms` that an official one becomes, in memory of their own on the device."""
+        if self.tier in BITS:
+            return packed_tensors(name, self.checked, self.spec, self.tier, self.device)
+        turned = _is_turned(name, self)
+        made = ((key, self.converted(key)) for key in self.forms({name: self.shapes[name]}))
+        return {key: _copy(x, self.device, turned=turned) for key, x in made}
+
     def forms(self, shapes: dict[str, tuple[int, ...]]) -> dict[str, Form]:
         """Names, shapes and dtypes of the tensors that the tier makes of these."""
         return forms(shapes, self.spec, self.tier)
@@ -93,7 +103,8 @@ class Reading:
 
 def tensors_of(reading: Reading, cache: Path | None) -> Generator[Progress | NotKept, None, Tensors | None]:
     """The model's tensors on its device; None if stopped."""
-    if reading.device.type != "cpu" or reading.archive.nbytes < MAPPED_FROM:
+    packed = reading.tier in BITS  # on the CPU only to be looked at: nothing there is quick with them
+    if reading.device.type != "cpu" or packed or reading.archive.nbytes < MAPPED_FROM:
         return (yield from _copied(reading))
     return (yield from _mapped(reading, cache))
 
@@ -102,9 +113,14 @@ def _copied(reading: Reading) -> Generator[Progress, None, Tensors | None]:
     """In memory of their own: the file is not needed afterwards."""
     if any(reading.should_stop() for _ in reading.archive.verify()):
         return None
-    made = reading.forms(prepared_shapes(reading.spec))
-    values = ((name, reading.converted(name).to(reading.device, copy=True)) for name in made)
-    return (yield from _collected(values, _nbytes(made), reading.should_stop))
+    shapes = prepared_shapes(reading.spec)
+    values = (pair for name in shapes for pair in reading.made(name).items())
+    return (yield from _collected(values, _nbytes(reading.forms(shapes)), reading.should_stop))
+
+
+def _copy(x: Tensor, device: torch.device, *, turned: bool) -> Tensor:
+    x = x.to(device, copy=not turned)
+    return x.mT.contiguous().mT if turned else x
 
 
 def _nbytes(made: dict[str, Form]) -> int:
@@ -159,8 +175,9 @@ def _shapes(reading: Reading) -> dict[str, tuple[int, ...]]:
 
 
 def _is_turned(name: str, reading: Reading) -> bool:
-    large = reading.spec.n_embd * reading.spec.n_ffn >= TURNED_FROM
-    return reading.tier != INT8 and name.endswith(VALUE) and large  # int8 has it turned by itself
+    """Its rows are hidden units then; so they are on every CUDA device, whose kernels read units."""
+    large = reading.spec.n_embd * reading.spec.n_ffn >= TURNED_FROM or reading.device.type != "cpu"
+    return reading.tier in TIERS and name.endswith(VALUE) and large  # int8 has it turned by itself
 
 
 def _plan(reading: Reading, made: dict[str, Form], turned: frozenset[str]) -> Plan:

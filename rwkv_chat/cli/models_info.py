@@ -135,7 +135,7 @@ def _sampling(params: SamplingParams) -> str:
 
 
 def _fit(fit: Any) -> str:
-    values = {"tier": fit.tier, "device": fit.device, "needed": size(fit.needed)}
+    values = {"tier": fit.name, "device": fit.device, "needed": size(fit.needed)}
     if fit.free is None:
         return say("models.info.fit_unknown", **values)
     return say("models.info.fit" if fit.fits else "models.info.no_fit", **values, free=size(fit.free))

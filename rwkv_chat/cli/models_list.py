@@ -140,5 +140,5 @@ def memory(fits: Sequence[Fit]) -> str:
         return ""
     other = next((each for each in fits if each.fits), None)
     if not fit.fits and other is not None:
-        return say("models.fits_in", needed=size(other.needed), tier=other.tier)
+        return say("models.fits_in", needed=size(other.needed), tier=other.name)
     return say("models.fits" if fit.fits else "models.too_large", needed=size(fit.needed))

@@ -219,7 +219,7 @@ def _memory_facts(fits: Sequence[Fit]) -> list[tuple[str, str]]:
     tiers: dict[tuple[int, str], list[Fit]] = {}
     for each in fits:
         tiers.setdefault((each.needed, each.device), []).append(each)
-    return [("memory", _fit(same[0], ", ".join(each.tier for each in same))) for same in tiers.values()]
+    return [("memory", _fit(same[0], ", ".join(each.name for each in same))) for same in tiers.values()]
 
 
 def _fit(fit: Fit, tiers: str) -> str:

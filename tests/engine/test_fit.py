@@ -63,7 +63,8 @@ def test_what_is_free_decides():
         ("fp32", "cpu", {"cpu": "int8"}, "int8"),
         ("bf16", "cpu", {"cpu": "int8"}, "int8"),
         ("int8", "cpu", {"cpu": None}, "smaller-model"),
-        ("bf16", "cuda", {"cuda": "int8", "cpu": None}, "smaller-model"),
+        ("bf16", "cuda", {"cuda": "int8-g64", "cpu": None}, "int8"),
+        ("int8-g64", "cuda", {"cuda": None, "cpu": None}, "smaller-model"),
         ("bf16", "cuda", {"cuda": None, "cpu": "fp32"}, "cpu"),
         ("fp32", "cuda", {"cuda": "bf16", "cpu": "fp32"}, "bf16"),
         ("bf16", "cuda", {"cuda": None, "cpu": None}, "smaller-model"),
@@ -80,11 +81,14 @@ def test_what_cannot_fit_is_refused_with_the_next_option(tier, device, free, hin
     assert found == (fit(size, tier, device, None).needed, room[device], hint)
 
 
-def test_int8_is_told_of_for_the_processor_alone():
+def test_a_device_is_offered_what_it_computes_with():
     spec = tiny.spec(n_layer=6, n_embd=512)
-    sizes = {each.tier: each.weights for each in estimate(spec, device="cpu")}
-    assert sizes["int8"] < 0.6 * sizes["bf16"]
-    assert "int8" not in {each.tier for each in estimate(spec, device="cuda:77")}
+    here, there = ({each.tier: each for each in estimate(spec, device=name)} for name in ("cpu", "cuda:77"))
+    assert list(here) == ["fp32", "bf16", "fp16", "int8"]
+    assert list(there) == ["fp32", "bf16", "fp16", "int8-g64"]
+    assert here["int8"].weights < 0.6 * here["bf16"].weights
+    assert there["int8-g64"].weights < 0.6 * there["bf16"].weights
+    assert {each.name for each in there.values()} == {"fp32", "bf16", "fp16", "int8"}
 
 
 def test_nothing_is_read_of_what_cannot_fit(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from engine.errors import FileChanged, WeightsCorrupt
-from engine.models.tiers import RUN_DTYPES, TIERS
+from engine.models.tiers import TIERS
 from engine.types import NotKept, Progress
 from engine.weights import layout, reading
 from engine.weights.layout_files import layouts_of
@@ -62,7 +62,7 @@ def copied(path, tier, monkeypatch):
 
 
 @pytest.mark.parametrize("arch", tiny.ARCHS)
-@pytest.mark.parametrize("tier", RUN_DTYPES)
+@pytest.mark.parametrize("tier", [*TIERS, "int8"])
 @pytest.mark.parametrize("stored", ["bf16", "fp16"])
 def test_a_mapped_model_is_the_copied_one(arch, tier, stored, tmp_path, monkeypatch):
     """Seven layers, so that fp16 has something to halve in versions 4 to 6."""

@@ -18,13 +18,11 @@ from engine.errors import (
     EngineError,
     InvalidRequest,
     ModelNotFound,
-    TierUnavailable,
     UnsupportedFormat,
     WeightsCorrupt,
 )
 from engine.models.tiers import TIERS
 from engine.types import Progress
-from engine.weights import load as loading
 from engine.weights.archive import NAMINGS, READERS, open_archive
 from engine.weights.export import export_safetensors
 from engine.weights.load import load, read_spec
@@ -107,12 +105,6 @@ def test_dtypes(path):
         model = run(path, dtype=tier)
         assert (model.dtype, model.tier) == (dtype, tier)
         assert all(x.dtype == dtype for x in model.tensors.values())
-
-
-def test_large_models_are_bf16_by_default():
-    cpu = torch.device("cpu")
-    assert loading.choose_tier("auto", cpu, 900_000_000) == "fp32"
-    assert loading.choose_tier("auto", cpu, 3_000_000_000) == "bf16"
 
 
 def test_progress_rises_to_the_end(path):
@@ -262,12 +254,6 @@ def test_no_such_dtype(path):
     tiny.checkpoint(path)
     with pytest.raises(InvalidRequest):
         run(path, dtype="fp8")
-
-
-def test_int8_is_refused_where_nothing_computes_with_it():
-    with pytest.raises(TierUnavailable) as refused:
-        loading.choose_tier("int8", torch.device("cuda"), 1)
-    assert (refused.value.tier, refused.value.device) == ("int8", "cuda")
 
 
 def test_no_such_device(path):

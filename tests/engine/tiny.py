@@ -112,7 +112,7 @@ def of_tier(of: ModelSpec, tier: str, seed: int = 0) -> Model:
     """A ready model of any tier."""
     read = plain_tensors(of, seed).__getitem__
     made = {name: tier_tensor(name, read, of, tier) for name in forms(prepared_shapes(of), of, tier)}
-    return ARCHITECTURES[of.arch](of, made)
+    return ARCHITECTURES[of.arch](of, made, tier=tier)
 
 
 def ids(of: ModelSpec, count: int, batch: int = 1, seed: int = 1) -> Tensor:

@@ -3,7 +3,7 @@
 After the squared ReLU 86 to 90 % of a trained model's hidden units are exactly zero for a token. Where the
 weight lies so that a unit's C numbers are side by side ([F,C] in memory, seen as [C,F]), one token's product
 reads the rows of the other units only. That is the decode step of a large model on a CPU. A weight of bytes
-(`byte_rows`) lies that way always.
+(`byte_rows`) and a packed one (`engine.quant`) lie that way always.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.ops.ffn_value.byte_rows import (
     ffn_value_bytes_naive,
     ffn_value_bytes_one,
 )
-from engine.ops.ffn_value.naive import ffn_value_naive
+from engine.ops.ffn_value.naive import ffn_value_naive, ffn_value_packed_naive
 from engine.ops.ffn_value.rows import ffn_value_rows
 
 if TYPE_CHECKING:
@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["ffn_value"]
 
 
-def ffn_value(hidden: Tensor, weight: Tensor) -> Tensor:
+def ffn_value(hidden: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
     """hidden [.., F] → [.., C].
 
     Args:
-        weight: [C,F] of the same dtype; or uint8 [F, C + 8], as `byte_rows.joined` makes it.
+        weight: [C,F] of the same dtype; or uint8 [F, C + 8], as `byte_rows.joined` makes it; or packed, rows
+            [F,C], with `scale` [F,C/64 or C/32].
     """
+    if scale is not None:
+        return ffn_value_packed_naive(hidden, weight, scale)
     if weight.dtype == torch.uint8:
         return _of_bytes(hidden, weight)
     one_token = hidden.numel() == weight.shape[1]

@@ -1,6 +1,7 @@
-"""A matrix product, with a plain weight or one of 8-bit numbers: x [.., K] · weight [N,K]ᵀ.
+"""A matrix product, with a plain weight or a quantised one: x [.., K] · weight [N,K]ᵀ.
 
-An int8 weight has a scale for each of its rows: its numbers are values · scale. Activations keep their dtype.
+An int8 weight of the CPU has a scale for each of its rows: its numbers are values · scale. A packed one
+(`engine.quant`) has a scale for each group of a row. Activations keep their dtype.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.ops.linear.cpu import linear_few_rows, linear_many_rows, takes_few_rows
-from engine.ops.linear.naive import linear_naive
+from engine.ops.linear.naive import linear_naive, linear_packed_naive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,10 +24,12 @@ def linear(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
     """x [.., K], weight [N,K] → [.., N], in x's dtype.
 
     Args:
-        weight: of x's dtype; or int8, with `scale` [N] of x's dtype.
+        weight: of x's dtype; or int8, with `scale` [N] of x's dtype; or packed, with its `scale` [N,groups].
     """
     if scale is None:
         return F.linear(x, weight)
+    if scale.ndim == 2:
+        return linear_packed_naive(x, weight, scale)
     if weight.device.type != "cpu" or x.dtype != torch.bfloat16:
         return linear_naive(x, weight, scale)
     return (linear_few_rows if takes_few_rows(x, weight) else linear_many_rows)(x, weight, scale)
