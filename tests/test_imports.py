@@ -29,6 +29,7 @@ IMPORTS = {
     "engine.prefix": HEAVY + SHOWING + APP + ("numpy",),
     "engine.models.names": HEAVY + SHOWING + APP + ("numpy",),
     "engine.weights.recognise": HEAVY + SHOWING + APP + ("numpy",),
+    "engine.bench": HEAVY + SHOWING + APP + ("numpy",),
     "engine.service": HEAVY + SHOWING + APP,
     "engine.transfers": HEAVY + SHOWING + APP,
     "engine.weights.catalog": HEAVY + SHOWING + APP + ("numpy",),
@@ -48,6 +49,7 @@ IMPORTS = {
     "rwkv_chat.cli.main": (*HEAVY, "textual", "rich", "asyncio", "sqlite3", "engine"),
     "rwkv_chat.cli.ask": (*HEAVY, "textual", "rich"),
     "rwkv_chat.cli.line_mode": (*HEAVY, "textual", "rich"),
+    "rwkv_chat.cli.bench": (*HEAVY, "textual", "rich"),
     "rwkv_chat.cli.models": (*HEAVY, "textual", "rich", "asyncio", "sqlite3", "engine"),
     "rwkv_chat.cli.models_list": (*HEAVY, "textual", "rich"),
     "rwkv_chat.cli.models_pull": (*HEAVY, "textual", "rich"),
@@ -136,7 +138,10 @@ SOURCES = sorted(each for part in ("engine", "rwkv_chat") for each in (ROOT / pa
 ONLY_IN = {
     "environment variables": (r"os\.environ|\bgetenv\b|expandvars|import environ", ("rwkv_chat/paths.py",)),
     "SQL": (r"\.(?:execute|executemany|executescript)\(|sqlite3\.connect", ("rwkv_chat/library/",)),
-    "printing": (r"^\s*print\(|sys\.std(?:out|err)\.write", ("rwkv_chat/cli/", "rwkv_chat/demo/")),
+    "printing": (
+        r"^\s*print\(|sys\.std(?:out|err)\.write",
+        ("rwkv_chat/cli/", "rwkv_chat/demo/", "engine/bench/__main__.py"),
+    ),
 }
 
 

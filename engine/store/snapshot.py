@@ -1,13 +1,12 @@
 """One state as one safetensors file with a checked header: enough to continue exactly.
 
 The file is an ordinary safetensors file. Its metadata names everything the state depends on, and ends in a
-BLAKE2b checksum over the metadata, the tensor table and the tensor bytes. All sizes are checked before the
-tensors get any memory.
+checksum over the metadata, the tensor table and the tensor bytes. The whole file is read at once, into memory
+that becomes the tensors'; its size is checked before it gets any.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import stat
@@ -19,9 +18,9 @@ import torch
 from engine.errors import StateCorrupt, StateMismatch
 from engine.models.state import State
 from engine.sampling import SamplerState
+from engine.store.checksum import FIELD, checksum, holds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -82,7 +81,7 @@ def to_bytes(snapshot: Snapshot) -> bytes:
         at += len(data)
         parts.append(data)
     header = {"__metadata__": _metadata(snapshot), **table}
-    header["__metadata__"]["checksum"] = _checksum(header, *parts)
+    header["__metadata__"][FIELD] = checksum(header, *parts)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return b"".join((len(text).to_bytes(8, "little"), text, *parts))
@@ -103,16 +102,6 @@ def _metadata(snapshot: Snapshot) -> dict[str, str]:
     }
 
 
-def _checksum(header: Mapping[str, Any], *parts: bytes | memoryview) -> str:
-    """Over the header without its checksum, then the tensor bytes."""
-    metadata = {name: value for name, value in header["__metadata__"].items() if name != "checksum"}
-    digest = hashlib.blake2b(digest_size=32)
-    digest.update(json.dumps({**header, "__metadata__": metadata}, sort_keys=True).encode())
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
-
-
 # ------------------------------------------------------------------------------------------------ reading
 
 
@@ -124,20 +113,11 @@ def read(path: Path, key: StateKey, layout: Layout, arch: str) -> Snapshot:
         OSError: it cannot be read.
     """
     expected = sum(math.prod(shape) * dtype.itemsize for dtype, shape in layout.values())
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
-        raise StateCorrupt(str(path), "not a file")
-    with path.open("rb") as file:
-        size = found.st_size
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= MAX_HEADER or size != 8 + length + expected:
-            raise StateCorrupt(str(path), f"size {size}, header {length}, tensors {expected}")
-        header = _parse_header(file.read(length), path)
-        _check(header, key, layout, arch, path)
-        data = bytearray(expected)
-        if file.readinto(data) != expected:
-            raise StateCorrupt(str(path), "cut short")
-    if _checksum(header, memoryview(data)) != header["__metadata__"].get("checksum"):
+    data = _whole(path, expected)
+    begin = len(data) - expected
+    header = _parse_header(data[8:begin], path)
+    _check(header, key, layout, arch, path)
+    if not holds(header, memoryview(data)[begin:]):
         raise StateCorrupt(str(path), "checksum")
     try:
         return _snapshot(header, key, data, layout, arch)
@@ -145,7 +125,24 @@ def read(path: Path, key: StateKey, layout: Layout, arch: str) -> Snapshot:
         raise StateCorrupt(str(path), "metadata") from error
 
 
-def _parse_header(text: bytes, path: Path) -> dict[str, Any]:
+def _whole(path: Path, expected: int) -> bytearray:
+    """The file's bytes: 8 of the header's length, the header, `expected` of tensors, and none beside them."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise StateCorrupt(str(path), "not a file")
+    size = found.st_size
+    wrong = StateCorrupt(str(path), f"size {size}, tensors {expected}")
+    if not 8 + 2 <= size - expected <= 8 + MAX_HEADER or (size - expected) % 8:
+        raise wrong
+    data = bytearray(size)
+    with path.open("rb", buffering=0) as file:
+        read = file.readinto(data)
+    if read != size or int.from_bytes(data[:8], "little") != size - expected - 8:
+        raise wrong
+    return data
+
+
+def _parse_header(text: bytes | bytearray, path: Path) -> dict[str, Any]:
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -173,11 +170,14 @@ def _check(header: dict[str, Any], key: StateKey, layout: Layout, arch: str, pat
 
 
 def _snapshot(header: dict[str, Any], key: StateKey, data: bytearray, layout: Layout, arch: str) -> Snapshot:
+    """Its tensors share the memory of `data`."""
     metadata = header["__metadata__"]
     tensors: dict[str, Tensor] = {}
+    at = len(data) - sum(math.prod(shape) * dtype.itemsize for dtype, shape in layout.values())
     for name, (dtype, shape) in layout.items():
-        begin, end = header[name]["data_offsets"]
-        tensors[name] = torch.frombuffer(data[begin:end], dtype=dtype).reshape(shape)
+        count = math.prod(shape)
+        tensors[name] = torch.frombuffer(data, dtype=dtype, count=count, offset=at).reshape(shape)
+        at += count * dtype.itemsize
     pending = tuple(int(token) for token in json.loads(metadata["pending"]))
     counts = tuple((int(token), float(count)) for token, count in json.loads(metadata["counts"]))
     length = int(metadata["length"])

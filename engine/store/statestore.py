@@ -70,7 +70,8 @@ class StateStore:
     def prefixes(self) -> frozenset[str]:
         """The first 32 hex digits of the prefix key of every snapshot here, of whatever model."""
         try:
-            return frozenset(path.name[:32] for path, _, _ in _files(self.folder))
+            names = os.listdir(self.folder)  # noqa: PTH208  names alone, at a third of the time
+            return frozenset(each[:32] for each in names if each.endswith(SUFFIX))
         except OSError:
             return frozenset()  # the folder was taken away: nothing is saved here
 
@@ -110,7 +111,7 @@ class StateStore:
 
         path = self.path(snapshot.key)
         with self._failing(path):
-            if path.is_file():
+            with contextlib.suppress(FileNotFoundError):  # gone, or going: another process makes room
                 self._touch(path)
                 return path.stat().st_size
             data = to_bytes(snapshot)

@@ -17,6 +17,7 @@ class CommandRow:
 
 COMMANDS: tuple[CommandRow, ...] = (
     CommandRow("ask", "rwkv_chat.cli.ask"),
+    CommandRow("bench", "rwkv_chat.cli.bench"),
     CommandRow("chat", "rwkv_chat.cli.chat"),
     CommandRow("convs", "rwkv_chat.cli.convs"),
     CommandRow("doctor", "rwkv_chat.cli.doctor"),

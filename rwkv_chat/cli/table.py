@@ -23,13 +23,21 @@ class Column:
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """A heading and the rows, indented."""
-    lines = [[say(f"models.column.{each.name}") for each in columns], *rows]
-    widths = [max(width(line[at]) for line in lines) for at in range(len(columns))]
+    _print([[say(f"models.column.{each.name}") for each in columns], *rows], [each.right for each in columns])
+
+
+def print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns of numbers: all at the right."""
+    _print([headings, *rows], [True] * len(headings))
+
+
+def _print(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+    widths = [max(width(line[at]) for line in lines) for at in range(len(right))]
     for line in lines:
-        cells = [_cell(*each) for each in zip(line, widths, columns, strict=True)]
+        cells = [_cell(*each) for each in zip(line, widths, right, strict=True)]
         result(f"  {'  '.join(cells)}".rstrip())
 
 
-def _cell(text: str, wide: int, column: Column) -> str:
+def _cell(text: str, wide: int, right: bool) -> str:
     gap = " " * (wide - width(text))
-    return gap + text if column.right else text + gap
+    return gap + text if right else text + gap
