@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from engine.durable import into_place
 from engine.errors import InvalidParameter
 from rwkv_chat.paths import FILE_MODE
 
@@ -222,10 +223,8 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
         Path(name).chmod(FILE_MODE)
-        Path(name).replace(path)
+        into_place(Path(name), path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.durable import into_place
 from engine.errors import FileChanged, ModelNotFound
 
 if TYPE_CHECKING:
@@ -183,6 +184,6 @@ def _write(cache: Path, known: dict[str, object]) -> None:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary.touch(mode=0o600)
         temporary.write_text(json.dumps(known), encoding="utf-8")
-        temporary.replace(cache / FILE)
+        into_place(temporary, cache / FILE)
     except OSError:
         temporary.unlink(missing_ok=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from engine.durable import into_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +51,7 @@ class Run:
         temporary = self.checkpoint.with_suffix(".tmp")
         with temporary.open("wb") as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.checkpoint)
+        into_place(temporary, self.checkpoint)
 
     def load(self) -> dict[str, Any] | None:
         """The last checkpoint (tensors and plain values only), or None."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from engine.durable import into_place
 from engine.errors import DownloadBusy
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Partial:
         if note != self.note:
             temporary = self._note_path.with_name(self._note_path.name + ".new")
             temporary.write_text(json.dumps({"format": 1, **asdict(note)}), encoding="utf-8")
-            temporary.replace(self._note_path)
+            into_place(temporary, self._note_path)
             self.note = note
 
     def write(self, chunk: bytes) -> None:
@@ -124,10 +125,8 @@ class Partial:
 
     def finish(self) -> None:
         """Gives the whole, verified file its name, on the disk for good."""
-        os.fsync(self._file.fileno())
         self._file.close()
-        self._path.replace(self._final)
-        sync_folder(self._final.parent)
+        into_place(self._path, self._final)
         self._note_path.unlink(missing_ok=True)
 
     def remove(self) -> None:
@@ -172,16 +171,6 @@ def _read_note(path: Path) -> Note:
         return Note("")
     texts = all(isinstance(each, str) for each in (note.url, note.etag, note.sha256))
     return note if texts and isinstance(note.size, int) and note.size >= 0 else Note("")
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in `folder` last through a power cut, where the system can do that."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import shutil
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from engine.durable import into_place, link_into_place
 from engine.errors import DiskFailed, DiskFull, DownloadBusy, FileInTheWay
 from engine.weights.partial import lock
 
@@ -36,8 +37,6 @@ def in_place_of(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
             held.enter_context(lock(_lock_of(temporary), path))
         try:
             yield temporary
-            with temporary.open("r+b") as handle:  # Windows syncs only what may be written
-                os.fsync(handle.fileno())
             _move(temporary, path, overwrite=overwrite)
         except FileExistsError as error:
             raise FileInTheWay(str(path)) from error
@@ -50,7 +49,7 @@ def in_place_of(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 def _move(temporary: Path, path: Path, *, overwrite: bool) -> None:
     if not overwrite:
         try:
-            os.link(temporary, path)  # in one step: two programs may be at it
+            link_into_place(temporary, path)
         except FileExistsError:
             raise
         except OSError:  # a disk without hard links
@@ -58,7 +57,7 @@ def _move(temporary: Path, path: Path, *, overwrite: bool) -> None:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
         else:
             return
-    temporary.replace(path)
+    into_place(temporary, path)
 
 
 def _lock_of(temporary: Path) -> Path:

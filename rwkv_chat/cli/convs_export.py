@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.durable import into_place
 from rwkv_chat.cli.convs_shared import deleted_option, json_option, print_json
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
@@ -93,8 +94,6 @@ def _write(pieces: Iterable[str], out: Path | None) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
             file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(out)
+        into_place(part, out)
     finally:
         part.unlink(missing_ok=True)

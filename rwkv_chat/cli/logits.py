@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from engine.durable import into_place
 from rwkv_chat.cli.options import FILE
 from rwkv_chat.cli.output import note
 from rwkv_chat.texts import say
@@ -96,6 +97,6 @@ def write(path: Path, logits: np.ndarray) -> None:
     try:
         with part.open("wb") as file:
             np.save(file, logits)
-        part.replace(path)
+        into_place(part, path)
     finally:
         part.unlink(missing_ok=True)

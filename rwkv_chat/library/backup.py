@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from engine.durable import into_place
 from rwkv_chat.library import erase, index
 from rwkv_chat.library.database import connect
 from rwkv_chat.library.errors import typed
@@ -22,12 +23,20 @@ if TYPE_CHECKING:
 
 KEEP = 3
 DAY = 86_400.0
-_PATTERN = "library-*.sqlite"
+_DAILY, _ASKED, _BEFORE = "library", "asked", "before-restore"
 
 
-def backups(folder: Path) -> tuple[Path, ...]:
-    """The copies there are, newest first."""
-    return tuple(sorted(folder.glob(_PATTERN), reverse=True))
+def backups(folder: Path, kind: str = _DAILY) -> tuple[Path, ...]:
+    """The copies of the turn of days that there are, newest first; or those that were asked for, or made
+    before a restore.
+    """
+    return tuple(sorted(folder.glob(f"{kind}-*.sqlite"), reverse=True))
+
+
+def copies(folder: Path) -> tuple[Path, ...]:
+    """Every copy, newest first."""
+    found = (each for kind in (_DAILY, _ASKED, _BEFORE) for each in backups(folder, kind))
+    return tuple(sorted(found, key=lambda each: each.stem[-15:], reverse=True))
 
 
 def rotate(database: Path, folder: Path, now: float | None = None, keep: int = KEEP) -> Path | None:
@@ -38,10 +47,33 @@ def rotate(database: Path, folder: Path, now: float | None = None, keep: int = K
     """
     now = time.time() if now is None else now
     made = backups(folder)
-    if made and now - made[0].stat().st_mtime < DAY:
+    if made and abs(now - made[0].stat().st_mtime) < DAY:  # in the future: the clock was set back
         return None
-    copy = _copy(database, folder / time.strftime("library-%Y%m%d-%H%M%S.sqlite", time.gmtime(now)))
-    for old in backups(folder)[keep:]:
+    return _kept(database, folder, _DAILY, now, keep)
+
+
+def make(database: Path, folder: Path, now: float | None = None) -> Path:
+    """A copy now, because somebody asked; the last few of these are kept, apart from the daily ones.
+
+    Raises:
+        LibraryError: the copy failed; the older ones stay.
+    """
+    return _kept(database, folder, _ASKED, time.time() if now is None else now, KEEP)
+
+
+def make_before_restore(database: Path, folder: Path, now: float | None = None) -> Path:
+    """What is about to be replaced, so that the replacing can be taken back."""
+    return _kept(database, folder, _BEFORE, time.time() if now is None else now, KEEP)
+
+
+def _kept(database: Path, folder: Path, kind: str, now: float, keep: int) -> Path:
+    """A copy named for its kind and time; of its kind, the last `keep` stay. Whatever the clock says, the one
+    just made is not dropped, and none takes the place of another.
+    """
+    while (target := folder / time.strftime(f"{kind}-%Y%m%d-%H%M%S.sqlite", time.gmtime(now))).exists():
+        now += 1
+    copy = copy_to(database, target)
+    for old in [each for each in backups(folder, kind) if each != copy][keep - 1 :]:
         old.unlink(missing_ok=True)
     return copy
 
@@ -53,19 +85,19 @@ def erase_everywhere(folder: Path, thread: str) -> int:
     Raises:
         LibraryError, OSError: a copy cannot be opened or written; it and those after it are as they were.
     """
-    copies = backups(folder)
-    for copy in copies:
+    found = copies(folder)
+    for copy in found:
         part = copy.with_suffix(".part")
         try:
             private_file(part)
             shutil.copyfile(copy, part)
             _erase_in(part, thread)
             shutil.copystat(copy, part)  # it is no newer than it was: the next copy is due by its time
-            part.replace(copy)
+            into_place(part, copy)
         finally:
             for rest in ("", "-wal", "-shm"):
                 part.with_name(part.name + rest).unlink(missing_ok=True)
-    return len(copies)
+    return len(found)
 
 
 def _erase_in(file: Path, thread: str) -> None:
@@ -82,15 +114,20 @@ def _erase_in(file: Path, thread: str) -> None:
             raise typed(error, str(file)) from error
 
 
-def _copy(database: Path, target: Path) -> Path:
-    """Written under another name first: a copy that was cut short never counts."""
+def copy_to(database: Path, target: Path) -> Path:
+    """A copy under a name of one's own. Written under another name first: one that was cut short never
+    counts, and when this returns it is on the disk.
+
+    Raises:
+        LibraryError: the copy failed; what `target` was before stays.
+    """
     part = target.with_suffix(".part")
     part.unlink(missing_ok=True)
     private_file(part)
     try:
         with closing(sqlite3.connect(database)) as db:
             db.execute("VACUUM INTO ?", (str(part),))
-        part.replace(target)
+        into_place(part, target)
     except sqlite3.Error as error:
         raise typed(error, str(target)) from error
     finally:

@@ -87,14 +87,28 @@ def _look_before_opening(path: Path) -> None:
         raise LibraryUnavailable(str(path), "not a file")
     try:
         private_file(path)
-        with path.open("rb") as file:
-            header = file.read(100)
+        if not path.stat().st_size:
+            return  # a new file
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise LibraryReadOnly(str(path)) from error
         raise LibraryUnavailable(str(path), error.strerror or str(error)) from error
-    if not header:
-        return  # a new file
+    check_header(path)
+
+
+def check_header(path: Path) -> None:
+    """By its first bytes: is a file a library that this program can read?
+
+    Raises:
+        LibraryDamaged, LibraryForeign, LibraryTooNew, LibraryUnavailable.
+    """
+    if path.exists() and not path.is_file():
+        raise LibraryUnavailable(str(path), "not a file")
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise LibraryUnavailable(str(path), error.strerror or str(error)) from error
     if len(header) < 100 or not header.startswith(_MAGIC):
         raise LibraryDamaged(str(path), "not a database")
     version = int.from_bytes(header[60:64], "big")

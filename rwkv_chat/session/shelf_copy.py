@@ -8,9 +8,10 @@ import shutil
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from engine.durable import into_place
 from engine.errors import DiskFailed, DiskFull, DownloadBusy
 from engine.types import Progress
-from engine.weights.partial import lock, sync_folder
+from engine.weights.partial import lock
 from rwkv_chat.paths import private_file, private_folder
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def _copied(
             if stop():
                 return
             yield progress
-        (stage / source.name if alone else stage).replace(target)
-    sync_folder(folder)
+        into_place(stage / source.name if alone else stage, target)
     yield target if alone or source.is_dir() else target / source.name
 
 
