@@ -18,10 +18,12 @@ class CommandRow:
 COMMANDS: tuple[CommandRow, ...] = (
     CommandRow("ask", "rwkv_chat.cli.ask"),
     CommandRow("bench", "rwkv_chat.cli.bench"),
+    CommandRow("backup", "rwkv_chat.cli.backup"),
     CommandRow("chat", "rwkv_chat.cli.chat"),
     CommandRow("convs", "rwkv_chat.cli.convs"),
     CommandRow("doctor", "rwkv_chat.cli.doctor"),
     CommandRow("logits", "rwkv_chat.cli.logits"),
     CommandRow("models", "rwkv_chat.cli.models"),
+    CommandRow("restore", "rwkv_chat.cli.restore"),
     CommandRow("tokens", "rwkv_chat.cli.tokens"),
 )

@@ -35,7 +35,16 @@ def backups(folder: Path, kind: str = _DAILY) -> tuple[Path, ...]:
 
 def copies(folder: Path) -> tuple[Path, ...]:
     """Every copy, newest first."""
-    found = (each for kind in (_DAILY, _ASKED, _BEFORE) for each in backups(folder, kind))
+    return _newest_first(folder, _DAILY, _ASKED, _BEFORE)
+
+
+def newest(folder: Path) -> Path | None:
+    """The last copy but those that were made before a restore: these are of what was given up."""
+    return next(iter(_newest_first(folder, _DAILY, _ASKED)), None)
+
+
+def _newest_first(folder: Path, *kinds: str) -> tuple[Path, ...]:
+    found = (each for kind in kinds for each in backups(folder, kind))
     return tuple(sorted(found, key=lambda each: each.stem[-15:], reverse=True))
 
 
