@@ -26,4 +26,5 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow("models", "rwkv_chat.cli.models"),
     CommandRow("restore", "rwkv_chat.cli.restore"),
     CommandRow("tokens", "rwkv_chat.cli.tokens"),
+    CommandRow("verify", "rwkv_chat.cli.verify"),
 )

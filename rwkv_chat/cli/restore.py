@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -59,8 +59,8 @@ def _named(name: str, folder: Path) -> Path:
     return path
 
 
-def _record(copy: Path, done: Restored) -> dict[str, object]:
-    found = {"before": done.before, "aside": done.aside}
+def _record(copy: Path, done: Restored) -> dict[str, Any]:
+    found: dict[str, Path | None] = {"before": done.before, "aside": done.aside}
     return {"restored": str(copy), "messages": done.health.messages} | {
         name: str(path) if path else None for name, path in found.items()
     }

@@ -37,7 +37,7 @@ def heard(paths: Paths, thread: str) -> list[str]:
 def test_a_copy_is_made_listed_and_gone_back_to(cli: Cli, paths: Paths) -> None:
     thread = spoken(paths, "one")
     assert cli("backup", "--list").err.strip() == "There are no copies yet."
-    assert "Copied 1 messages" in cli("backup").out
+    assert "messages: 1" in cli("backup").out
     (row,) = json.loads(cli("backup", "--list", "--json").out)
     spoken(paths, "two", thread)
     assert row["name"] in cli("backup", "--list").out
