@@ -41,6 +41,10 @@ class Row:
 
 ROWS: dict[str, Row] = {
     "decode": Row("tests.engine.compile_decode:plain"),
+    "int8": Row("tests.engine.compile_packed:int8", ("bfloat16",)),
+    "int4": Row("tests.engine.compile_packed:int4", ("bfloat16",)),
+    "int8-fp16": Row("tests.engine.compile_packed:int8", ("float16",), tuple(WITHOUT_BF16)),
+    "int4-fp16": Row("tests.engine.compile_packed:int4", ("float16",), tuple(WITHOUT_BF16)),
 }
 
 # (row, sm, kernel) → why its registers may be spilled there, or why it may not fit (it is not used there)

@@ -34,7 +34,7 @@ def ffn_value(hidden: Tensor, weight: Tensor, scale: Tensor | None = None) -> Te
             [F,C], with `scale` [F,C/64 or C/32].
     """
     if scale is not None:
-        return ffn_value_packed_naive(hidden, weight, scale)
+        return _packed(hidden, weight, scale)
     if weight.dtype == torch.uint8:
         return _of_bytes(hidden, weight)
     one_token = hidden.numel() == weight.shape[1]
@@ -42,6 +42,14 @@ def ffn_value(hidden: Tensor, weight: Tensor, scale: Tensor | None = None) -> Te
     if weight.device.type == "cpu" and one_token and _rows_are_together(weight) and not trained:
         return ffn_value_rows(hidden, weight)
     return ffn_value_naive(hidden, weight)
+
+
+def _packed(hidden: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+    if weight.device.type != "cuda":
+        return ffn_value_packed_naive(hidden, weight, scale)
+    from engine.ops.ffn_value.packed import ffn_value_packed  # Triton, see `engine.ops.linear`
+
+    return ffn_value_packed(hidden, weight, scale)
 
 
 def _of_bytes(hidden: Tensor, rows: Tensor) -> Tensor:

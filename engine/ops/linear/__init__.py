@@ -29,7 +29,15 @@ def linear(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
     if scale is None:
         return F.linear(x, weight)
     if scale.ndim == 2:
-        return linear_packed_naive(x, weight, scale)
+        return _packed(x, weight, scale)
     if weight.device.type != "cpu" or x.dtype != torch.bfloat16:
         return linear_naive(x, weight, scale)
     return (linear_few_rows if takes_few_rows(x, weight) else linear_many_rows)(x, weight, scale)
+
+
+def _packed(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+    if weight.device.type != "cuda":
+        return linear_packed_naive(x, weight, scale)
+    from engine.ops.linear.packed import linear_packed  # Triton, which a computer without a card may lack
+
+    return linear_packed(x, weight, scale)
