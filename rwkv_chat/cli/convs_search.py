@@ -39,6 +39,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--until", type=_DAY, help=say("convs.search.until"))
 @click.option("--model", default="", metavar="SHA-256", help=say("convs.search.model"))
 @click.option("--in", "inside", metavar="ID|TITLE", help=say("convs.search.inside"))
+@click.option("--tag", default="", help=say("convs.search.tag"))
 @click.option("--best", is_flag=True, help=say("convs.search.best", most=MOST_RANKED))
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=PAGE, show_default=True, help=say("convs.search.limit")
@@ -59,6 +60,7 @@ async def _search(query: str, chosen: dict[str, Any], *, deleted: bool, as_json:
             since=_seconds(chosen["since"]),
             until=_seconds(chosen["until"], days=1),
             thread=(await session.convs.find(inside, deleted=deleted)).id if inside else "",
+            tag=chosen["tag"],
             deleted=deleted,
             ranked=chosen["best"],
             limit=chosen["limit"],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from rwkv_chat.cli.output import result
+from rwkv_chat.cli.opening import shelf_opened
+from rwkv_chat.cli.output import note, result
+from rwkv_chat.explain import OK
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 
@@ -43,7 +46,18 @@ def date(seconds: float) -> str:
 
 
 def thread_record(thread: Thread) -> dict[str, Any]:
-    names = ("id", "title", "created", "updated", "deleted", "model", "template", "mode")
+    names = (
+        "id",
+        "title",
+        "created",
+        "updated",
+        "deleted",
+        "pinned",
+        "archived",
+        "model",
+        "template",
+        "mode",
+    )
     return {name: getattr(thread, name) for name in names}
 
 
@@ -52,3 +66,21 @@ def node_record(node: Node) -> dict[str, Any]:
     told: dict[str, Any] = {"role": said.role, "text": said.text, "reasoning": said.reasoning}
     names = ("id", "parent", "status", "model", "created")
     return told | {name: getattr(node, name) for name in names}
+
+
+def mark(what: Literal["pin", "archive"], names: tuple[str, ...], *, on: bool, as_json: bool) -> int:
+    """Pin or archive conversations, or take that back."""
+    threads = asyncio.run(_marked(what, names, on=on))
+    if as_json:
+        print_json([thread_record(each) for each in threads])
+        return OK
+    for each in threads:
+        note(say(f"convs.{what}.{'done' if on else 'undone'}", name=name_of(each)))
+    return OK
+
+
+async def _marked(what: str, names: tuple[str, ...], *, on: bool) -> list[Thread]:
+    async with shelf_opened() as session:
+        work = {"pin": session.convs.pin, "archive": session.convs.archive}[what]
+        found = [await session.convs.find(each) for each in names]
+        return [await work(each.id, on=on) for each in found]

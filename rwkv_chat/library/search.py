@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from rwkv_chat.library import fold, index, rows
+from rwkv_chat.library.labels import tag_from
 from rwkv_chat.library.query import Part, expression, parts
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Wanted:
     Attributes:
         role, model: "" for any; a model by its id or the beginning of it, so replies only.
         since, until: seconds since the epoch; from `since` on, before `until`.
+        tag: in a conversation with this tag ("" for all).
         thread: in the tree of this conversation only ("" for all).
         deleted: in the trash, in place of what is alive; None: both.
         ranked: the best first, where there are at most `MOST_RANKED` hits.
@@ -44,6 +46,7 @@ class Wanted:
     since: float | None = None
     until: float | None = None
     thread: str = ""
+    tag: str = ""
     deleted: bool | None = False
     ranked: bool = False
     before: int | None = None
@@ -119,6 +122,8 @@ def _statement(db: sqlite3.Connection, wanted: Wanted, query: Sequence[Part]) ->
     marks = [[index.mark("r", wanted.role)]] if wanted.role else []
     marks += [_trees(db, "id = ?", wanted.thread)] if wanted.thread else []
     marks += [_models(db, wanted.model)] if wanted.model else []
+    if wanted.tag:
+        statement.add(f"docs.tree IN ({_TAGGED})", tag=tag_from(wanted.tag))
     marks += _add_trash(db, statement, wanted.deleted)
     statement.add("search MATCH :query", query=expression(query, marks))
     first = 0 if wanted.since is None else index.document_at(wanted.since)
@@ -137,6 +142,7 @@ def _models(db: sqlite3.Connection, model: str) -> list[str]:
     return [index.mark("m", each) for each in names if each.startswith(model)] or [NOBODY]
 
 
+_TAGGED = "SELECT tree FROM threads WHERE id IN (SELECT thread FROM thread_tags WHERE tag = :tag)"
 _ALIVE = "SELECT tree FROM threads WHERE deleted IS NULL"
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rwkv_chat.importers import json_tree
-from rwkv_chat.library import backup, erase, search, threads, trees
+from rwkv_chat.library import backup, erase, labels, search, threads, trees
 from rwkv_chat.session.errors import ConversationAmbiguous, ConversationsInvalid, ConversationUnknown
 from rwkv_chat.session.housekeeping import settle_index
 from rwkv_chat.session.titles import title_from
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from rwkv_chat.library.database import Library
@@ -40,12 +41,39 @@ class Convs:
     def __init__(self, library: Library, chats: Chats, engine: EngineLike, paths: Paths) -> None:
         self._library, self._chats, self._engine, self._paths = library, chats, engine, paths
 
-    async def listed(self, limit: int = -1, *, deleted: bool = False) -> tuple[Thread, ...]:
-        """The newest `limit` conversations (-1: all); or those in the trash, last deleted first."""
+    async def listed(
+        self, limit: int = -1, *, deleted: bool = False, tag: str = "", archived: bool | None = None
+    ) -> tuple[Thread, ...]:
+        """The first `limit` conversations (-1: all), pinned ones first, then the newest; or those in the trash,
+        last deleted first.
+
+        Args:
+            tag: those with this tag.  archived: those in the archive (True), or out of it (False).
+        """
         if deleted:
             found = await self._library.run(threads.deleted)
             return found if limit < 0 else found[:limit]
-        return await self._library.run(threads.alive, limit)
+        return await self._library.run(labels.listed, limit, tag=tag, archived=archived)
+
+    async def tags(self) -> tuple[tuple[str, int], ...]:
+        """Every tag, with how many conversations have it; the most used first."""
+        return await self._library.run(labels.tags)
+
+    async def tags_of(self, chosen: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The tags of some conversations, by id."""
+        return await self._library.run(labels.tags_of, tuple(chosen))
+
+    async def tag(self, chosen: Sequence[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+        """Put tags on conversations and take others off; all or nothing. Raises: ThreadMissing."""
+        await self._library.run(labels.tag, chosen, add, remove)
+
+    async def pin(self, thread_id: str, *, on: bool = True) -> Thread:
+        """Above all others in the list, or not any more. Raises: ThreadMissing."""
+        return await self._library.run(labels.pin, thread_id, on=on)
+
+    async def archive(self, thread_id: str, *, on: bool = True) -> Thread:
+        """Out of the list, but kept for good; or back into it. Raises: ThreadMissing."""
+        return await self._library.run(labels.archive, thread_id, on=on)
 
     async def find(self, name: str, *, deleted: bool = False) -> Thread:
         """The conversation that is meant: by its id or title, or the beginning of one that fits no other.

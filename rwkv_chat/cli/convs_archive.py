@@ -1,0 +1,16 @@
+"""`rwkv-chat convs archive`: out of the list, and kept."""
+
+from __future__ import annotations
+
+import click
+
+from rwkv_chat.cli.convs_shared import json_option, mark
+from rwkv_chat.texts import say
+
+
+@click.command("archive", help=say("convs.archive.help"))
+@click.argument("names", metavar="ID|TITLE...", nargs=-1, required=True)
+@click.option("--off", is_flag=True, help=say("convs.archive.off"))
+@json_option
+def command(names: tuple[str, ...], off: bool, as_json: bool) -> int:
+    return mark("archive", names, on=not off, as_json=as_json)
