@@ -46,19 +46,8 @@ def date(seconds: float) -> str:
 
 
 def thread_record(thread: Thread) -> dict[str, Any]:
-    names = (
-        "id",
-        "title",
-        "created",
-        "updated",
-        "deleted",
-        "pinned",
-        "archived",
-        "model",
-        "template",
-        "mode",
-    )
-    return {name: getattr(thread, name) for name in names}
+    times = ("created", "updated", "deleted", "pinned", "archived")
+    return {name: getattr(thread, name) for name in ("id", "title", *times, "model", "template", "mode")}
 
 
 def node_record(node: Node) -> dict[str, Any]:

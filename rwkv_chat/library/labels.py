@@ -1,4 +1,4 @@
-"""What people put on conversations to find them again: tags, pins, the archive. Runs on the database thread."""
+"""What people put on conversations to find them again: tags, pins, the archive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_TAG = 40  # characters
 
 
 def tag_from(text: str) -> str:
-    """A tag as it is stored: a word or some, in lower case, without "#" before it; "" where nothing is left."""
+    """A tag as it is stored: a word or some, in lower case, without "#"; "" where nothing is left."""
     shown = "".join(
         " " if each.isspace() else each
         for each in unicodedata.normalize("NFC", text)

@@ -44,8 +44,8 @@ class Convs:
     async def listed(
         self, limit: int = -1, *, deleted: bool = False, tag: str = "", archived: bool | None = None
     ) -> tuple[Thread, ...]:
-        """The first `limit` conversations (-1: all), pinned ones first, then the newest; or those in the trash,
-        last deleted first.
+        """The first `limit` conversations (-1: all), pinned ones first, then the newest; or those in the
+        trash, last deleted first.
 
         Args:
             tag: those with this tag.  archived: those in the archive (True), or out of it (False).
