@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.models.block import head_norm, last_token, layer_norm, previous, project, project_value
-from engine.models.model import Block, Model
+from engine.models.model import Block, Model, Weights
+from engine.models.rwkv7_layout import Layer, lay_out, layer_of
 from engine.ops.wkv7 import wkv7
 
 if TYPE_CHECKING:
@@ -80,6 +81,17 @@ def _channel_mix(x: Tensor, last: Tensor, w: Block) -> Tensor:
 
 class Rwkv7(Model):
     """See `Model`. Layers hand on the first layer's value, [B·T,C]."""
+
+    def decode_weights(self) -> tuple[Weights, tuple[Layer, ...]]:
+        """All weights, and the layers' as `Chain7` takes them.
+
+        The first call lays some of them out anew; they take the old ones' places, one layer after the other.
+        """
+        for layer in range(self.spec.n_layer):
+            lay_out(self.tensors, layer)
+        self._arranged = None
+        weights = self._weights()
+        return weights, tuple(layer_of(block) for block in weights.blocks)
 
     def arrange(self, block: Block) -> Block:
         """The six mixing vectors become `att.mix` [6,1,1,C]."""

@@ -31,7 +31,7 @@ def embed_kernel(tokens, emb, x, C: tl.constexpr, O: tl.constexpr, BLOCK: tl.con
 def embed(tokens: Tensor, emb: Tensor, x: Tensor, card: Card) -> None:
     """As `embed_naive`."""
     C = emb.shape[1]
-    width = min(WIDTH, triton.next_power_of_2(C))
+    width = min(WIDTH, 1 << (C - 1).bit_length())
     grid = (len(tokens), -(-C // width))
     launch(
         embed_kernel,
