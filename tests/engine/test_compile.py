@@ -40,6 +40,7 @@ class Row:
 
 
 ROWS: dict[str, Row] = {
+    "sample": Row("tests.engine.compile_sample:world", ("float32",)),
     "decode": Row("tests.engine.compile_decode:plain"),
     "int8": Row("tests.engine.compile_packed:int8", ("bfloat16",)),
     "int4": Row("tests.engine.compile_packed:int4", ("bfloat16",)),

@@ -1,6 +1,7 @@
 """The next token of every row, drawn where the logits are: `sample_rows`, the one public name.
 
-The rules are those of `engine.sampling`; `naive` states them for one row on the CPU.
+The rules are those of `engine.sampling`; `naive` states them for one row on the CPU, `triton_sample` draws
+for all rows of a batch at once.
 """
 
 from __future__ import annotations
@@ -21,4 +22,9 @@ def sample_rows(logits: Tensor, rows: Rows, drawn: Tensor) -> None:
 
     The token drawn before is counted first. `NONE` is drawn where the model gave no finite logit.
     """
-    sample_rows_naive(logits, rows, drawn)
+    if logits.is_cuda:
+        from engine.ops.sample.triton_sample import sample_rows_triton
+
+        sample_rows_triton(logits, rows, drawn)
+    else:
+        sample_rows_naive(logits, rows, drawn)

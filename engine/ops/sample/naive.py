@@ -104,6 +104,6 @@ def _counted(rows: Rows, row: int) -> dict[int, float]:
     if last != NONE:
         decay = float(rows.settings[row, FIELDS.index("penalty_decay")])
         counts.copy_(torch.where(counts >= 0, counts * decay, counts))
-        counts[last] = max(float(counts[last]), 0.0) + 1.0 - float(rows.exempt[last])
+        counts[last] = max(float(counts[last]), 0.0) + (1.0 - float(rows.exempt[last]))
     ids = (counts >= 0).nonzero()[:, 0]
     return dict(zip(ids.tolist(), counts[ids].tolist(), strict=True))
