@@ -9,7 +9,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.store.fingerprint import Mark
-    from engine.types import FeedRequest, GenerateRequest, InitialRequest, LoadRequest
+    from engine.types import (
+        FeedRequest,
+        GenerateRequest,
+        HoldRequest,
+        InitialRequest,
+        InspectRequest,
+        Ladder,
+        LoadRequest,
+        ThinRequest,
+        UseRequest,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +28,15 @@ class WorkerConfig:
 
     Attributes:
         states: folder of the state store.  cache: folder for remembered hashes.
-        budget_bytes: of the store.  threads: of the compute thread; None for the defaults.
+        budget_bytes: of the store.  ram_bytes: of states kept in memory beside it.
+        threads: of the compute thread.  None for the defaults.
     """
 
     states: Path
     cache: Path | None = None
     budget_bytes: int | None = None
     threads: int | None = None
+    ram_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,7 @@ class Ask:
     """A job."""
 
     job: int
-    request: LoadRequest | GenerateRequest | FeedRequest | InitialRequest | Identify
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +80,41 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    ladders: tuple[Ladder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Of states by file name; see `StateStore.release`."""
+
+    names: tuple[str, ...]
+    forget: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bytes on the disk and in RAM; None for the defaults."""
+
+    disk: int | None
+    ram: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Cancel everything, save, end."""
 
 
-Command = Ask | Known | Cancel | Forget | Keep | Close
+Command = Ask | Known | Cancel | Forget | Keep | Tell | Release | Budget | Close
+if TYPE_CHECKING:
+    Request = (
+        LoadRequest
+        | GenerateRequest
+        | FeedRequest
+        | InitialRequest
+        | InspectRequest
+        | HoldRequest
+        | ThinRequest
+        | UseRequest
+        | Identify
+    )

@@ -15,7 +15,6 @@ from engine.states import States
 from engine.store.fingerprint import mark
 from engine.tokenizer import load_tokenizer
 from engine.types import Cancelled, Loaded, ModelInfo, NotKept, Progress, Registered, TierChosen
-from engine.waiting import Waiting
 from engine.weights import load as weights
 from engine.weights.tuned import begun_from, merged_state, read_tuned_state
 
@@ -23,19 +22,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from engine.models.state import State
+    from engine.ram import Ram
     from engine.saver import Save
     from engine.store.fingerprint import Mark
     from engine.store.snapshot import Snapshot
     from engine.store.statestore import StateStore
     from engine.tokenizer import Tokenizer
-    from engine.types import Event, FeedRequest, GenerateRequest, InitialRequest, LoadRequest
+    from engine.types import (
+        Event,
+        FeedRequest,
+        GenerateRequest,
+        InitialRequest,
+        LoadRequest,
+        StateSource,
+    )
 
 
 class Compute:
     """At most one loaded model."""
 
     def __init__(
-        self, store: StateStore | None, identity: Callable[[Mark], str], cache: Path | None = None
+        self, store: StateStore | None, identity: Callable[[Mark], str], cache: Path | None, ram: Ram
     ) -> None:
         """
         Args:
@@ -43,7 +50,7 @@ class Compute:
             cache: folder for converted weights that cannot stand beside the model.
         """
         self._store, self._identity, self._cache = store, identity, cache
-        self._waiting = Waiting()
+        self._ram = ram
         self._voice: Voice | None = None
 
     def load(
@@ -66,7 +73,7 @@ class Compute:
         _check_vocabulary(request, tokenizer, model.spec.vocab_size)
         zero = _zero_state(path, model)
         info = _info(self._identity(before), request, model, zero.nbytes)
-        states = States(info, zero, self._store, before, self._waiting)
+        states = States(info, zero, self._store, before, self._ram)
         self._voice = Voice(model, info, tokenizer, states)
         yield Loaded(info)
 
@@ -129,20 +136,25 @@ class Compute:
         state = begun_from(layers, self._voice.model.zero_state(1))
         return Registered(request.path, self._voice.states.register(state))
 
-    def wait(self, snapshot: Snapshot) -> None:
-        """Keeps a snapshot of the loaded model until its id is known."""
+    def keep(self, snapshot: Snapshot) -> None:
+        """Keeps a snapshot of the loaded model in RAM; one without an id waits there to be saved."""
         if self._voice:
-            self._voice.states.wait(snapshot)
+            self._voice.states.keep(snapshot)
+
+    @property
+    def begun(self) -> tuple[tuple[StateSource, int], ...]:
+        """How many chains went on from a state of each source since the model was loaded."""
+        return tuple(self._voice.states.begun.items()) if self._voice else ()
 
     def identified(self, model: Mark, identity: str) -> list[Snapshot]:
         """The id of some weights became known; returns what waited for it, to be saved."""
         if self._voice and self._voice.states.mark == model:
             self._voice.states.identified(identity)
-        return self._waiting.take(model, identity)
+        return self._ram.take(model, identity)
 
     def forget(self, prefixes: Iterable[str]) -> None:
         """Lets go of remembered and waiting states of these prefix keys."""
-        self._waiting.forget(prefixes)
+        self._ram.forget(prefixes)
         if self._voice:
             self._voice.states.forget(prefixes)
 
@@ -150,6 +162,7 @@ class Compute:
         """Gives back what can be had again, after the device ran out of memory."""
         if self._voice:
             self._voice.states.forget_all()
+        self._ram.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -17,7 +17,8 @@ EngineError
 ├── StateMismatch(expected, found)
 │   └── TunedStateMismatch(expected, found, path)
 ├── StateCorrupt(path, reason)
-├── StoreFull(needed, budget)
+├── StateMissing(prefix)
+├── StoreFull(needed, budget, held)
 ├── DiskFailed(path, reason)
 ├── DiskFull(path, needed, free)
 ├── DownloadFailed(url, done, total, hint)
@@ -185,11 +186,19 @@ class StateCorrupt(EngineError):
 
 
 @dataclass(eq=False)
+class StateMissing(EngineError):
+    """There is no saved state of this prefix key."""
+
+    prefix: str
+
+
+@dataclass(eq=False)
 class StoreFull(EngineError):
-    """A state does not fit the byte budget."""
+    """A state of `needed` bytes does not fit the budget; `held` bytes of it are pinned or have a name."""
 
     needed: int
     budget: int
+    held: int = 0
 
 
 @dataclass(eq=False)

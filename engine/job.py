@@ -12,7 +12,21 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from engine.types import Cancelled, Downloaded, Failed, Fed, Finished, Identified, Loaded, Piece, Registered
+from engine.types import (
+    Cancelled,
+    Downloaded,
+    Failed,
+    Fed,
+    Finished,
+    Held,
+    Identified,
+    Inspected,
+    Loaded,
+    Piece,
+    Registered,
+    StoreUse,
+    Thinned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -20,7 +34,19 @@ if TYPE_CHECKING:
     from engine.types import Event
 
 WAKES_PER_SECOND = 20
-END = Failed | Loaded | Identified | Registered | Downloaded | Fed | Cancelled
+END = (
+    Failed
+    | Loaded
+    | Identified
+    | Registered
+    | Downloaded
+    | Fed
+    | Cancelled
+    | Held
+    | Thinned
+    | StoreUse
+    | Inspected
+)
 
 
 class Outbox:

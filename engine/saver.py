@@ -8,11 +8,11 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError
-from engine.types import Cancelled, Saved
+from engine.errors import DiskFailed, EngineError, Unexpected
+from engine.types import Cancelled, Failed, NotSaved, Saved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from engine.store.snapshot import Snapshot
     from engine.store.statestore import StateStore
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("engine")
 
+PASSING = 2  # snapshots kept of a reply on its way
+
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """A snapshot (on the CPU) to be written; then `finished` is told, with the key if it could be kept."""
+    """A snapshot (on the CPU) to be written; then `finished` is told, with the key if it could be kept.
+
+    Attributes:
+        passing: of a reply that goes on: of use if the program dies, and given up when a later one is there.
+    """
 
     snapshot: Snapshot
     finished: Finished | Fed | Cancelled | None = None
+    passing: bool = False
 
 
 class Saver:
@@ -35,24 +42,34 @@ class Saver:
     def __init__(self, store: StateStore | None, emit: Callable[[int, Event], None]) -> None:
         """`store` None: nothing can be kept, and every reply ends without a key."""
         self._store, self._emit = store, emit
+        self._passing: dict[int, list[StateKey]] = {}  # by job
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine-io", daemon=True)
         self._thread.start()
 
     def save(self, job: int, save: Save) -> None:
-        """Writes the snapshot, tells `Saved`, then the reply's `Finished`."""
-        self._tasks.put(lambda: self._save(job, save))
+        """Writes the snapshot, tells `Saved` (or `NotSaved`), then the reply's `Finished`."""
+        self._tasks.put(lambda: self._pass(job, save) if save.passing else self._save(job, save))
+
+    def passed(self, job: int) -> None:
+        """A reply has ended: what was saved on its way is given up."""
+        self._tasks.put(lambda: self._give_up(self._passing.pop(job, [])))
+
+    def answer(self, job: int, work: Callable[[StateStore], Event]) -> None:
+        """Tells what `work` gives, or its error."""
+        self._tasks.put(lambda: self._emit(job, self._answer(work)))
 
     def emit(self, job: int, event: Event) -> None:
         """Tells an event after everything given before."""
         self._tasks.put(lambda: self._emit(job, event))
 
-    def forget(self, prefixes: Iterable[str]) -> None:
-        """Deletes the saved states of these prefix keys, after what is still to be saved; waits for it."""
-        done = threading.Event()
-        self._tasks.put(lambda: self._forget(prefixes))
-        self._tasks.put(done.set)
-        done.wait()
+    def change(self, work: Callable[[StateStore], object], *, wait: bool = False) -> None:
+        """Has something done to the store after what is still to be saved."""
+        self._tasks.put(lambda: self._change(work))
+        if wait:
+            done = threading.Event()
+            self._tasks.put(done.set)
+            done.wait()
 
     def close(self) -> None:
         """Returns when everything given is done."""
@@ -81,6 +98,7 @@ class Saver:
             nbytes = self._store.save(save.snapshot)
         except EngineError as error:
             log.warning("a state was not saved: %r", error)
+            self._emit(job, NotSaved(error))
             return None
         except Exception:
             log.exception("a state was not saved")
@@ -88,9 +106,39 @@ class Saver:
         self._emit(job, Saved(save.snapshot.key, nbytes))
         return save.snapshot.key
 
-    def _forget(self, prefixes: Iterable[str]) -> None:
+    def _pass(self, job: int, save: Save) -> None:
+        """The last two are there, so that one is whole whatever happens."""
+        if self._store is None:
+            return
+        try:
+            self._store.save(save.snapshot)
+        except EngineError as error:
+            log.warning("a reply's state on its way was not saved: %r", error)
+            return
+        kept = self._passing.setdefault(job, [])
+        kept.append(save.snapshot.key)
+        self._give_up(kept[:-PASSING])
+        del kept[:-PASSING]
+
+    def _give_up(self, keys: list[StateKey]) -> None:
+        for each in keys:
+            if self._store:
+                self._store.discard(each)
+
+    def _answer(self, work: Callable[[StateStore], Event]) -> Event:
+        try:
+            if self._store is None:
+                return Failed(DiskFailed("", "no folder for saved states"))
+            return work(self._store)
+        except EngineError as error:
+            return Failed(error)
+        except Exception as error:
+            log.exception("unexpected")
+            return Failed(Unexpected(type(error).__name__, str(error)))
+
+    def _change(self, work: Callable[[StateStore], object]) -> None:
         try:
             if self._store:
-                self._store.forget(prefixes)
+                work(self._store)
         except EngineError as error:
-            log.warning("states were not deleted: %r", error)
+            log.warning("saved states were not changed: %r", error)

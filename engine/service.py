@@ -10,20 +10,33 @@ import itertools
 import logging
 import signal
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from engine.commands import Ask, Cancel, Forget, Identify, Keep, WorkerConfig
+from engine.commands import Ask, Budget, Cancel, Forget, Identify, Keep, Release, Tell, WorkerConfig
 from engine.errors import EngineClosed, ModelNotLoaded, WorkerDied
 from engine.job import Job
-from engine.store.statestore import file_name
+from engine.store.folder import SUFFIX, files
+from engine.store.statestore import HELD, file_name, place
 from engine.transfers import Transfers
-from engine.types import Failed, FeedRequest, GenerateRequest, InitialRequest, StateKey
+from engine.types import (
+    Failed,
+    FeedRequest,
+    GenerateRequest,
+    HoldRequest,
+    InitialRequest,
+    InspectRequest,
+    StateKey,
+    ThinRequest,
+    UseRequest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from engine.types import DownloadRequest, Event, LoadRequest, ModelInfo
+    from engine.commands import Command, Request
+    from engine.types import DownloadRequest, Event, Ladder, LoadRequest, ModelInfo
     from engine.worker import Worker
     from engine.worker_process import ProcessWorker
 
@@ -44,15 +57,17 @@ class Engine:
         budget_bytes: int | None = None,
         worker: Literal["thread", "process"] = "thread",
         threads: int | None = None,
+        ram_bytes: int | None = None,
     ) -> None:
         """
         Args:
             states: folder of saved states.  cache: folder where hashes of weights are remembered.
             budget_bytes: of the saved states; None: the smaller of 20 GB and a tenth of the free disk.
+            ram_bytes: of states kept in memory beside the disk; None: the smaller of 1 GB and a sixteenth.
             worker: where it computes.
             threads: of the computation; None: physical cores − 1, at least 1.
         """
-        self._config = WorkerConfig(states, cache, budget_bytes, threads)
+        self._config = WorkerConfig(states, cache, budget_bytes, threads, ram_bytes)
         self._kind = worker
         self._lock = threading.RLock()
         self._worker: Worker | ProcessWorker | None = None
@@ -60,6 +75,7 @@ class Engine:
         self._jobs: dict[int, Job] = {}
         self._ids = itertools.count(1)
         self._kept: tuple[str, ...] = ()
+        self._ladders: dict[str, Ladder] = {}
         self._closed = False
 
     def load(self, request: LoadRequest) -> Job:
@@ -94,8 +110,20 @@ class Engine:
     def known(self, info: ModelInfo, prefixes: Iterable[str], initial: str = "") -> frozenset[str]:
         """Those of these prefix keys for which a state of the model is saved. Looks at the disk alone."""
         keys = (StateKey(info.id, info.tier, "", initial, each) for each in prefixes)
-        folder = self._config.states
-        return frozenset(each.prefix for each in keys if (folder / file_name(each)).is_file())
+        return frozenset(each.prefix for each in keys if self.file(each).is_file())
+
+    def file(self, key: StateKey) -> Path:
+        """Where the state of `key` is saved, or would be. Looks at the disk alone."""
+        return place(self._config.states, key)
+
+    def saved(self) -> dict[str, int]:
+        """Bytes of every saved state by file name: the first 32 digits of its prefix key, then some of its
+        key's digest. Looks at the disk alone.
+        """
+        folders = self._config.states, self._config.states / HELD
+        return {
+            each.name: each.size for folder in folders for each in files(folder) if each.name.endswith(SUFFIX)
+        }
 
     def download(self, request: DownloadRequest) -> Job:
         """Fetches a file while others compute: `Progress("download", …)` …, then `Downloaded`, `Failed` or,
@@ -115,9 +143,7 @@ class Engine:
 
     def forget(self, prefixes: Iterable[str]) -> None:
         """Deletes the states of these prefix keys, of every model: their conversation was deleted."""
-        with self._lock:
-            if not self._closed:
-                self._started().put(Forget(tuple(prefixes)))
+        self._put(Forget(tuple(prefixes)))
 
     def keep(self, prefixes: Iterable[str]) -> None:
         """States of these prefix keys are given up last when the budget runs out; replaces the set before."""
@@ -125,6 +151,44 @@ class Engine:
             self._kept = tuple(prefixes)
             if self._worker:
                 self._worker.put(Keep(self._kept))
+
+    def tell(self, ladders: Iterable[Ladder]) -> None:
+        """What conversations look like, so that the store can do without the least useful states first; a
+        ladder replaces the one of its name, one without rungs ends it.
+        """
+        with self._lock:
+            told = tuple(ladders)
+            self._ladders |= {each.name: each for each in told}
+            if self._worker:
+                self._worker.put(Tell(told))
+
+    def hold(self, key: StateKey) -> Job:
+        """Gives a saved state a name, so that it is never given up: `Held` or `Failed`."""
+        return self._ask(HoldRequest(key), 1)
+
+    def release(self, keys: Iterable[StateKey], *, forget: bool = False) -> None:
+        """Takes the name from states again; with `forget` they are deleted."""
+        names = tuple(file_name(each) for each in keys)
+        self._put(Release(names, forget))
+
+    def budget(self, disk: int | None, ram: int | None) -> None:
+        """Bytes that saved states may take up from now on, on the disk and in memory; None: the defaults."""
+        with self._lock:
+            self._config = replace(self._config, budget_bytes=disk, ram_bytes=ram)
+            if self._worker:
+                self._worker.put(Budget(disk, ram))
+
+    def thin(self) -> Job:
+        """Gives up now what conversations can do without (see `ThinRequest`): `Thinned` or `Failed`."""
+        return self._ask(ThinRequest(), 1)
+
+    def use(self) -> Job:
+        """What saved states take up: `StoreUse` or `Failed`."""
+        return self._ask(UseRequest(), 1)
+
+    def inspect(self, *paths: Path | str) -> Job:
+        """Looks at one state file, or at two and their differences: `Inspected` or `Failed`."""
+        return self._ask(InspectRequest(tuple(map(str, paths))), 1)
 
     def close(self) -> None:
         """Cancels every job, saves what is to be saved, and returns when all has ended. Idempotent."""
@@ -139,9 +203,7 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------------
 
-    def _ask(
-        self, request: LoadRequest | GenerateRequest | FeedRequest | InitialRequest | Identify, ends: int
-    ) -> Job:
+    def _ask(self, request: Request, ends: int) -> Job:
         with self._lock:
             number = next(self._ids)
             job = Job(number, max(1, ends), lambda: self._cancel(number))
@@ -154,6 +216,11 @@ class Engine:
                 self._started().put(Ask(number, request))
             return job
 
+    def _put(self, command: Command) -> None:
+        with self._lock:
+            if not self._closed:
+                self._started().put(command)
+
     def _started(self) -> Worker | ProcessWorker:
         if self._worker is None:
             if self._kind == "process":
@@ -162,6 +229,7 @@ class Engine:
                 from engine.worker import Worker as Kind
             self._worker = Kind(self._config, self._emit, self._died)
             self._worker.put(Keep(self._kept))
+            self._worker.put(Tell(tuple(self._ladders.values())))
             atexit.register(self.close)  # a program that ends without closing still ends in order
         return self._worker
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidRequest, StateCorrupt, StateMismatch
 from engine.prefix import walk
+from engine.store.ladder import SHORT
 from engine.store.snapshot import Snapshot, layout_of
 from engine.types import GenerateRequest, StateKey
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from engine.models.state import State
+    from engine.ram import Ram
     from engine.store.fingerprint import Mark
     from engine.store.statestore import StateStore
     from engine.types import FeedRequest, ModelInfo, StateSource, TokenIds
-    from engine.waiting import Waiting
 
 log = logging.getLogger("engine")
 
@@ -87,19 +88,22 @@ def _fork(request: GenerateRequest, length: int) -> int | None:
 
 
 class States:
-    """The states of one loaded model: a few remembered on its device, the others in the store."""
+    """The states of one loaded model: a few remembered on its device, more in RAM, the others in the store.
 
-    def __init__(
-        self, info: ModelInfo, zero: State, store: StateStore | None, mark: Mark, waiting: Waiting
-    ) -> None:
+    Attributes:
+        begun: how many chains went on from a state of each source.
+    """
+
+    def __init__(self, info: ModelInfo, zero: State, store: StateStore | None, mark: Mark, ram: Ram) -> None:
         """
         Args:
             zero: the model's state before the first token, of batch 1, on its device.
-            mark: the weights as they were loaded.  waiting: where snapshots wait for the model's id.
+            mark: the weights as they were loaded.
         """
         self.mark = mark
+        self.begun: Counter[StateSource] = Counter()
         self._initial = {"": zero}  # by id
-        self._info, self._store, self._waiting = info, store, waiting
+        self._info, self._store, self._ram = info, store, ram
         self._remembered: OrderedDict[Place, Snapshot] = OrderedDict()
 
     def key(self, prefix: str, initial: str = "") -> StateKey:
@@ -121,12 +125,14 @@ class States:
         return self._initial[initial]
 
     def identified(self, identity: str) -> None:
-        """The model's id is known from now on."""
+        """The model's id is known from now on, and names what is remembered."""
         self._info = replace(self._info, id=identity)
+        for place, each in self._remembered.items():
+            self._remembered[place] = replace(each, key=replace(each.key, model=identity))
 
-    def wait(self, snapshot: Snapshot) -> None:
-        """Keeps a snapshot in RAM until the model's id is known."""
-        self._waiting.add(self.mark, snapshot)
+    def keep(self, snapshot: Snapshot) -> None:
+        """Keeps a snapshot (on the CPU) in RAM; one without a model's id waits there to be saved."""
+        self._ram.add(self.mark, snapshot, unsaved=not snapshot.key.model)
 
     def find(self, chain: Chain) -> Begin:
         """The longest beginning of the chain (up to its fork) whose state is remembered or saved.
@@ -134,23 +140,28 @@ class States:
         Raises:
             InvalidRequest: the chain's initial state is not registered.
         """
+        begin = self._found(chain)
+        self.begun[begin.source] += 1
+        return begin
+
+    def _found(self, chain: Chain) -> Begin:
         self.first(chain.initial)
         saved = self._store.prefixes() if self._store else frozenset()
         for length in range(chain.fork or len(chain.tokens), 0, -1):
             prefix = chain.keys[length - 1]
-            place = chain.initial, prefix
-            snapshot = self._remembered.get(place) or self._from_waiting(place)
-            source: StateSource = "device" if snapshot else "disk"
-            if snapshot is None and prefix[:32] in saved:
-                snapshot = self._from_disk(prefix, chain, length)
+            snapshot, source = self._in_memory((chain.initial, prefix))
+            if snapshot is None and prefix[:SHORT] in saved:
+                snapshot, source = self._from_disk(prefix, chain, length), "disk"
             if snapshot:
                 return Begin(snapshot, source if length >= chain.new_from else "rebuilt")
         return Begin(None, "rebuilt" if chain.new_from else "fresh")
 
-    def _from_waiting(self, place: Place) -> Snapshot | None:
-        """A state that waits to be saved, moved to the device."""
-        snapshot = self._waiting.get(self.mark, self._info.tier, *place)
-        return moved(snapshot, self._info.device) if snapshot else None
+    def _in_memory(self, place: Place) -> tuple[Snapshot | None, StateSource]:
+        """A state that is on the device, or was moved there from RAM."""
+        if (snapshot := self._remembered.get(place)) is not None:
+            return snapshot, "device"
+        snapshot = self._ram.get(self.mark, self._info.tier, *place)
+        return moved(snapshot, self._info.device) if snapshot else None, "ram"
 
     def _from_disk(self, prefix: str, chain: Chain, length: int) -> Snapshot | None:
         """A saved state, moved to the device; None if it is not there or damaged (it will be rebuilt)."""
@@ -166,6 +177,7 @@ class States:
             log.warning("a saved state cannot be used and will be rebuilt: %r", error)
             self._store.discard(key)
             return None
+        self._ram.add(self.mark, snapshot)
         return moved(snapshot, self._info.device)
 
     def remember(self, snapshot: Snapshot, instead_of: Iterable[str] = ()) -> None:

@@ -14,7 +14,7 @@ from engine.errors import EngineError, InvalidParameter
 
 TokenIds = tuple[int, ...]
 FinishReason = Literal["stop", "length", "cancelled"]
-StateSource = Literal["fresh", "device", "disk", "rebuilt"]
+StateSource = Literal["fresh", "device", "ram", "disk", "rebuilt"]
 TierReason = Literal["room", "no-bf16", "lossy"]
 
 
@@ -182,6 +182,46 @@ class StateKey:
         return hashlib.blake2b(joined.encode(), digest_size=32).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """The places of one conversation at which states may be saved: what the store must know of it to give up
+    the least useful first.
+
+    Attributes:
+        name: stands for the conversation; a ladder told again replaces the one of the same name.
+        rungs: prefix keys, each after the one that it follows.
+        parents: for each rung the place in `rungs` of the one before it, −1 for none.
+        tips: keys of the rungs where somebody stands.
+        pinned: keys of those that are never given up.
+    """
+
+    name: str
+    rungs: tuple[str, ...] = ()
+    parents: tuple[int, ...] = ()
+    tips: tuple[str, ...] = ()
+    pinned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateProfile:
+    """What can be said of a saved state by looking at it.
+
+    Attributes:
+        length: tokens of its chain.
+        norms: Frobenius norm of each head's wkv state, [L][H] (RWKV-4: of each layer's, [L][1]).
+        shifts: by name, the norm of each layer's token-shift vector, [L].
+    """
+
+    path: str
+    arch: str
+    model: str
+    tier: str
+    length: int
+    nbytes: int
+    norms: tuple[tuple[float, ...], ...]
+    shifts: tuple[tuple[str, tuple[float, ...]], ...]
+
+
 # ------------------------------------------------------------------------------------------------ requests
 
 
@@ -243,6 +283,32 @@ class InitialRequest:
 
     path: str
     form: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """A saved state that is never given up from now on: it has a name."""
+
+    key: StateKey
+
+
+@dataclass(frozen=True, slots=True)
+class ThinRequest:
+    """Gives up, whatever the budget, what the ladders can do without: of what lies further back than a
+    conversation's last eight states only every 2nd, 4th and 8th stays, and nothing that no ladder knows.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class UseRequest:
+    """Asks what saved states take up, and how often they were of use."""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectRequest:
+    """Looks at one state file, or at two and what differs between them. Needs no model."""
+
+    paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +507,59 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
+class NotSaved:
+    """The state of a reply or a reading was not saved, and why; its chain will be read again."""
+
+    error: EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A state is never given up from now on; ends a hold job."""
+
+    key: StateKey
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Thinned:
+    """So many states, of so many bytes together, were given up; ends a thin job."""
+
+    states: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUse:
+    """What saved states take up; ends a use job.
+
+    Attributes:
+        disk_bytes, disk_budget: all files, those that are held included.  held_bytes: of those.
+        ram_bytes, ram_budget: of states kept in memory beside the disk.
+        sources: how many requests of this run began from a state of each source.
+    """
+
+    disk_bytes: int
+    disk_budget: int
+    held_bytes: int
+    ram_bytes: int
+    ram_budget: int
+    sources: tuple[tuple[StateSource, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What one or two state files are; ends an inspect job.
+
+    Attributes:
+        changes: of two, for each head ‖b − a‖ / ‖a‖, [L][H]; () of one, or where their layouts differ.
+    """
+
+    profiles: tuple[StateProfile, ...]
+    changes: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One optimiser step: loss in nats per trained token."""
 
@@ -474,6 +593,11 @@ Event = (
     | Fed
     | Cancelled
     | Saved
+    | NotSaved
+    | Held
+    | Thinned
+    | StoreUse
+    | Inspected
     | Step
     | Evaluated
 )

@@ -16,10 +16,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.commands import Ask, Cancel, Close, Forget, Identify, Keep, Known
+from engine.commands import Ask, Budget, Cancel, Close, Forget, Identify, Keep, Known, Release, Tell
 from engine.devices import compute_threads
 from engine.errors import DiskFailed, EngineClosed, EngineError, ModelNotLoaded, OutOfMemory, Unexpected
 from engine.identifier import Identifier
+from engine.ram import Ram
 from engine.saver import Save, Saver
 from engine.store.fingerprint import Stopped
 from engine.store.statestore import StateStore
@@ -29,9 +30,16 @@ from engine.types import (
     FeedRequest,
     Finished,
     GenerateRequest,
+    Held,
+    HoldRequest,
     Identified,
     InitialRequest,
+    InspectRequest,
     LoadRequest,
+    StoreUse,
+    Thinned,
+    ThinRequest,
+    UseRequest,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +105,7 @@ class Worker:
     def _run(self) -> None:
         try:
             self._store = self._open_store()
+            self._ram = Ram(self._config.ram_bytes)
             self._saver = Saver(self._store, self._emit)
             self._identifier = Identifier(
                 self._config.cache, self._saver.emit, self._unidentified, self._inbox.put
@@ -139,21 +148,47 @@ class Worker:
         while wait or not self._inbox.empty():
             wait = False
             command = self._inbox.get()
-            if isinstance(command, Ask) and isinstance(command.request, Identify):
-                self._identifier.begin(command.job, command.request.path, self._stopping(command.job))
-            elif isinstance(command, Ask):
-                self._waiting.append(command)
+            if isinstance(command, Ask):
+                self._asked(command)
             elif isinstance(command, Known):
                 self._identified(command)
             elif isinstance(command, Forget):
                 self._forget(command.prefixes)
-            elif isinstance(command, Keep) and self._store:
-                self._store.keep(command.prefixes)
+            else:
+                self._change(command)
+
+    def _asked(self, ask: Ask) -> None:
+        """What needs no model is done at once, on another thread; all else waits for its turn."""
+        request, job = ask.request, ask.job
+        if isinstance(request, Identify):
+            self._identifier.begin(job, request.path, self._stopping(job))
+        elif isinstance(request, HoldRequest):
+            self._saver.answer(job, lambda store: Held(request.key, store.hold(request.key)))
+        elif isinstance(request, ThinRequest):
+            self._saver.answer(job, lambda store: Thinned(*store.thin()))
+        elif isinstance(request, UseRequest):
+            begun = self._compute.begun if self._compute else ()
+            memory = self._ram.used, self._ram.budget
+            self._saver.answer(job, lambda store: StoreUse(*store.use(), *memory, begun))
+        else:
+            self._waiting.append(ask)
+
+    def _change(self, command: Command) -> None:
+        """What is told of saved states."""
+        if isinstance(command, Keep):
+            self._saver.change(lambda store: store.keep(command.prefixes))
+        elif isinstance(command, Tell):
+            self._saver.change(lambda store: store.tell(command.ladders))
+        elif isinstance(command, Release):
+            self._saver.change(lambda store: store.release(command.names, forget=command.forget))
+        elif isinstance(command, Budget):
+            self._ram.set_budget(command.ram)
+            self._saver.change(lambda store: store.set_budget(command.disk))
 
     def _forget(self, prefixes: tuple[str, ...]) -> None:
         if self._compute:
             self._compute.forget(prefixes)
-        self._saver.forget(prefixes)
+        self._saver.change(lambda store: store.forget(prefixes), wait=True)
 
     def _identified(self, found: Known) -> None:
         """Saves what waited for the id, then tells it."""
@@ -187,6 +222,10 @@ class Worker:
                 return
             self._compute = self._compute or self._make_compute()
             yield from self._compute.load(ask.request, should_stop)
+        elif isinstance(ask.request, InspectRequest):
+            from engine.store.profile import inspected
+
+            yield inspected(ask.request)
         elif self._compute is None:
             raise ModelNotLoaded
         elif isinstance(ask.request, FeedRequest):
@@ -208,7 +247,7 @@ class Worker:
 
         torch.set_num_threads(self._config.threads or compute_threads())
         self._entered.enter_context(torch.inference_mode())
-        return Compute(self._store, self._identifier.known, self._config.cache)
+        return Compute(self._store, self._identifier.known, self._config.cache, self._ram)
 
     def _step(self, task: Task) -> None:
         """One event of a task, which then takes its place at the end of the line."""
@@ -225,19 +264,21 @@ class Worker:
         if isinstance(event, Save):
             self._save(job, event)
         elif isinstance(event, Finished):
+            self._saver.passed(job)
             self._saver.emit(job, event)  # after the `Saved` of its fork
         else:
             self._emit(job, event)
 
     def _save(self, job: int, save: Save) -> None:
-        """Has a snapshot written; one whose model has no id yet waits in RAM."""
+        """Keeps a snapshot in RAM and has it written; one whose model has no id yet waits for that."""
+        if self._compute and not save.passing:
+            self._compute.keep(save.snapshot)
         if save.snapshot.key.model:
             self._saver.save(job, save)
-            return
-        if self._compute:
-            self._compute.wait(save.snapshot)
-        if save.finished:
+        elif save.finished:
             self._saver.emit(job, save.finished)
+        if isinstance(save.finished, Finished):
+            self._saver.passed(job)
 
     def _fail(self, ask: Ask, error: Exception) -> None:
         """Ends a job with an error, after all that it still has to tell."""

@@ -30,10 +30,16 @@ EXIT_CODES = {
     "ModelAmbiguous": USAGE,
     "ConversationAmbiguous": USAGE,
     "ConversationUnknown": NOT_FOUND,
+    "PersonaAmbiguous": USAGE,
+    "PersonaUnknown": NOT_FOUND,
+    "PersonaMissing": NOT_FOUND,
+    "NothingToSave": USAGE,
+    "PersonaOfOtherModel": USAGE,
     "ModelNotFound": NOT_FOUND,
     "TokenizerMissing": NOT_FOUND,
     "ModelUnknown": NOT_FOUND,
     "FileGone": NOT_FOUND,
+    "StateMissing": NOT_FOUND,
     "ModelGone": NOT_FOUND,
     "NotAtSource": NOT_FOUND,
     "ThreadMissing": NOT_FOUND,
@@ -45,7 +51,7 @@ EXIT_CODES = {
 }
 
 # Fields counted in bytes.
-SIZES = {"needed", "free", "budget", "done", "total"}
+SIZES = {"needed", "free", "budget", "held", "done", "total"}
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 LONGEST_VALUE = 300
 

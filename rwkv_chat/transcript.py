@@ -6,10 +6,12 @@ A conversation is a parent-linked tree of nodes; a thread is a named pointer at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from engine.types import TokenIds
 
 Role = Literal["system", "user", "assistant"]
@@ -83,6 +85,10 @@ class Thread:
         kind: "text" for raw completion, "reading" for a text that is read in the background.
         pinned, archived: since when, None for not.
         branched_from: id of the conversation that it was branched from, "" for none.
+        persona: id of the persona that it began from, "" for none.
+        initial: the state from outside that its chain begins from, "" for none.
+        sampling: what differs from the model's own sampling in it, by field of `SamplingParams`.
+        held: the state at its tip is never given up.
     """
 
     id: str
@@ -100,6 +106,10 @@ class Thread:
     pinned: float | None = None
     archived: float | None = None
     branched_from: str = ""
+    persona: str = ""
+    initial: str = ""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,11 @@ from engine.types import (
     Finished,
     FinishReason,
     GenerateRequest,
+    Held,
     Identified,
     InitialRequest,
+    Inspected,
+    Ladder,
     Loaded,
     LoadRequest,
     ModelInfo,
@@ -37,7 +40,11 @@ from engine.types import (
     Progress,
     Registered,
     SamplingParams,
+    StateKey,
+    StateProfile,
     StateSource,
+    StoreUse,
+    Thinned,
     TokenIds,
     TokenizerRef,
     Usage,
@@ -57,6 +64,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.shelf_fetch import Sources
 
 ID = "f" * 64
+NORMS = ((1.0, 2.0), (3.0, 4.0))  # two layers of two heads
 SPEC = ModelSpec("rwkv7", 2, 64, 64, 256, 257)
 CARD = ModelCard(
     name="Fake guide",
@@ -181,6 +189,17 @@ class FakeRegister(FakeJob):
         )
 
 
+class FakeEnd(FakeJob):
+    """Ends at once."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(0.0)
+        self.event = event
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        yield self.event
+
+
 class FakeDownload(FakeJob):
     """Writes `content` to the path that was asked for, in four pieces; cancelled, it keeps what it has."""
 
@@ -260,7 +279,8 @@ class FakeFeed(FakeJob):
                 yield Cancelled()
                 return
         prefix = extend((*self.request.history, *self.request.prompt))
-        yield Fed(prefix, Usage(prompt_tokens=len(self.request.prompt), prefill_seconds=0.01))
+        key = StateKey(ID, "fp32", "", self.request.initial, prefix)
+        yield Fed(prefix, Usage(prompt_tokens=len(self.request.prompt), prefill_seconds=0.01), key)
 
 
 @dataclass
@@ -297,6 +317,12 @@ class FakeEngine:
     jobs: list[FakeJob] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     kept: tuple[str, ...] = ()
+    folder: Path = Path("/nowhere")
+    ladders: dict[str, Ladder] = field(default_factory=dict)
+    held: list[StateKey] = field(default_factory=list)
+    released: dict[StateKey, bool] = field(default_factory=dict)
+    budgets: tuple[int | None, int | None] = (None, None)
+    sources: tuple[tuple[StateSource, int], ...] = ()
     closed: bool = False
 
     def load(self, request: LoadRequest) -> FakeJob:
@@ -334,6 +360,37 @@ class FakeEngine:
 
     def keep(self, prefixes: Iterable[str]) -> None:
         self.kept = tuple(prefixes)
+
+    def tell(self, ladders: Iterable[Ladder]) -> None:
+        self.ladders |= {each.name: each for each in ladders}
+
+    def saved(self) -> dict[str, int]:
+        return {f"{each[:32]}-{'0' * 32}.safetensors": 50_000 for each in sorted(self.states)}
+
+    def file(self, key: StateKey) -> Path:
+        return self.folder / f"{key.prefix}.safetensors"
+
+    def hold(self, key: StateKey) -> FakeJob:
+        self.held.append(key)
+        return self._started(FakeEnd(Held(key, 50_000)))
+
+    def release(self, keys: Iterable[StateKey], *, forget: bool = False) -> None:
+        for each in keys:
+            self.released[each] = forget
+
+    def budget(self, disk: int | None, ram: int | None) -> None:
+        self.budgets = disk, ram
+
+    def thin(self) -> FakeJob:
+        return self._started(FakeEnd(Thinned(len(self.states), 50_000 * len(self.states))))
+
+    def use(self) -> FakeJob:
+        nbytes = 50_000 * len(self.states)
+        return self._started(FakeEnd(StoreUse(nbytes, 1_000_000, 0, 0, 1_000_000, self.sources)))
+
+    def inspect(self, *paths: Path | str) -> FakeJob:
+        profiles = [StateProfile(str(each), "rwkv7", ID, "fp32", 3, 50_000, NORMS, ()) for each in paths]
+        return self._started(FakeEnd(Inspected(tuple(profiles), NORMS if len(paths) > 1 else ())))
 
     def close(self) -> None:
         self.closed = True

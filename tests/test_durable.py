@@ -25,7 +25,6 @@ ROOT = Path(__file__).parent.parent
 EXCUSED = {
     "engine/durable.py": "the one place",
     "rwkv_chat/settings.py": "a damaged settings file is put aside; the new one is written durably",
-    "engine/store/statestore.py": "syncs its file and its folder itself",
     "rwkv_chat/library/restore.py": "a damaged library is put aside; the good one is written by SQLite",
 }
 

@@ -14,12 +14,12 @@ import xxhash
 from engine.bench.rows import ResumeRow
 from engine.bench.subject import ids
 from engine.prefix import walk
+from engine.ram import Ram
 from engine.states import Chain, States, moved
 from engine.store.fingerprint import mark
 from engine.store.snapshot import Snapshot
 from engine.store.statestore import StateStore
 from engine.types import ModelInfo, TokenizerRef
-from engine.waiting import Waiting
 
 if TYPE_CHECKING:
     from engine.bench.clock import Clock
@@ -67,7 +67,7 @@ def _saved(plan: Plan, model: Model, folder: Path) -> Saved:
         state_nbytes=0,
     )
     store = StateStore(folder, BUDGET)
-    states = States(info, model.zero_state(), store, mark(Path(plan.path)), Waiting())
+    states = States(info, model.zero_state(), store, mark(Path(plan.path)), Ram(0))
     _, state = model.forward(torch.tensor([tokens[:-1]], device=model.device), model.zero_state())
     key = states.key(chain.keys[-1])
     snapshot = moved(Snapshot(key, TOKENS, state, tokens[-1:]), "cpu")

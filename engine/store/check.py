@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from engine.errors import StateCorrupt
 from engine.store.checksum import holds
-from engine.store.statestore import SUFFIX, file_name
+from engine.store.statestore import HELD, SUFFIX, file_name
 from engine.types import StateKey
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MAX_HEADER = 16 << 20
 
 def check_all(folder: Path) -> Iterator[tuple[Path, StateCorrupt | None]]:
     """Every snapshot of a folder, by name, with what is wrong with it."""
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in sorted((*folder.glob(f"*{SUFFIX}"), *(folder / HELD).glob(f"*{SUFFIX}"))):
         try:
             check(path)
         except FileNotFoundError:

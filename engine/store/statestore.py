@@ -1,7 +1,9 @@
 """A folder of snapshots within a byte budget. A cache: whatever is lost here is rebuilt from tokens.
 
 Several processes may use one folder: files appear by rename and vanish whole, and none is ever changed. The
-budget always wins; when something must go, the least recently used goes first, and states kept (`keep`) last.
+budget always wins; what goes first is the ladders' to say (`engine.store.ladder`). States that have a name
+lie in a folder of their own inside (`HELD`): they count, and never go; when they and the pinned ones alone
+fill the budget, nothing more is saved.
 
 Nothing here loads torch: states can be forgotten before any model is loaded.
 """
@@ -10,34 +12,44 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import time
 from typing import TYPE_CHECKING
 
-from engine.errors import DiskFailed, StateCorrupt, StateMismatch, StoreFull
+from engine.errors import DiskFailed, StateCorrupt, StateMismatch, StateMissing, StoreFull
+from engine.store import writing
+from engine.store.folder import SUFFIX, Listing, files, total
+from engine.store.ladder import SHORT, Ladders
+from engine.store.writing import TEMPORARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from engine.store.ladder import File
     from engine.store.snapshot import Layout, Snapshot
-    from engine.types import StateKey
+    from engine.types import Ladder, StateKey
 
-SUFFIX = ".safetensors"
-TEMPORARY = ".writing"
+HELD = "held"
 MOST_BYTES = 20_000_000_000
+SPARE = 20  # when some must go, this part of them more goes, so that not every save has to look
 ABANDONED_SECONDS = 60.0  # no write takes longer: an older temporary file belongs to a process that died
 
 
 def file_name(key: StateKey) -> str:
     """A snapshot's file: the start of its prefix key, then the start of its digest."""
-    return f"{key.prefix[:32]}-{key.digest()[:32]}{SUFFIX}"
+    return f"{key.prefix[:SHORT]}-{key.digest()[:32]}{SUFFIX}"
+
+
+def place(folder: Path, key: StateKey) -> Path:
+    """Where the snapshot of `key` is, or would be: among those with a name, else in the folder itself."""
+    held = folder / HELD / file_name(key)
+    return held if held.is_file() else folder / file_name(key)
 
 
 def default_budget(folder: Path) -> int:
     """The smaller of 20 GB and a tenth of what is free (this store's own bytes count as free)."""
-    free = shutil.disk_usage(folder).free + sum(size for _, size, _ in _files(folder))
+    free = shutil.disk_usage(folder).free + total(folder) + total(folder / HELD)
     return min(MOST_BYTES, free // 10)
 
 
@@ -50,30 +62,34 @@ class StateStore:
 
     def __init__(self, folder: Path, budget_bytes: int | None = None) -> None:
         """`budget_bytes` None: `default_budget`, computed now."""
-        self.folder = folder
-        self._kept: frozenset[str] = frozenset()
+        self.folder, self.held = folder, folder / HELD
+        self._ladders = Ladders()
+        self._listings = (Listing(self.held), Listing(folder))
         with self._failing(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
             self._sweep()
-            self.budget = default_budget(folder) if budget_bytes is None else budget_bytes
+            self.set_budget(budget_bytes)
+
+    def set_budget(self, budget_bytes: int | None) -> None:
+        """Bytes that may lie here from the next save on; None: `default_budget`, computed now."""
+        with self._failing(self.folder):
+            self.budget = default_budget(self.folder) if budget_bytes is None else budget_bytes
+            with contextlib.suppress(StoreFull):  # the next save says so
+                self._make_room(0)
 
     # ---------------------------------------------------------------------------------------- one snapshot
 
     def path(self, key: StateKey) -> Path:
         """Where the snapshot of `key` is."""
-        return self.folder / file_name(key)
+        return place(self.folder, key)
 
     def __contains__(self, key: StateKey) -> bool:
         return self.path(key).is_file()
 
     def prefixes(self) -> frozenset[str]:
         """The first 32 hex digits of the prefix key of every snapshot here, of whatever model."""
-        try:
-            names = os.listdir(self.folder)  # noqa: PTH208  names alone, at a third of the time
-            return frozenset(each[:32] for each in names if each.endswith(SUFFIX))
-        except OSError:
-            return frozenset()  # the folder was taken away: nothing is saved here
+        return self._listings[0].prefixes() | self._listings[1].prefixes()
 
     def load(self, key: StateKey, layout: Layout, arch: str) -> Snapshot | None:
         """The snapshot of `key`, None if there is none. One that cannot be used is deleted.
@@ -97,7 +113,7 @@ class StateStore:
         return snapshot
 
     def discard(self, key: StateKey) -> None:
-        """Deletes a snapshot that cannot be used, so that it is written again."""
+        """Deletes a snapshot that cannot be used, or is not needed any more."""
         with contextlib.suppress(OSError):
             self.path(key).unlink()
 
@@ -105,7 +121,8 @@ class StateStore:
         """Writes the snapshot durably (file and folder synced); one already there stays. Returns its bytes.
 
         Raises:
-            StoreFull: it is larger than the whole budget.  DiskFailed: the disk refused.
+            StoreFull: it is larger than what the budget leaves beside pinned states and those with a name.
+            DiskFailed: the disk refused.
         """
         from engine.store.snapshot import to_bytes
 
@@ -115,70 +132,134 @@ class StateStore:
                 self._touch(path)
                 return path.stat().st_size
             data = to_bytes(snapshot)
-            if len(data) > self.budget:
-                raise StoreFull(len(data), self.budget)
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it may have been taken away
             self._make_room(len(data))
-            self._write(path, data)
+            with self._listings[1].changing() as seen:
+                writing.write(path, data)
+                seen[path.name] = len(data)
             self._make_room(0)  # another process may have written meanwhile
             return len(data)
 
-    def _write(self, path: Path, data: bytes) -> None:
-        temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
-        try:
-            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(self.folder)
+    # ---------------------------------------------------------------------------------------- names
 
-    # ---------------------------------------------------------------------------------------- many
+    def hold(self, key: StateKey) -> int:
+        """Gives a saved state a name: it never goes from now on. Returns its bytes.
 
-    def keep(self, prefixes: Iterable[str]) -> None:
-        """States of these prefix keys are given up last; replaces what was kept before."""
-        self._kept = frozenset(prefix[:32] for prefix in prefixes)
+        Raises:
+            StateMissing: it is not saved.
+            StoreFull: with it, nothing but states that never go would fill the budget.
+            DiskFailed: the disk refused.
+        """
+        path, target = self.folder / file_name(key), self.held / file_name(key)
+        with self._failing(path):
+            self.held.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not target.is_file():
+                self._check_holding(path, key)
+                writing.move(path, target)
+            return target.stat().st_size
 
-    def forget(self, prefixes: Iterable[str]) -> None:
-        """Deletes the states of these prefix keys, of every model.
+    def _check_holding(self, path: Path, key: StateKey) -> None:
+        if not path.is_file():
+            raise StateMissing(key.prefix)
+        held, size = total(self.held), path.stat().st_size
+        if held + size > self.budget:
+            raise StoreFull(size, self.budget, held)
+
+    def release(self, keys: Iterable[str], *, forget: bool = False) -> None:
+        """Takes the name from states, by file name; they may go again, or with `forget` go at once.
 
         Raises:
             DiskFailed: the disk refused.
         """
-        gone = frozenset(prefix[:32] for prefix in prefixes)
+        for name in keys:
+            held = self.held / name
+            with self._failing(held), contextlib.suppress(FileNotFoundError):
+                if forget:
+                    held.unlink()
+                else:
+                    writing.move(held, self.folder / name)
+
+    # ---------------------------------------------------------------------------------------- many
+
+    def tell(self, ladders: Iterable[Ladder]) -> None:
+        """What is known of conversations, in place of what was known of those."""
+        for each in ladders:
+            self._ladders.tell(each)
+
+    def keep(self, prefixes: Iterable[str]) -> None:
+        """States of these prefix keys are given up last; replaces what was kept before."""
+        self._ladders.keep(prefixes)
+
+    def forget(self, prefixes: Iterable[str]) -> None:
+        """Deletes the states of these prefix keys, of every model; those with a name stay.
+
+        Raises:
+            DiskFailed: the disk refused.
+        """
+        gone = frozenset(prefix[:SHORT] for prefix in prefixes)
         with self._failing(self.folder):
-            for path, _, _ in list(_files(self.folder)):
-                if path.name[:32] in gone:
-                    path.unlink(missing_ok=True)
+            for each in files(self.folder):
+                if each.short in gone:
+                    (self.folder / each.name).unlink(missing_ok=True)
+
+    def thin(self, now: float | None = None) -> tuple[int, int]:
+        """Gives up what conversations can do without; how many states, and their bytes.
+
+        Raises:
+            DiskFailed: the disk refused.
+        """
+        with self._failing(self.folder):
+            spare = self._ladders.thinned(_whole(self.folder), time.time() if now is None else now)
+            for each in spare:
+                (self.folder / each.name).unlink(missing_ok=True)
+        return len(spare), sum(each.size for each in spare)
 
     def used(self) -> int:
         """Bytes of all files here, those being written included."""
-        return sum(size for _, size, _ in _files(self.folder))
+        return sum(each.total() for each in self._listings)
+
+    def use(self) -> tuple[int, int, int]:
+        """Bytes here, the budget, and bytes of the states that have a name."""
+        return self.used(), self.budget, self._listings[0].total()
 
     def _make_room(self, nbytes: int) -> None:
-        """Deletes until `nbytes` more fit the budget."""
-        files = sorted(_files(self.folder), key=lambda each: (each[0].name[:32] in self._kept, each[2]))
-        used = sum(size for _, size, _ in files)
-        for path, size, _ in files:
-            if used + nbytes <= self.budget:
-                return
-            if not path.name.endswith(TEMPORARY):
-                path.unlink(missing_ok=True)
-                used -= size
+        """Deletes until `nbytes` more fit the budget.
+
+        Raises:
+            StoreFull: there is nothing left that may go.
+        """
+        over = self.used() + nbytes - self.budget
+        if over <= 0:
+            return
+        here = _whole(self.folder)
+        going = self._ladders.order(here, time.time())
+        if over > sum(each.size for each in going):
+            raise StoreFull(nbytes, self.budget, self.used() - sum(each.size for each in going))
+        more = len(here) // SPARE
+        with self._listings[1].changing() as seen:
+            for each in going:
+                if over <= 0 and more <= 0:
+                    return
+                more -= over <= 0
+                (self.folder / each.name).unlink(missing_ok=True)
+                seen.pop(each.name, None)
+                over -= each.size
 
     def _sweep(self) -> None:
         """Deletes what processes that died left half written."""
-        for path, _, modified in list(_files(self.folder)):
-            if path.name.endswith(TEMPORARY) and time.time() - modified > ABANDONED_SECONDS:
-                path.unlink(missing_ok=True)
+        for folder in (self.folder, self.held):
+            for each in files(folder):
+                if each.name.endswith(TEMPORARY) and time.time() - each.used > ABANDONED_SECONDS:
+                    (folder / each.name).unlink(missing_ok=True)
 
     def _touch(self, path: Path) -> None:
-        with contextlib.suppress(OSError):
+        """Raises: FileNotFoundError."""
+        try:
             os.utime(path)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            return  # a read-only folder: it is of use all the same
 
     @contextlib.contextmanager
     def _failing(self, path: Path) -> Iterator[None]:
@@ -188,27 +269,5 @@ class StateStore:
             raise DiskFailed(str(path), error.strerror or str(error)) from error
 
 
-_BINARY = getattr(os, "O_BINARY", 0)
-
-
-def _files(folder: Path) -> Iterator[tuple[Path, int, float]]:
-    """(path, bytes, time last used) of our files; what others put here is left alone."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith((SUFFIX, TEMPORARY)) and entry.name[:32].isalnum():
-                try:
-                    stat = entry.stat(follow_symlinks=False)
-                except OSError:
-                    continue  # another process deleted it meanwhile
-                yield folder / entry.name, stat.st_size, stat.st_mtime
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename durable; Windows neither can nor needs to."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _whole(folder: Path) -> list[File]:
+    return [each for each in files(folder) if not each.name.endswith(TEMPORARY)]

@@ -9,7 +9,8 @@ LibraryError
 ├── LibraryTooNew(path, found, known)  written by a newer version of this program; left untouched
 ├── LibraryUnavailable(path, reason) it cannot be opened or read at all
 ├── ThreadMissing(thread)            no such conversation (any more)
-└── NodeMissing(node)                no such message
+├── NodeMissing(node)                no such message
+└── PersonaMissing(persona)          no such persona
 """
 
 from __future__ import annotations
@@ -69,6 +70,11 @@ class ThreadMissing(LibraryError):
 @dataclass(eq=False)
 class NodeMissing(LibraryError):
     node: str
+
+
+@dataclass(eq=False)
+class PersonaMissing(LibraryError):
+    persona: str
 
 
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

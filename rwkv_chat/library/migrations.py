@@ -124,7 +124,8 @@ def _states(db: sqlite3.Connection) -> None:
     A persona keeps what it was made of (`messages`, as JSON) and, for each model that read it, the exact
     tokens: so it outlives the conversation that it was saved from (`origin` is that one's tree). A state
     that came from outside is an initial state under an id of its own: what is made from it is kept apart
-    from all that was read here.
+    from all that was read here. A conversation remembers which persona it began from, the initial state that
+    its chain begins from, sampling of its own, and whether its state is never given up (`hold`).
     """
     db.execute(
         """CREATE TABLE personas (
@@ -176,6 +177,7 @@ def _states(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE threads ADD COLUMN persona TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE threads ADD COLUMN initial TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE threads ADD COLUMN sampling TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE threads ADD COLUMN hold INTEGER NOT NULL DEFAULT 0")
     # all that was drawn of a reply that is not at its end, where that is not what will be remembered
     db.execute("ALTER TABLE node_tokens ADD COLUMN drawn BLOB")
     db.execute("CREATE INDEX node_tokens_by_prefix ON node_tokens (prefix)")

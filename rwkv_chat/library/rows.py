@@ -7,6 +7,7 @@ shown of a conversation is shown.
 from __future__ import annotations
 
 import array
+import json
 import sys
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -118,4 +119,17 @@ def thread(row: sqlite3.Row) -> Thread:
         pinned=moment(row, "pinned"),
         archived=moment(row, "archived"),
         branched_from=text(row, "branched_from"),
+        persona=text(row, "persona"),
+        initial=text(row, "initial"),
+        sampling=mapping(row, "sampling"),
+        held=bool(whole(row, "hold")),
     )
+
+
+def mapping(row: sqlite3.Row, name: str) -> dict[str, Any]:
+    """A JSON object; {} where it is none."""
+    try:
+        found = json.loads(text(row, name))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

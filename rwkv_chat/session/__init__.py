@@ -28,10 +28,21 @@ from rwkv_chat.session.shelf_convert import Conversion
 from rwkv_chat.session.shelf_fetch import Sources
 from rwkv_chat.session.shelf_pull import Pull
 from rwkv_chat.session.shelf_types import Converted, Found, Golden, Info, Offer, ShelfEntry, Verified
+from rwkv_chat.session.state_types import (
+    Changes,
+    ChatUse,
+    Persona,
+    PersonaState,
+    Shared,
+    StatesUse,
+)
+from rwkv_chat.session.states import States
 from rwkv_chat.session.turn import Reading, Turn
 
 __all__ = [
     "Answered",
+    "Changes",
+    "ChatUse",
     "Chats",
     "Committed",
     "Conversion",
@@ -46,14 +57,19 @@ __all__ = [
     "Models",
     "NothingToRegenerate",
     "Offer",
+    "Persona",
+    "PersonaState",
     "Pull",
     "Reading",
     "ReplyGrew",
     "Session",
     "SessionError",
+    "Shared",
     "Shelf",
     "ShelfEntry",
     "Sources",
+    "States",
+    "StatesUse",
     "ThreadBusy",
     "ToRead",
     "Turn",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
+    from pathlib import Path
 
     from engine.types import (
         DownloadRequest,
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
         FeedRequest,
         GenerateRequest,
         InitialRequest,
+        Ladder,
         LoadRequest,
         ModelInfo,
+        StateKey,
         TokenIds,
         TokenizerRef,
     )
@@ -44,6 +47,24 @@ class EngineLike(Protocol):
     def forget(self, prefixes: Iterable[str]) -> None: ...
 
     def keep(self, prefixes: Iterable[str]) -> None: ...
+
+    def tell(self, ladders: Iterable[Ladder]) -> None: ...
+
+    def saved(self) -> dict[str, int]: ...
+
+    def file(self, key: StateKey) -> Path: ...
+
+    def hold(self, key: StateKey) -> JobLike: ...
+
+    def release(self, keys: Iterable[StateKey], *, forget: bool = False) -> None: ...
+
+    def budget(self, disk: int | None, ram: int | None) -> None: ...
+
+    def thin(self) -> JobLike: ...
+
+    def use(self) -> JobLike: ...
+
+    def inspect(self, *paths: Path | str) -> JobLike: ...
 
     def close(self) -> None: ...
 

@@ -52,7 +52,7 @@ class Chats:
     ) -> None:
         """`sampling`: how to sample in a think mode ("" for the usual one)."""
         self._library, self._sampling = library, sampling
-        self._desk = Desk(library, models, engine, usual_mode, self._settle)
+        self.desk = Desk(library, models, engine, usual_mode, self._settle)
         self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}
         self._readings = Readings()
         self._closed = False
@@ -129,7 +129,7 @@ class Chats:
             EngineError, TemplateInvalid.
         """
         thread, tip = await self._tip(thread_id) if thread_id else (Thread("", "", None), None)
-        return await exact_prompt(self._desk, thread, tip, (scrub(system), scrub(text)))
+        return await exact_prompt(self.desk, thread, tip, (scrub(system), scrub(text)))
 
     async def to_read(self, thread_id: str) -> ToRead:
         """What the model in use would have to read before it can go on with a conversation, and for how long.
@@ -137,7 +137,7 @@ class Chats:
         Raises:
             EngineError, TemplateInvalid.
         """
-        return await reading.to_read(self._desk, *await self._tip(thread_id))
+        return await reading.to_read(self.desk, *await self._tip(thread_id))
 
     def read(self, thread_id: str) -> Reading:
         """Have the model in use read a conversation behind all replies ("continue with another model"), so
@@ -148,7 +148,7 @@ class Chats:
             ThreadBusy, SessionClosed.
         """
         self._free(thread_id)
-        return self._readings.read(self._desk, thread_id)
+        return self._readings.read(self.desk, thread_id)
 
     def reading(self, thread_id: str) -> Reading | None:
         """The reading that goes on in a conversation."""
@@ -233,7 +233,7 @@ class Chats:
     ) -> Turn:
         self._free(thread)
         turn = Turn(thread)
-        answering = Answering(self._desk, turn, params, again=again)
+        answering = Answering(self.desk, turn, params, again=again)
         task = asyncio.get_running_loop().create_task(answering.run(begin))
         self._turns[thread] = turn, task
         turn.on_end(lambda: self._turns.pop(thread, None))
@@ -249,7 +249,7 @@ class Chats:
 
     def _settle(self, thread: str, request: FeedRequest) -> None:
         if not self._closed:
-            self._readings.settle(self._desk, thread, request)
+            self._readings.settle(self.desk, thread, request)
 
     async def _tip(self, thread: str) -> tuple[Thread, str | None]:
         return await self._library.run(thread_and_tip, thread)

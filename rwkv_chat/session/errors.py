@@ -10,6 +10,11 @@ SessionError
 ├── ConversationUnknown(name)    no conversation is called so
 ├── ConversationAmbiguous(name, names)  several are
 ├── ConversationsInvalid(path, where, hint)  not a file of conversations that can be taken in
+├── PersonaUnknown(name)         no persona is called so
+├── PersonaAmbiguous(name, names)  several are
+├── NothingToSave(thread)        a conversation without a message
+├── PersonaOfOtherModel(name, models, model)  no state of it is of the model in use
+├── NotIdentified(path)          a model whose file could not be read to its end: its states have no name
 └── SessionClosed()              the program is leaving
 """
 
@@ -75,3 +80,33 @@ class ConversationsInvalid(SessionError):
     path: str
     where: str
     hint: str
+
+
+@dataclass(eq=False)
+class PersonaUnknown(SessionError):
+    name: str
+
+
+@dataclass(eq=False)
+class PersonaAmbiguous(SessionError):
+    name: str
+    names: str
+
+
+@dataclass(eq=False)
+class NothingToSave(SessionError):
+    thread: str
+
+
+@dataclass(eq=False)
+class PersonaOfOtherModel(SessionError):
+    """`models`: names of those that read it, joined; `model`: the one in use."""
+
+    name: str
+    models: str
+    model: str
+
+
+@dataclass(eq=False)
+class NotIdentified(SessionError):
+    path: str

@@ -27,6 +27,7 @@ from engine.types import (
 from rwkv_chat import templates
 from rwkv_chat.paths import expanded
 from rwkv_chat.session.cards import ModelCard, builtin
+from rwkv_chat.session.errors import NotIdentified
 from rwkv_chat.session.speaker import Speaker, mark_of, tokenizer_id
 
 if TYPE_CHECKING:
@@ -139,6 +140,17 @@ class Models:
             except EngineClosed:
                 if task is self._task:
                     raise  # else, again: the end of a load that was given up
+
+    async def identified(self) -> Speaker:
+        """Wait until the model is ready and its id is known. Raises: EngineError, NotIdentified."""
+        while True:
+            speaker = await self.speaking()
+            if not speaker.info.id and self._naming is not None:
+                await asyncio.wait([self._naming])
+            if speaker.info.id:
+                return speaker
+            if speaker is self.speaker:
+                raise NotIdentified(speaker.info.path)
 
     def lost(self, speaker: Speaker | None) -> None:
         """The engine lost this speaker's model (its process died): whoever needs one loads it again."""

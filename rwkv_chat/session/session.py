@@ -17,6 +17,7 @@ from rwkv_chat.session.convs import Convs
 from rwkv_chat.session.housekeeping import keep_house
 from rwkv_chat.session.models import Models
 from rwkv_chat.session.shelf import Shelf
+from rwkv_chat.session.states import States
 from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Session:
     """What a front end holds.
 
     Attributes:
-        chats, convs, models, shelf: the use cases.
+        chats, convs, states, models, shelf: the use cases.
         library: the database, for those who look at its health.
         paths: where everything lives.
     """
@@ -55,6 +56,7 @@ class Session:
         self.shelf.removed, self.shelf.given_up = self.models.leave, self.models.unload
         self.chats = Chats(library, self.models, engine, self.sampling_for, lambda: self.settings.think)
         self.convs = Convs(library, self.chats, engine, paths)
+        self.states = States(self.chats.desk)
         self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
 
     @property

@@ -18,11 +18,11 @@ import torch
 
 from engine import errors
 from engine.identifier import NICE, Identifier
+from engine.ram import Ram
 from engine.service import Engine
 from engine.store import fingerprint
 from engine.store.fingerprint import mark
 from engine.types import Cancelled, Identified, Loaded, Progress, Saved
-from engine.waiting import Waiting
 from tests.engine.small import ENDLESS, PROMPT, ask, outcome, request, write_model
 from tests.engine.test_store import snapshot
 
@@ -127,7 +127,7 @@ def test_states_that_wait_are_resumed_from_ram(engine: Engine, model: LoadReques
     firsts = [ask(engine, request(start, max_tokens=3)).finished for start in starts]
     for start, first in zip(starts, firsts, strict=True):
         again = ask(engine, request((9,), start + first.tokens, max_tokens=3)).finished
-        assert (again.usage.source, again.usage.history_tokens) == ("device", 0)
+        assert (again.usage.source, again.usage.history_tokens) == ("ram", 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
@@ -196,9 +196,9 @@ def test_a_file_replaced_after_it_was_loaded_gives_its_id_to_no_state(
 def test_an_unknown_id_costs_no_more_ram_than_agreed() -> None:
     one = snapshot(1, 2)
     unknown = replace(one, key=replace(one.key, model=""))
-    waiting, path = Waiting(2 * one.state.nbytes), mark(Path(__file__))
+    waiting, path = Ram(2 * one.state.nbytes), mark(Path(__file__))
     for n in range(4):
-        waiting.add(path, replace(unknown, key=replace(unknown.key, prefix=f"{n:064}")))
+        waiting.add(path, replace(unknown, key=replace(unknown.key, prefix=f"{n:064}")), unsaved=True)
     assert waiting.get(path, "fp32", "", f"{1:064}") is None
     taken = waiting.take(path, "a" * 64)
     assert [(each.key.model, int(each.key.prefix)) for each in taken] == [("a" * 64, 2), ("a" * 64, 3)]

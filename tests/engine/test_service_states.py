@@ -58,7 +58,7 @@ def test_a_disk_that_fills_up_costs_no_reply(
         raise OSError(28, "No space left on device")
 
     with engine_on(tmp_path, model) as engine, caplog.at_level(logging.WARNING, "engine"):
-        monkeypatch.setattr("engine.store.statestore.StateStore._write", full)
+        monkeypatch.setattr("engine.store.writing.write", full)
         assert ask(engine, request()).finished.key is None
     assert "No space left" in caplog.text
 

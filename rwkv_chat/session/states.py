@@ -1,0 +1,338 @@
+"""The library of states: personas that new conversations begin from, and what saved states take up."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import StateMissing
+from engine.prefix import extend
+from engine.types import Inspected, StoreUse, Thinned
+from rwkv_chat.library import ladders, nodes, states, threads
+from rwkv_chat.library.states import MadeState, Said, StoredPersona
+from rwkv_chat.session import jobs
+from rwkv_chat.session.errors import (
+    NothingToSave,
+    PersonaAmbiguous,
+    PersonaOfOtherModel,
+    PersonaUnknown,
+)
+from rwkv_chat.session.made_states import encode, fitting, key_of, made, voiced
+from rwkv_chat.session.state_types import Changes, ChatUse, Persona, PersonaState, StatesUse
+from rwkv_chat.session.titles import title_from
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from engine.types import Prefilled, StateProfile, TokenIds
+    from rwkv_chat.session.answering import Desk
+    from rwkv_chat.transcript import Node, Thread
+
+SHOWN_NAMES = 5
+EXCERPT = 400  # letters of what a persona has read
+
+
+class States:
+    """All of them raise LibraryError; what needs a model EngineError, SessionError, TemplateInvalid too."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk, self._library, self._engine = desk, desk.library, desk.engine
+
+    # ------------------------------------------------------------------ personas
+
+    async def list(self) -> tuple[Persona, ...]:
+        """All personas, by name."""
+        found = await self._library.run(states.listed)
+        return tuple([await self._shown(each) for each in found])
+
+    async def find(self, name: str) -> Persona:
+        """The persona that is meant: by its id or name, or the beginning of one that fits no other.
+
+        Raises:
+            PersonaUnknown, PersonaAmbiguous.
+        """
+        return _named(name, await self.list())
+
+    async def save(
+        self,
+        thread_id: str,
+        name: str,
+        *,
+        node: str | None = None,
+        description: str = "",
+        tags: Sequence[str] = (),
+        sampling: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[Prefilled | Persona]:
+        """Save the state after a message (the tip, if None) under a name: the progress of a reading where the
+        model in use has no state there, and last the persona.
+
+        Args:
+            sampling: differences to the model's own sampling, by field of `SamplingParams`; None: those
+                of the conversation.
+
+        Raises:
+            NothingToSave; StoreFull: states with a name fill the budget.
+        """
+        thread, path = await self._library.run(_path, thread_id, node)
+        if not path:
+            raise NothingToSave(thread_id)
+        voice = await voiced(self._desk, thread.chosen_template, thread.mode)
+        said = tuple(Said(each.message, each.mode, each.kind) for each in path)
+        state = await self._coded(voice.manner.coding, path, await encode(voice, said))
+        async for event in made(self._desk, state):
+            if not isinstance(event, MadeState):
+                yield event
+                continue
+            persona = StoredPersona(
+                id=threads.new_id(),
+                name=title_from(name) or thread.title,
+                description=description,
+                tags=tuple(tags),
+                said=said,
+                template=thread.chosen_template,
+                mode=thread.mode,
+                sampling=sampling if sampling is not None else thread.sampling,
+                origin=await self._library.run(_tree, thread_id),
+                states=(event,),
+            )
+            yield await self._shown(await self._library.run(states.add, persona))
+
+    async def begin(self, persona_id: str, title: str = "") -> Thread:
+        """A new conversation that stands where the persona does.
+
+        Raises:
+            PersonaOfOtherModel: no state of it is of the model in use; `rebuild` makes one.
+        """
+        found = await self._library.run(states.get, persona_id)
+        voice = await voiced(self._desk, found.template, found.mode)
+        state = fitting(found, voice)
+        if state is None:
+            made_by = ", ".join(dict.fromkeys(each.model_name for each in found.states if each.model))
+            raise PersonaOfOtherModel(found.name, made_by, voice.name)
+        name = title_from(title or found.name)
+        return await self._library.run(states.begin, persona_id, state, name, state.initial)
+
+    async def rebuild(self, persona_id: str) -> AsyncIterator[Prefilled | Persona]:
+        """Have the model in use read what a persona was made of: progress, and last the persona with a state
+        of this model. The states of others stay.
+
+        Raises:
+            NothingToSave: nothing is known of what it has read.
+        """
+        found = await self._library.run(states.get, persona_id)
+        if not found.said:
+            raise NothingToSave(persona_id)
+        voice = await voiced(self._desk, found.template, found.mode)
+        async for event in made(self._desk, await encode(voice, found.said)):
+            if isinstance(event, MadeState):
+                yield await self._shown(await self._library.run(states.add_state, persona_id, event))
+            else:
+                yield event
+
+    async def change(
+        self,
+        persona_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] | None = None,
+        sampling: Mapping[str, Any] | None = None,
+    ) -> Persona:
+        """None leaves a value as it is."""
+        name = title_from(name) if name else None
+        changed = await self._library.run(states.change, persona_id, name, description, tags, sampling)
+        return await self._shown(changed)
+
+    async def remove(self, persona_id: str) -> None:
+        """Take a persona off the library, and its states off the disk where nothing else needs them.
+        Conversations that began from it stay.
+        """
+        gone = await self._library.run(states.remove, persona_id)
+        keys = [key_of(each) for each in gone.states if each.model and not each.initial]
+        needed = await self._library.run(_needed, [each.prefix for each in keys])
+        self._engine.release([each for each in keys if each.prefix in needed])
+        self._engine.release([each for each in keys if each.prefix not in needed], forget=True)
+
+    # ------------------------------------------------------------------ looking into states
+
+    async def inspect(self, persona_id: str) -> StateProfile:
+        """Norms of each layer and head of a persona's state, that of the model in use first.
+
+        Raises:
+            StateMissing: it is not on the disk; `rebuild` makes it.
+        """
+        return (await self._inspected(persona_id)).profiles[0]
+
+    async def compare(self, persona_id: str, other_id: str) -> Changes:
+        """What the states of two personas differ in. Raises: StateMissing."""
+        found = await self._inspected(persona_id, other_id)
+        one, other = found.profiles
+        return Changes(one, other, found.changes)
+
+    async def _inspected(self, *personas: str) -> Inspected:
+        paths = []
+        for each in personas:
+            found = await self._library.run(states.get, each)
+            here = [self._engine.file(key_of(state)) for state in found.states if state.model]
+            here = [path for path in here if await asyncio.to_thread(path.is_file)]
+            if not here:
+                raise StateMissing("")
+            paths.append(here[0])
+        return await jobs.outcome(self._engine.inspect(*paths), Inspected)
+
+    # ------------------------------------------------------------------ the store
+
+    async def usage(self) -> StatesUse:
+        """What saved states take up, altogether and by conversation."""
+        use = await jobs.outcome(self._engine.use(), StoreUse)
+        saved = await asyncio.to_thread(self._engine.saved)
+        chats, other = await self._library.run(_chat_use, saved)
+        sources = dict(use.sources)
+        resumed = sum(sources.get(each, 0) for each in ("device", "ram", "disk"))
+        return StatesUse(
+            use.disk_bytes,
+            use.disk_budget,
+            use.held_bytes,
+            use.ram_bytes,
+            use.ram_budget,
+            resumed,
+            resumed + sources.get("rebuilt", 0),
+            chats,
+            other,
+        )
+
+    async def thin(self) -> Thinned:
+        """Give up now what conversations can do without: of what lies further back than their last eight
+        states only every 2nd, 4th and 8th stays. Whatever goes is read again when it is needed.
+        """
+        await self.tell_all()
+        return await jobs.outcome(self._engine.thin(), Thinned)
+
+    async def hold(self, thread_id: str, *, on: bool) -> Thread:
+        """Whether the state at a conversation's tip is never given up ("pin")."""
+        thread = await self._library.run(states.hold, thread_id, on=on)
+        self._engine.tell(await self._library.run(ladders.of_thread, thread_id))
+        return thread
+
+    async def tell_all(self) -> None:
+        """Tell the store where the states that it has stand in their conversations."""
+        saved = await asyncio.to_thread(self._engine.saved)
+        owners = await self._library.run(ladders.owners, tuple(saved))
+        for tree in {each.tree for each in owners}:
+            self._engine.tell(await self._library.run(ladders.of_tree, tree))
+
+    # ------------------------------------------------------------------ inside
+
+    async def _shown(self, stored: StoredPersona) -> Persona:
+        return await asyncio.to_thread(self._persona, stored)
+
+    def _persona(self, stored: StoredPersona) -> Persona:
+        text = "\n\n".join(each.message.text for each in stored.said)
+        return Persona(
+            id=stored.id,
+            name=stored.name,
+            kind=stored.kind if stored.kind in ("tuned", "imported") else "lived",
+            description=stored.description,
+            tags=stored.tags,
+            text=text[:EXCERPT],
+            messages=len(stored.said),
+            template=stored.template,
+            mode=stored.mode,
+            sampling=stored.sampling,
+            states=tuple(self._state(each) for each in stored.states if each.model),
+            created=stored.created,
+            used=stored.used,
+        )
+
+    def _state(self, state: MadeState) -> PersonaState:
+        path = self._engine.file(key_of(state))
+        return PersonaState(
+            model=state.model,
+            model_name=state.model_name,
+            tier=state.tier,
+            coding=state.coding,
+            prefix=state.prefix,
+            tokens=sum(map(len, state.tokens)),
+            nbytes=path.stat().st_size if path.is_file() else 0,
+            trusted=not state.initial,
+        )
+
+    async def _coded(self, coding: str, path: tuple[Node, ...], state: MadeState) -> MadeState:
+        """With the tokens that the messages were fed as, where they were."""
+        tip = path[-1].id
+        fed = await self._library.run(nodes.path, tip, coding)
+        tokens = tuple(each.node.tokens for each in fed)
+        if any(each is None for each in tokens) or fed[-1].tail:
+            return state
+        return _with_tokens(state, tuple(each or () for each in tokens))
+
+
+def _with_tokens(state: MadeState, tokens: tuple[TokenIds, ...]) -> MadeState:
+    whole = tuple(token for each in tokens for token in each)
+    return replace(state, tokens=tokens, prefix=extend(whole))
+
+
+# ------------------------------------------------------------------------------------------------ queries
+
+
+def _path(db: sqlite3.Connection, thread: str, node: str | None) -> tuple[Thread, tuple[Node, ...]]:
+    """Raises: ThreadMissing."""
+    found = threads.get(db, thread)
+    return found, tuple(each.node for each in nodes.path(db, node or nodes.tip(db, thread)))
+
+
+def _tree(db: sqlite3.Connection, thread: str) -> str:
+    return db.execute("SELECT tree FROM threads WHERE id = ?", (thread,)).fetchone()["tree"]
+
+
+def _needed(db: sqlite3.Connection, prefixes: Sequence[str]) -> frozenset[str]:
+    """Those that a message or another persona stands at."""
+    query = (
+        "SELECT 1 FROM node_tokens WHERE prefix = :prefix "
+        "UNION ALL SELECT 1 FROM persona_states WHERE prefix = :prefix LIMIT 1"
+    )
+    return frozenset(each for each in prefixes if db.execute(query, {"prefix": each}).fetchone())
+
+
+def _chat_use(db: sqlite3.Connection, saved: Mapping[str, int]) -> tuple[tuple[ChatUse, ...], int]:
+    """What each conversation's states take up, most bytes first; and the bytes that belong to none."""
+    sizes: dict[str, list[int]] = {}
+    for name, size in saved.items():
+        sizes.setdefault(name[: ladders.SHORT], []).append(size)
+    trees: dict[str, list[int]] = {}
+    owned: set[str] = set()
+    for short, tree in ladders.owners(db, sizes):
+        trees.setdefault(tree, []).extend(sizes[short])
+        owned.add(short)
+    chats = [each for tree, of in trees.items() if (each := _one_use(db, tree, of)) is not None]
+    other = sum(sum(of) for short, of in sizes.items() if short not in owned)
+    return tuple(sorted(chats, key=lambda each: -each.nbytes)), other
+
+
+def _one_use(db: sqlite3.Connection, tree: str, sizes: Sequence[int]) -> ChatUse | None:
+    row = db.execute(
+        "SELECT id, title, (SELECT max(hold) FROM threads WHERE tree = :tree) AS held FROM threads "
+        "WHERE tree = :tree ORDER BY deleted IS NOT NULL, updated DESC LIMIT 1",
+        {"tree": tree},
+    ).fetchone()
+    if row is None:
+        return None
+    return ChatUse(row["id"], row["title"], len(sizes), sum(sizes), bool(row["held"]))
+
+
+def _named(name: str, among: tuple[Persona, ...]) -> Persona:
+    wanted = name.strip().casefold()
+    for fits in (
+        lambda each: each.id == wanted,
+        lambda each: each.name.casefold() == wanted,
+        lambda each: each.id.startswith(wanted) or each.name.casefold().startswith(wanted),
+    ):
+        found = [each for each in among if wanted and fits(each)]
+        if len(found) > 1:
+            names = ", ".join(f"{each.id[:8]} ({each.name})" for each in found[:SHOWN_NAMES])
+            raise PersonaAmbiguous(name, names)
+        if found:
+            return found[0]
+    raise PersonaUnknown(name)
