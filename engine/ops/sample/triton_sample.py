@@ -254,7 +254,7 @@ def pick_kernel(
     elif temperature == 0.0:
         top = tl.load(tops + row * tiles + at, at < tiles, other=-_INF)
         ids = tl.load(lowest + row * tiles + at, at < tiles, other=0)
-        token = tl.min(tl.where((top == largest) & (at < tiles), ids, vocab), 0)
+        token = tl.min(tl.where((top == largest) & (at < tiles), ids, vocab), 0).to(tl.int64)
     else:
         chance = tl.load(chances + row * _AHEAD + step % _AHEAD)
         listed = tl.load(found + row * tiles + at, at < tiles, other=0)
@@ -265,12 +265,12 @@ def pick_kernel(
         if enough & (tl.max(listed, 0) <= ROOM):
             ps, xs, many = list_p + short, list_x + short, tiles * ROOM
             place = _chosen(ps, xs, many, top_p, top_k, min_p, largest, total, temperature, chance, BLOCK)
-            token = tl.load(list_id + short + place)
+            token = tl.load(list_id + short + place).to(tl.int64)
         else:
             ps, xs = probs + row * vocab, adjusted + row * vocab
             token = _chosen(ps, xs, vocab, top_p, top_k, min_p, largest, total, temperature, chance, BLOCK)
-    tl.store(drawn + row, token.to(tl.int64))
-    tl.store(last + row, token.to(tl.int64))
+    tl.store(drawn + row, token)
+    tl.store(last + row, token)
     tl.store(steps + row, step + 1)
 
 
