@@ -50,7 +50,7 @@ def _shapes(of: ModelSpec) -> dict[str, tuple[int, ...]]:
     return expected_shapes(of) | {name: first[name] for name in unused(of)}
 
 
-def _values(name: str, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+def value(name: str, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
     """Of the scale that training gives: see the comments."""
     x = torch.randn(shape, generator=rng)
     if name.endswith("time_decay"):  # from −8 to 2: decays from 0.9997 to 0.0006 per token
@@ -76,7 +76,7 @@ def tensors(of: ModelSpec, seed: int = 0, *, with_unused: bool = True) -> dict[s
     def made(name: str, shape: tuple[int, ...]) -> Tensor:
         # the generator takes 32 bits of a seed
         rng = torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
-        return _values(name, shape, rng).reshape(stored_shape(of, name))
+        return value(name, shape, rng).reshape(stored_shape(of, name))
 
     left_out = frozenset() if with_unused else unused(of)
     return {name: made(name, shape) for name, shape in _shapes(of).items() if name not in left_out}

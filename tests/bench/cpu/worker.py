@@ -1,0 +1,140 @@
+"""One engine with one model in a process of its own, told over its standard input what to time.
+
+    python -m tests.bench.cpu.worker ours|llama|rwkv <file> <tier or strategy>
+
+A line of JSON asks for work, `{"what": "decode", "count": 8, "threads": 2}`; the answer is a line with seconds:
+of each token, or of one prompt. Only what computes is timed: no sampling, no text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+WARM = 3  # tokens before the first that is timed
+
+
+class Peer(Protocol):
+    """An engine with its model."""
+
+    def threads(self, count: int) -> None: ...
+
+    def begin(self) -> None:
+        """Forgets everything that was fed."""
+
+    def feed(self, tokens: list[int]) -> None:
+        """Feeds tokens at once; the last one's logits are ready afterwards."""
+
+
+class Ours:
+    def __init__(self, path: str, tier: str) -> None:
+        from engine.weights.load import load
+
+        loading = load(path, device="cpu", dtype=tier)
+        while True:
+            try:
+                next(loading)
+            except StopIteration as stop:
+                self._model = stop.value
+                break
+        self.begin()
+
+    def threads(self, count: int) -> None:
+        torch.set_num_threads(count)
+
+    def begin(self) -> None:
+        self._state = self._model.zero_state()
+
+    @torch.inference_mode()
+    def feed(self, tokens: list[int]) -> None:
+        ids = torch.tensor(tokens)
+        if len(tokens) == 1:
+            _, self._state = self._model.step(ids, self._state)
+        else:
+            _, self._state = self._model.forward(ids[None], self._state)
+
+
+class Llama:
+    def __init__(self, path: str, _: str) -> None:
+        import llama_cpp as llama
+
+        self._llama = llama
+        params = llama.llama_model_default_params()
+        params.n_gpu_layers = 0
+        self._model = llama.llama_model_load_from_file(path.encode(), params)
+        context = llama.llama_context_default_params()
+        context.n_ctx = context.n_batch = context.n_ubatch = 512
+        self._context = llama.llama_init_from_model(self._model, context)
+
+    def threads(self, count: int) -> None:
+        self._llama.llama_set_n_threads(self._context, count, count)
+
+    def begin(self) -> None:
+        self._llama.llama_memory_clear(self._llama.llama_get_memory(self._context), True)
+
+    def feed(self, tokens: list[int]) -> None:
+        array = (ctypes.c_int32 * len(tokens))(*tokens)
+        batch = self._llama.llama_batch_get_one(array, len(tokens))
+        if self._llama.llama_decode(self._context, batch):
+            raise RuntimeError("llama.cpp refused the tokens")
+        self._llama.llama_get_logits_ith(self._context, -1)
+
+
+class Package:
+    """The `rwkv` package."""
+
+    def __init__(self, path: str, strategy: str) -> None:
+        os.environ |= {"RWKV_V7_ON": "1", "RWKV_JIT_ON": "1", "RWKV_CUDA_ON": "0"}
+        from rwkv.model import RWKV
+
+        self._model = RWKV(model=path.removesuffix(".pth"), strategy=strategy)
+        self.begin()
+
+    def threads(self, count: int) -> None:
+        torch.set_num_threads(count)
+
+    def begin(self) -> None:
+        self._state: Any = None
+
+    def feed(self, tokens: list[int]) -> None:
+        _, self._state = self._model.forward(tokens, self._state)
+
+
+PEERS = {"ours": Ours, "llama": Llama, "rwkv": Package}
+
+
+def timed(peer: Peer, what: str, count: int) -> list[float]:
+    """Seconds of each of `count` tokens, or of one prompt of as many."""
+    peer.begin()
+    if what == "prefill":
+        return [_seconds(peer, [i % 1000 for i in range(count)])]
+    return [_seconds(peer, [i % 1000]) for i in range(WARM + count)][WARM:]
+
+
+def _seconds(peer: Peer, tokens: list[int]) -> float:
+    start = time.perf_counter()
+    peer.feed(tokens)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    kind, path, form = sys.argv[1:4]
+    with contextlib.redirect_stdout(sys.stderr):
+        peer: Peer = PEERS[kind](path, form)
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        peer.threads(asked["threads"])
+        print(json.dumps(timed(peer, asked["what"], asked["count"])), flush=True)
+
+
+if __name__ == "__main__":
+    main()
