@@ -13,14 +13,14 @@ from torch.nn import functional as F  # noqa: N812  the field's custom
 from engine.models.block import head_norm, last_token, layer_norm, previous, project, project_value
 from engine.models.model import Block, Model, Weights
 from engine.models.rwkv7_layout import Layer, lay_out, layer_of
+from engine.models.rwkv7_names import LOG_W_SCALE, MIXED
+from engine.models.rwkv7_step import Rwkv7Step
 from engine.ops.wkv7 import wkv7
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LOG_W_SCALE = -0.606531  # −exp(−1/2), with the reference's digits: log_w = LOG_W_SCALE · σ(decay_logit)
-
-MIXED = "rwkvag"  # order of the six token-shift mixtures
+    from engine.models.state import State
 
 
 def _low_rank(x: Tensor, w: Block, letter: str) -> Tensor:
@@ -82,6 +82,8 @@ def _channel_mix(x: Tensor, last: Tensor, w: Block) -> Tensor:
 class Rwkv7(Model):
     """See `Model`. Layers hand on the first layer's value, [B·T,C]."""
 
+    _own_step: Rwkv7Step | None = None
+
     def decode_weights(self) -> tuple[Weights, tuple[Layer, ...]]:
         """All weights, and the layers' as `Chain7` takes them.
 
@@ -97,6 +99,15 @@ class Rwkv7(Model):
         """The six mixing vectors become `att.mix` [6,1,1,C]."""
         block["att.mix"] = torch.stack([block.pop(f"att.x_{m}") for m in MIXED])[:, None, None]
         return block
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """One sequence on a CPU takes a way of its own, `rwkv7_step`: the same but for rounding."""
+        if tokens.shape != (1,) or self.device.type != "cpu" or not torch.is_inference_mode_enabled():
+            return super().step(tokens, state)
+        if self._own_step is None:
+            self._own_step = Rwkv7Step(self.spec, self._weights(), self.dtype)
+        self.check_state(state, 1)
+        return self._own_step(int(tokens), state)
 
     def block(
         self, x: Tensor, state: Block, w: Block, carried: Tensor | None, lengths: Tensor | None

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from engine.types import ModelSpec
 
+LOG_W_SCALE = -0.606531  # −exp(−1/2), with the reference's digits: log_w = LOG_W_SCALE · σ(decay_logit)
+MIXED = "rwkvag"  # order of the six token-shift mixtures
+
 WIDE = frozenset(
-    {f"att.x_{m}" for m in "rwkvag"} | {"att.w0", "att.a0", "att.v0", "att.k_k", "att.k_a", "ffn.x_k"}
+    {f"att.x_{m}" for m in MIXED} | {"att.w0", "att.a0", "att.v0", "att.k_k", "att.k_a", "ffn.x_k"}
 )
 # present in some official files, absent in others, and never used: block 0 has no earlier value to mix with
 UNUSED = frozenset(f"blocks.0.att.v{i}" for i in range(3))

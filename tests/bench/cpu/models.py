@@ -1,8 +1,8 @@
 """Random models of the released sizes, in every form that the engines of the comparison read.
 
-One `.pth` in bf16 with official names, shapes and ranks; GGUF files of the same numbers, F16 by our own writer,
-Q8_0 and Q4_0 of that by llama.cpp's quantiser. Hidden units are zero as often as a trained model's: the second
-norm gets a constant direction, and the channel mix's keys are moved against it.
+One `.pth` in bf16 with official names, shapes and ranks; GGUF files of the same numbers, F16 by our own
+writer, Q8_0 and Q4_0 of that by llama.cpp's quantiser. Hidden units are zero as often as a trained model's:
+the second norm gets a constant direction, and the channel mix's keys are moved against it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -100,8 +100,9 @@ def _sparse_key(key: Tensor) -> Tensor:
 
 
 def _quantise(source: Path, target: Path, kind: str) -> None:
-    import llama_cpp as llama
+    import llama_cpp
 
+    llama: Any = llama_cpp  # its types are stricter than ctypes
     params = llama.llama_model_quantize_default_params()
     params.ftype, params.nthread = getattr(llama, f"LLAMA_FTYPE_MOSTLY_{kind}"), 2
     if llama.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)):

@@ -2,8 +2,8 @@
 
     python -m tests.bench.cpu.worker ours|llama|rwkv <file> <tier or strategy>
 
-A line of JSON asks for work, `{"what": "decode", "count": 8, "threads": 2}`; the answer is a line with seconds:
-of each token, or of one prompt. Only what computes is timed: no sampling, no text.
+A line of JSON asks for work, `{"what": "decode", "count": 8, "threads": 2}`; the answer is a line with
+seconds: of each token, or of one prompt. Only what computes is timed: no sampling, no text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -66,13 +65,13 @@ class Llama:
     def __init__(self, path: str, _: str) -> None:
         import llama_cpp as llama
 
-        self._llama = llama
+        self._llama: Any = llama
         params = llama.llama_model_default_params()
         params.n_gpu_layers = 0
-        self._model = llama.llama_model_load_from_file(path.encode(), params)
         context = llama.llama_context_default_params()
         context.n_ctx = context.n_batch = context.n_ubatch = 512
-        self._context = llama.llama_init_from_model(self._model, context)
+        model = self._llama.llama_model_load_from_file(path.encode(), params)
+        self._context = self._llama.llama_init_from_model(model, context)
 
     def threads(self, count: int) -> None:
         self._llama.llama_set_n_threads(self._context, count, count)
