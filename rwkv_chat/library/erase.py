@@ -48,7 +48,7 @@ def _erase(db: sqlite3.Connection, condition: str, value: object) -> tuple[str, 
         )
         keys = _keys(db, "SELECT prefix FROM node_tokens WHERE node IN (SELECT id FROM gone)")
         keys |= _keys_inside(db)
-        index.remove(db, "SELECT id FROM gone")
+        index.remove(db, [row["id"] for row in db.execute("SELECT id FROM gone")])
         db.execute("DELETE FROM node_tokens WHERE node IN (SELECT id FROM gone)")
         db.execute("UPDATE nodes SET parent = NULL WHERE id IN (SELECT id FROM gone)")
         db.execute("DELETE FROM nodes WHERE id IN (SELECT id FROM gone)")

@@ -17,7 +17,7 @@ from rwkv_chat.library import rows
 from rwkv_chat.library.fold import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 BATCH = 500  # messages in memory while the index is made
 PAGES = 200  # of the index, merged in one go
@@ -66,7 +66,7 @@ def changing(db: sqlite3.Connection, node: str) -> Iterator[None]:
             return
         document = _document(db, node)
         if document is None:
-            _add(db, after)
+            _add(db, after)  # unless it is deleted
             return
         _take_out(db, document, before)
         _put_in(db, document, after)
@@ -82,11 +82,12 @@ def rename_model(db: sqlite3.Connection, old: str, new: str) -> None:
                 _put_in(db, document, row, new)
 
 
-def remove(db: sqlite3.Connection, chosen: str) -> None:
-    """Take messages out before they are deleted. `chosen`: an SQL query for their ids."""
+def remove(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Take messages out before they are deleted."""
     with _spared(db):
-        for row in db.execute(f"SELECT * FROM nodes WHERE id IN ({chosen})").fetchall():  # noqa: S608
-            if (document := _document(db, rows.text(row, "id"))) is not None:
+        for node in tuple(ids):
+            row, document = _row(db, node), _document(db, node)
+            if row is not None and document is not None:
                 _take_out(db, document, row)
                 db.execute("DELETE FROM search_docs WHERE id = ?", (document,))
 
@@ -107,14 +108,14 @@ def settle(db: sqlite3.Connection, *, begin: bool = False) -> bool:
 
 
 def is_sound(db: sqlite3.Connection) -> bool:
-    """Whether the index is whole and knows every message."""
+    """Whether the index is whole and knows every message that is not deleted."""
     try:
         db.execute("INSERT INTO search (search) VALUES ('integrity-check')")
         missing = db.execute(
-            "SELECT count(*) FROM nodes WHERE id NOT IN (SELECT node FROM search_docs)"
+            "SELECT count(*) FROM nodes WHERE deleted IS NULL AND id NOT IN (SELECT node FROM search_docs)"
         ).fetchone()[0]
         extra = db.execute(
-            "SELECT count(*) FROM search_docs WHERE node NOT IN (SELECT id FROM nodes)"
+            "SELECT count(*) FROM search_docs WHERE node NOT IN (SELECT id FROM nodes WHERE deleted IS NULL)"
         ).fetchone()[0]
     except sqlite3.DatabaseError:
         return False
@@ -144,6 +145,8 @@ def _document(db: sqlite3.Connection, node: str) -> int | None:
 
 
 def _add(db: sqlite3.Connection, row: sqlite3.Row) -> bool:
+    if rows.field(row, "deleted") is not None:
+        return False
     document = document_at(rows.number(row, "created"))
     values = rows.text(row, "id"), rows.text(row, "tree")
     while db.execute("SELECT 1 FROM search_docs WHERE id = ?", (document,)).fetchone():

@@ -11,7 +11,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import index, rows, threads
+from rwkv_chat.library import index, rows, steps, threads
 from rwkv_chat.library.database import transaction
 from rwkv_chat.library.errors import NodeMissing, ThreadMissing
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import sqlite3
 
     from engine.types import SamplingParams, TokenIds, Usage
-    from rwkv_chat.transcript import Node, NodeStatus, Role, Thread
+    from rwkv_chat.library.steps import Kind
+    from rwkv_chat.transcript import Node, NodeKind, NodeStatus, Role, Thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,12 @@ class Reply:
             alone.
         prefix: the chain's key after `tokens`; None while growing.
         mode: the think mode that it was asked for in.
+        origin: id of the cut reply that it goes on from; that one is hidden once all of it is in here.
+        only_from_parent: the tip moves to it only if it stands at the parent (one of several replies).
     """
 
     id: str
-    parent: str
+    parent: str | None
     text: str
     reasoning: str
     status: NodeStatus
@@ -70,14 +73,17 @@ class Reply:
     params: SamplingParams | None = None
     usage: Usage | None = None
     mode: str = ""
+    origin: str | None = None
+    only_from_parent: bool = False
 
 
 _PATH = """
-WITH RECURSIVE path (id, parent, depth) AS (
-    SELECT id, parent, 0 FROM nodes WHERE id = :tip
+WITH RECURSIVE path (id, parent, depth, ended) AS (
+    SELECT id, parent, 0, fresh AND :memory FROM nodes WHERE id = :tip
     UNION ALL
-    SELECT nodes.id, nodes.parent, path.depth + 1 FROM nodes JOIN path ON nodes.id = path.parent
-    WHERE path.depth < :limit
+    SELECT nodes.id, nodes.parent, path.depth + 1, nodes.fresh AND :memory
+    FROM nodes JOIN path ON nodes.id = path.parent
+    WHERE path.depth < :limit AND NOT path.ended
 )
 SELECT nodes.*, node_tokens.tokens, node_tokens.prefix, node_tokens.tail, path.depth
 FROM path JOIN nodes ON nodes.id = path.id
@@ -88,10 +94,19 @@ ORDER BY path.depth DESC
 
 def path(db: sqlite3.Connection, tip: str | None, coding: str = "") -> tuple[StoredNode, ...]:
     """The messages from the root to `tip`, with their ids in `coding` where there are any."""
+    return _path(db, tip, coding, memory=False)
+
+
+def memory(db: sqlite3.Connection, tip: str | None, coding: str) -> tuple[StoredNode, ...]:
+    """The end of the path to `tip` that a model knows there: from the last fresh message on."""
+    return _path(db, tip, coding, memory=True)
+
+
+def _path(db: sqlite3.Connection, tip: str | None, coding: str, *, memory: bool) -> tuple[StoredNode, ...]:
     if tip is None:
         return ()
     limit = db.execute("SELECT max(rowid) FROM nodes").fetchone()[0]  # ends a loop that damage might make
-    found = db.execute(_PATH, {"tip": tip, "coding": coding, "limit": limit})
+    found = db.execute(_PATH, {"tip": tip, "coding": coding, "limit": limit, "memory": memory})
     stored, seen = [], set()
     for row in reversed(found.fetchall()):
         if row["id"] in seen:
@@ -125,10 +140,10 @@ def get(db: sqlite3.Connection, node: str) -> Node:
 
 
 def siblings(db: sqlite3.Connection, node: str) -> tuple[Node, ...]:
-    """The alternatives of one message (itself too), oldest first."""
+    """The alternatives of one message (itself too), oldest first; those that are deleted left out."""
     found = db.execute(
         "SELECT * FROM nodes WHERE parent IS (SELECT parent FROM nodes WHERE id = :id) AND tree = "
-        "(SELECT tree FROM nodes WHERE id = :id) ORDER BY created, rowid",
+        "(SELECT tree FROM nodes WHERE id = :id) AND (deleted IS NULL OR id = :id) ORDER BY created, rowid",
         {"id": node},
     )
     return tuple(rows.node(row) for row in found)
@@ -146,22 +161,39 @@ def append_user(
         target = threads.create(db, thread=thread) if create else threads.get(db, thread)
         last = tip(db, target.id)
         if last is None and system.strip():
-            last = _insert(db, target.id, None, "system", system)
-        node = _insert(db, target.id, last, "user", text)
-        threads.move_tip(db, target.id, node)
-        threads.restore(db, target.id)  # to speak in a deleted conversation brings it back
+            last = put(db, target.id, None, "system", system)
+        node = put(db, target.id, last, "user", text)
+        stand(db, target.id, node, "said", last)
         if not target.title.strip():
             threads.rename(db, target.id, title)
     return threads.get(db, target.id), get(db, node)
 
 
-def _insert(db: sqlite3.Connection, thread: str, parent: str | None, role: Role, text: str) -> str:
-    """A message that a person wrote; its id."""
+def stand(db: sqlite3.Connection, thread: str, node: str, kind: Kind, before: str | None) -> None:
+    """A person wrote `node` where the tip stood at `before`: the tip moves there."""
+    threads.move_tip(db, thread, node)
+    threads.restore(db, thread)  # to speak in a deleted conversation brings it back
+    steps.record(db, thread, kind, before, node)
+
+
+def put(
+    db: sqlite3.Connection,
+    thread: str,
+    parent: str | None,
+    role: Role,
+    text: str,
+    *,
+    kind: NodeKind = "",
+    origin: str | None = None,
+    fresh: bool = False,
+    rest: str = "",
+) -> str:
+    """Write a message that a person wrote; its id. The tip stays."""
     node = threads.new_id()
     db.execute(
-        "INSERT INTO nodes (id, tree, parent, role, text, created) "
-        "SELECT ?, tree, ?, ?, ?, ? FROM threads WHERE id = ?",
-        (node, parent, role, text, time.time(), thread),
+        "INSERT INTO nodes (id, tree, parent, role, text, kind, origin, fresh, rest, created) "
+        "SELECT ?, tree, ?, ?, ?, ?, ?, ?, ?, ? FROM threads WHERE id = ?",
+        (node, parent, role, text, kind, origin, int(fresh), rest, time.time(), thread),
     )
     index.add(db, node)
     return node
@@ -188,11 +220,37 @@ def save_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> tuple[Threa
         existing = db.execute("SELECT * FROM nodes WHERE id = ?", (reply.id,)).fetchone()
         if existing is None:
             _insert_reply(db, thread, reply)
-            threads.move_tip(db, thread, reply.id)
+            _stand_at_reply(db, thread, reply)
         elif _grows(existing, reply):
             _update_reply(db, reply)
+        if reply.origin is not None and reply.prefix is not None:
+            _hide_beginning(db, thread, reply, reply.origin)
     kept = get(db, reply.id)
     return threads.get(db, thread), replace(kept, tokens=reply.tokens, prefix=reply.prefix)
+
+
+def _stand_at_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
+    before = tip(db, thread)
+    if not reply.only_from_parent or before == reply.parent:
+        threads.move_tip(db, thread, reply.id)
+        steps.replied(db, thread, reply.parent, before, reply.id)
+
+
+def _hide_beginning(db: sqlite3.Connection, thread: str, reply: Reply, cut: str) -> None:
+    """A cut reply of which every character stands in `reply` too is an alternative no more, unless
+    something follows it or another conversation stands there.
+    """
+    old = get(db, cut).message
+    whole = reply.text.startswith(old.text.rstrip("\ufffd")) and reply.reasoning.startswith(old.reasoning)
+    used = db.execute(
+        "SELECT 1 FROM nodes WHERE parent = :cut AND deleted IS NULL "
+        "UNION SELECT 1 FROM threads WHERE tip = :cut AND id <> :thread "
+        "UNION SELECT 1 FROM nodes WHERE id = :cut AND (bookmark IS NOT NULL OR deleted IS NOT NULL)",
+        {"cut": cut, "thread": thread},
+    ).fetchone()
+    if whole and used is None:
+        index.remove(db, (cut,))
+        db.execute("UPDATE nodes SET deleted = ? WHERE id = ?", (time.time(), cut))
 
 
 def _grows(existing: sqlite3.Row, reply: Reply) -> bool:
@@ -203,11 +261,13 @@ def _grows(existing: sqlite3.Row, reply: Reply) -> bool:
 def _insert_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
     made = db.execute(
         "INSERT INTO nodes (id, tree, parent, role, text, reasoning, status, model, template, mode, seed, "
-        "params, usage, created) "
-        "SELECT ?, tree, ?, 'assistant', ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM threads WHERE id = ?",
+        "params, usage, origin, rest, created) "
+        "SELECT ?, tree, ?, 'assistant', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "coalesce((SELECT rest FROM nodes WHERE id = ?), ''), ? FROM threads WHERE id = ?",
         (
             *(reply.id, reply.parent, reply.text, reply.reasoning, reply.status, reply.model, reply.template),
-            *(reply.mode, reply.seed, _json(reply.params), _json(reply.usage), time.time(), thread),
+            *(reply.mode, reply.seed, _json(reply.params), _json(reply.usage), reply.origin, reply.parent),
+            *(time.time(), thread),
         ),
     )
     if made.rowcount != 1:

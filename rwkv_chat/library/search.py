@@ -183,14 +183,25 @@ def snippet(text: str, query: Sequence[Part]) -> tuple[tuple[str, bool], ...] | 
     """
     found = tuple(fold.tokens(text))
     words = [each.text for each in found]
-    firsts = [part.find(words) for part in query]
-    if not firsts or any(first is None for first in firsts):
+    if (start := _first(found, words, query)) is None:
         return None
-    start = min(found[first].start for first in firsts if first is not None)
     begin = max(0, start - BEFORE)
     end = begin + SNIPPET
     marked = _marked(found, words, query, begin, end)
     return _pieces(fold.normal(text), begin, end, marked)
+
+
+def place(text: str, query: Sequence[Part]) -> int | None:
+    """Where the first match stands in `fold.normal(text)`; None where a part is not in it."""
+    found = tuple(fold.tokens(text))
+    return _first(found, [each.text for each in found], query)
+
+
+def _first(found: Sequence[fold.Token], words: Sequence[str], query: Sequence[Part]) -> int | None:
+    firsts = [part.find(words) for part in query]
+    if not firsts or any(first is None for first in firsts):
+        return None
+    return min(found[first].start for first in firsts if first is not None)
 
 
 def _marked(

@@ -6,13 +6,14 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import rows
+from rwkv_chat.library import index, rows
 from rwkv_chat.library.errors import ThreadMissing
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
-    from rwkv_chat.transcript import Thread
+    from rwkv_chat.transcript import Thread, ThreadKind
 
 
 def new_id() -> str:
@@ -43,12 +44,14 @@ def get(db: sqlite3.Connection, thread: str) -> Thread:
     return rows.thread(row)
 
 
-def create(db: sqlite3.Connection, title: str = "", *, thread: str | None = None) -> Thread:
+def create(
+    db: sqlite3.Connection, title: str = "", *, thread: str | None = None, kind: ThreadKind = "chat"
+) -> Thread:
     """A new, empty thread with a tree of its own; `thread` is its id where one was given out already."""
     thread, now = thread or new_id(), time.time()
     db.execute(
-        "INSERT INTO threads (id, tree, title, created, updated) VALUES (?, ?, ?, ?, ?)",
-        (thread, thread, title, now, now),
+        "INSERT INTO threads (id, tree, title, kind, created, updated) VALUES (?, ?, ?, ?, ?, ?)",
+        (thread, thread, title, kind, now, now),
     )
     return get(db, thread)
 
@@ -71,13 +74,36 @@ def restore(db: sqlite3.Connection, thread: str) -> Thread:
     return get(db, thread)
 
 
-def move_tip(db: sqlite3.Connection, thread: str, tip: str, *, touch: bool = True) -> None:
-    """Point `thread` at `tip`; `touch` makes it the newest."""
+def move_tip(db: sqlite3.Connection, thread: str, tip: str | None, *, touch: bool = True) -> None:
+    """Point `thread` at `tip`; `touch` makes it the newest. Nobody stands on deleted messages: they come
+    back.
+    """
     now = time.time()
     db.execute(
         "UPDATE threads SET tip = ?, updated = CASE WHEN ? THEN ? ELSE updated END WHERE id = ?",
         (tip, touch, now, thread),
     )
+    if tip is not None and db.execute(_ON_DELETED, (tip, tip)).fetchone() is not None:
+        revive(db, [row[0] for row in db.execute(_DELETED_BEFORE, (tip,))])
+
+
+_ON_DELETED = (
+    "SELECT 1 FROM nodes WHERE deleted IS NOT NULL AND id IN (?, (SELECT parent FROM nodes WHERE id = ?))"
+)
+_DELETED_BEFORE = """
+WITH RECURSIVE up (id, parent) AS (
+    SELECT id, parent FROM nodes WHERE id = ?
+    UNION SELECT nodes.id, nodes.parent FROM nodes JOIN up ON nodes.id = up.parent
+)
+SELECT nodes.id FROM up JOIN nodes ON nodes.id = up.id WHERE nodes.deleted IS NOT NULL
+"""
+
+
+def revive(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Take messages back that were deleted."""
+    for each in ids:
+        db.execute("UPDATE nodes SET deleted = NULL WHERE id = ?", (each,))
+        index.add(db, each)
 
 
 def describe(db: sqlite3.Connection, thread: str, model: str, template: str) -> Thread:

@@ -8,12 +8,15 @@ async for event in session.chats.send(None, "Hello"):
 await session.close()
 """
 
+from rwkv_chat.session.books import Books
+from rwkv_chat.session.branches import Absorbed, Branches
 from rwkv_chat.session.chats import Chats
 from rwkv_chat.session.errors import EmptyMessage, NothingToRegenerate, SessionError, ThreadBusy
 from rwkv_chat.session.events import (
     Answered,
     Committed,
     HasRead,
+    ReplyEnded,
     ReplyGrew,
     TurnEvent,
     TurnFailed,
@@ -21,6 +24,7 @@ from rwkv_chat.session.events import (
 )
 from rwkv_chat.session.exact import ExactPrompt
 from rwkv_chat.session.models import ModelCard, Models
+from rwkv_chat.session.quotes import Quote, quoted
 from rwkv_chat.session.reading import ToRead
 from rwkv_chat.session.session import Session, open_session
 from rwkv_chat.session.shelf import Shelf
@@ -38,9 +42,13 @@ from rwkv_chat.session.state_types import (
 )
 from rwkv_chat.session.states import States
 from rwkv_chat.session.turn import Reading, Turn
+from rwkv_chat.session.writings import Writings
 
 __all__ = [
+    "Absorbed",
     "Answered",
+    "Books",
+    "Branches",
     "Changes",
     "ChatUse",
     "Chats",
@@ -60,7 +68,9 @@ __all__ = [
     "Persona",
     "PersonaState",
     "Pull",
+    "Quote",
     "Reading",
+    "ReplyEnded",
     "ReplyGrew",
     "Session",
     "SessionError",
@@ -77,5 +87,7 @@ __all__ = [
     "TurnFailed",
     "Verified",
     "WaitingForModel",
+    "Writings",
     "open_session",
+    "quoted",
 ]

@@ -7,6 +7,7 @@ the weights describes them better; the built-in model is described the same way.
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -28,6 +29,7 @@ DESCRIPTION = "model.toml"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_20B = "20B_tokenizer.json"
 LARGEST_DESCRIPTION = 1 << 20
+_CONTEXT = re.compile(r"(?<![a-z0-9])ctx-?(\d{3,8})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class ModelCard:
         suggestions: first questions that it answers well.  note: one sentence about what it is.
         family: models of its kind, their think modes and presets.
         spec: what its header says; None while nobody has looked.
+        context: over how many tokens it was trained to remember; None where neither name nor description
+            says.
     """
 
     name: str
@@ -54,6 +58,7 @@ class ModelCard:
     note: str = ""
     family: Family = field(default_factory=lambda: family_for(""))
     spec: ModelSpec | None = None
+    context: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,15 @@ def _card(path: Path, values: dict[str, Any], known: Known, *, builtin: bool) ->
         note=_word(values, "note", ""),
         family=family,
         spec=known.spec,
+        context=_context(path.name, values.get("context")),
     )
+
+
+def _context(name: str, described: object) -> int | None:
+    if isinstance(described, int) and described > 0:
+        return described
+    found = _CONTEXT.search(name.lower())
+    return int(found[1]) if found else None
 
 
 def _tokenizer(weights: Path, named: str, family: Family, known: Known) -> TokenizerRef:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from engine.prefix import EMPTY, extend
 from engine.types import FeedRequest, GenerateRequest
 from rwkv_chat.library.nodes import Coded
-from rwkv_chat.templates import PLAIN
+from rwkv_chat.session.wish import ANSWER
+from rwkv_chat.templates import PLAIN, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rwkv_chat.library.nodes import StoredNode
     from rwkv_chat.session.border import TokenizerLike
     from rwkv_chat.session.manner import Manner
+    from rwkv_chat.session.wish import Wish
     from rwkv_chat.templates import Template, ThinkMode
 
 
@@ -71,8 +73,13 @@ def _fed(stored: StoredNode, tokenizer: TokenizerLike, rows: int) -> TokenIds | 
 def encoded(
     stored: StoredNode, template: Template, tokenizer: TokenizerLike, *, first: bool, mode: ThinkMode = PLAIN
 ) -> TokenIds:
-    """A message as it is fed: template, cleaning, and the chain's first ids where it is the first."""
+    """A message as it is fed: template, cleaning, and the chain's first ids where it is the first. A passage
+    is fed as it stands.
+    """
     message = stored.node.message
+    if stored.node.kind == "passage":
+        ids = tuple(tokenizer.encode(scrub(message.text)))
+        return template.first_ids + ids if first else ids
     text = template.render(message.role, message.text, first=first, mode=mode)
     ids = as_trained(tuple(tokenizer.encode(text)), tokenizer)
     return template.first_ids + ids if first else ids
@@ -97,6 +104,8 @@ class Asking:
         known: how many of them are no news to the model.  start: their key, None where it was not derived.
         fork: how many of them will be remembered as they are, the reply apart; None: all.
         lead: ids of the way to think, for a chain that remembers the reply as it was drawn.
+        begun: `lead` is the reply's own beginning: of a cut reply that goes on, or what a person began it
+            with. What follows is remembered as it is drawn.
     """
 
     tokens: TokenIds
@@ -104,10 +113,15 @@ class Asking:
     start: str | None
     fork: int | None = None
     lead: TokenIds = ()
+    begun: bool = False
 
-    def request(self, params: SamplingParams, template: Template, initial: str = "") -> GenerateRequest:
-        """`initial`: the tuned state that the chain begins from."""
+    def request(
+        self, params: SamplingParams, template: Template, initial: str = "", number: int = 1
+    ) -> GenerateRequest:
+        """`initial`: the tuned state that the chain begins from; `number`: replies at once."""
         return GenerateRequest(
+            n=number,
+            continues=len(self.lead) if self.begun else 0,
             prompt=self.tokens[self.known :],
             history=self.tokens[: self.known],
             start=self.start,
@@ -118,22 +132,44 @@ class Asking:
         )
 
 
-def asking(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, *, again: bool) -> Asking:
-    """What to feed for a reply to the last message of `path`.
-
-    Args:
-        again: the message has a reply already, so that the model knows it.
-    """
+def asking(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, wish: Wish = ANSWER) -> Asking:
+    """What to feed for a reply after the last message of `path`."""
     plain, before = coded.tokens, len(coded.tokens) - coded.tip
+    if wish.goes_on:
+        return Asking(plain, len(plain), coded.prefix, lead=plain[before:], begun=True)
+    if wish.aside:
+        return _aside(coded, path, manner)
+    known, start = before, coded.before_tip
+    if wish.again or path[-1].node.message.role == "assistant":
+        known, start = len(plain), coded.prefix
+    if wish.begin:
+        begun = beginning(wish.begin, manner)
+        return Asking(plain + begun, len(plain), coded.prefix, lead=begun, begun=True)
     if not manner.mode.hint and not manner.mode.tail:
-        return Asking(plain, *((len(plain), coded.prefix) if again else (before, coded.before_tip)))
-    turn = encoded(path[-1], manner.template, manner.tokenizer, first=len(path) == 1, mode=manner.mode)
-    tokens = plain[:before] + turn
+        return Asking(plain, known, start)
+    tokens = plain[:before] + _asked(path, manner)
     fork = max(1, _shared(plain, tokens))
-    known, start = (fork, None) if again else (before, coded.before_tip)
+    known, start = (fork, None) if wish.again else (before, coded.before_tip)
     if manner.keep and fork == len(plain):
         return Asking(tokens, known, start, None, tokens[fork:])
     return Asking(tokens, known, start, fork, tuple(manner.tokenizer.encode(manner.mode.tail)))
+
+
+def _aside(coded: Chain, path: tuple[StoredNode, ...], manner: Manner) -> Asking:
+    """A message that will be forgotten: the chain goes back to where it stood."""
+    before = len(coded.tokens) - coded.tip
+    tokens = coded.tokens[:before] + _asked(path, manner)
+    return Asking(tokens, before, coded.before_tip, max(1, before))
+
+
+def _asked(path: tuple[StoredNode, ...], manner: Manner) -> TokenIds:
+    """The last message with what asks for thoughts."""
+    return encoded(path[-1], manner.template, manner.tokenizer, first=len(path) == 1, mode=manner.mode)
+
+
+def beginning(text: str, manner: Manner) -> TokenIds:
+    """How a reply begins that begins with `text`."""
+    return tuple(manner.tokenizer.encode(manner.template.render("assistant", text, first=False)))
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

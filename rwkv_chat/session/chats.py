@@ -9,53 +9,41 @@ from typing import TYPE_CHECKING
 
 from rwkv_chat import templates
 from rwkv_chat.library import nodes, threads
-from rwkv_chat.session import reading
-from rwkv_chat.session.answering import SEEDS, Answering, Desk
-from rwkv_chat.session.errors import EmptyMessage, NothingToRegenerate, SessionClosed, ThreadBusy
+from rwkv_chat.session import asked, reading
+from rwkv_chat.session.errors import EmptyMessage
 from rwkv_chat.session.exact import exact_prompt
-from rwkv_chat.session.readings import Readings, thread_and_tip
+from rwkv_chat.session.readings import thread_and_tip
+from rwkv_chat.session.replying import SEEDS
 from rwkv_chat.session.titles import title_from
-from rwkv_chat.session.turn import Turn
+from rwkv_chat.session.wish import ANSWER, MOST_ALTERNATIVES, Wish
 from rwkv_chat.templates import scrub
-from rwkv_chat.transcript import Conversation, Thread
+from rwkv_chat.transcript import ChatMessage, Conversation, Node, Thread
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from engine.types import FeedRequest, SamplingParams
-    from rwkv_chat.library.database import Library
-    from rwkv_chat.session.border import EngineLike
+    from engine.types import SamplingParams
     from rwkv_chat.session.exact import ExactPrompt
-    from rwkv_chat.session.models import Models
     from rwkv_chat.session.reading import ToRead
-    from rwkv_chat.session.turn import Reading
-    from rwkv_chat.transcript import Node
+    from rwkv_chat.session.turn import Reading, Turn
+    from rwkv_chat.session.turns import Turns
+    from rwkv_chat.transcript import ThreadKind
 
-    Begin = Callable[[], Awaitable[tuple[Thread, Node]]]
     Params = SamplingParams | Callable[[SamplingParams], SamplingParams] | None
 
 
 class Chats:
     """The use cases of conversations. One reply at a time in each of them.
 
-    All but `send` and `regenerate` raise LibraryError; those two give a `Turn`, whose last event tells.
+    What gives a `Turn` raises only what it says: the turn's last event tells all other errors. Everything
+    else raises LibraryError.
     """
 
-    def __init__(
-        self,
-        library: Library,
-        models: Models,
-        engine: EngineLike,
-        sampling: Callable[[str], SamplingParams],
-        usual_mode: Callable[[], str] = str,
-    ) -> None:
+    def __init__(self, turns: Turns, sampling: Callable[[str], SamplingParams]) -> None:
         """`sampling`: how to sample in a think mode ("" for the usual one)."""
-        self._library, self._sampling = library, sampling
-        self.desk = Desk(library, models, engine, usual_mode, self._settle)
-        self._turns: dict[str, tuple[Turn, asyncio.Task[None]]] = {}
-        self._readings = Readings()
-        self._closed = False
+        self._turns, self._sampling = turns, sampling
+        self._desk, self._library = turns.desk, turns.desk.library
 
     # ------------------------------------------------------------------ looking
 
@@ -75,13 +63,13 @@ class Chats:
 
     def turn(self, thread_id: str) -> Turn | None:
         """The turn that is running in a conversation."""
-        running = self._turns.get(thread_id)
-        return running[0] if running else None
+        return self._turns.of(thread_id)
 
     # ------------------------------------------------------------------ keeping
 
-    async def create(self, title: str = "") -> Thread:
-        return await self._library.run(threads.create, title_from(title))
+    async def create(self, title: str = "", kind: ThreadKind = "chat") -> Thread:
+        """A new conversation; one of the kind "text" is written by `Texts`."""
+        return await self._library.run(threads.create, title_from(title), kind=kind)
 
     async def rename(self, thread_id: str, title: str) -> Thread:
         return await self._library.run(threads.rename, thread_id, title_from(title))
@@ -90,8 +78,8 @@ class Chats:
         """Into the trash, from where `restore` takes it back for 30 days; a reply being written is stopped
         first.
         """
-        self._readings.stop(thread_id)
-        await self._stop(thread_id)
+        self._turns.readings.stop(thread_id)
+        await self._turns.stop(thread_id)
         return await self._library.run(threads.delete, thread_id)
 
     async def restore(self, thread_id: str) -> Thread:
@@ -129,7 +117,7 @@ class Chats:
             EngineError, TemplateInvalid.
         """
         thread, tip = await self._tip(thread_id) if thread_id else (Thread("", "", None), None)
-        return await exact_prompt(self.desk, thread, tip, (scrub(system), scrub(text)))
+        return await exact_prompt(self._desk, thread, tip, (scrub(system), scrub(text)))
 
     async def to_read(self, thread_id: str) -> ToRead:
         """What the model in use would have to read before it can go on with a conversation, and for how long.
@@ -137,7 +125,7 @@ class Chats:
         Raises:
             EngineError, TemplateInvalid.
         """
-        return await reading.to_read(self.desk, *await self._tip(thread_id))
+        return await reading.to_read(self._desk, *await self._tip(thread_id))
 
     def read(self, thread_id: str) -> Reading:
         """Have the model in use read a conversation behind all replies ("continue with another model"), so
@@ -147,25 +135,28 @@ class Chats:
         Raises:
             ThreadBusy, SessionClosed.
         """
-        self._free(thread_id)
-        return self._readings.read(self.desk, thread_id)
+        self._turns.free(thread_id)
+        return self._turns.readings.read(self._desk, thread_id)
 
     def reading(self, thread_id: str) -> Reading | None:
         """The reading that goes on in a conversation."""
-        return self._readings.of(thread_id)
+        return self._turns.readings.of(thread_id)
 
     async def settled(self, thread_id: str) -> None:
         """Wait until nothing of a conversation is being read in the background."""
-        await self._readings.settled(thread_id)
+        await self._turns.readings.settled(thread_id)
 
     # ------------------------------------------------------------------ speaking
 
-    def send(self, thread_id: str | None, text: str, params: Params = None, *, system: str = "") -> Turn:
+    def send(
+        self, thread_id: str | None, text: str, params: Params = None, *, system: str = "", begin: str = ""
+    ) -> Turn:
         """Say something at a conversation's tip; None begins a new one, titled after the message.
 
         Args:
             params: how to sample; a function changes what the think mode's own would be.
             system: a system message, put first where the conversation has no message yet.
+            begin: what the reply begins with; it does not think then.
 
         Raises:
             ThreadBusy, EmptyMessage, SessionClosed: at once; nothing was committed.
@@ -175,7 +166,7 @@ class Chats:
             raise EmptyMessage
         thread = thread_id or threads.new_id()
 
-        async def begin() -> tuple[Thread, Node]:
+        async def commit() -> tuple[Thread, Node]:
             return await self._library.run(
                 nodes.append_user,
                 thread,
@@ -185,80 +176,129 @@ class Chats:
                 system=scrub(system),
             )
 
-        return self._begin(thread, begin, lambda mode: self._sampled(params, mode))
+        return self._turns.begin(thread, commit, self.sampled(params), Wish(begin=_words(begin)))
 
-    def regenerate(self, thread_id: str, params: Params = None) -> Turn:
+    def regenerate(
+        self, thread_id: str, params: Params = None, *, node: str | None = None, begin: str = ""
+    ) -> Turn:
         """Another reply to the last message, with a new seed, beside the old one; the tip moves to it.
 
-        A seed in `params` is used as it is. Raises: ThreadBusy, SessionClosed.
+        A seed in `params` is used as it is.
+
+        Args:
+            node: a message or its reply, in place of the last ones.
+            begin: as in `send`.
+
+        Raises:
+            ThreadBusy, SessionClosed.
+        """
+        wish = Wish(again=True, begin=_words(begin))
+        return self._again(thread_id, asked.question, node, self.fresh(params), wish)
+
+    def alternatives(
+        self, thread_id: str, number: int, params: Params = None, *, node: str | None = None
+    ) -> Turn:
+        """Several replies to the last message, decoded at once from one state: `ReplyGrew.index` tells them
+        apart. The tip moves to the first that begins; `Branches.switch` chooses another.
+
+        Args:
+            number: 2 to 8.
+            node: as in `regenerate`.
+
+        Raises:
+            ThreadBusy, SessionClosed, ValueError.
+        """
+        if not 2 <= number <= MOST_ALTERNATIVES:
+            raise ValueError(number)
+        wish = Wish(again=True, number=number)
+        return self._again(thread_id, asked.question_waits, node, self.fresh(params), wish)
+
+    def continue_reply(self, thread_id: str, params: Params = None) -> Turn:
+        """Have the reply at the tip go on, with its own seed and place in the random numbers: after a crash
+        it is the reply that it would have been. What was cut is hidden once all of it is in the new one.
+
+        The turn fails with NothingToContinue. Raises: ThreadBusy, SessionClosed.
         """
 
-        async def begin() -> tuple[Thread, Node]:
-            return await self._library.run(_question, thread_id)
+        def again(mode: str) -> SamplingParams:
+            sampled = self.sampled(params)(mode)
+            return sampled if sampled.seed is not None or not seeds else replace(sampled, seed=seeds[0])
 
-        def fresh(mode: str) -> SamplingParams:
-            sampled = self._sampled(params, mode)
-            return sampled if params else replace(sampled, seed=secrets.randbelow(SEEDS))
+        seeds: list[int] = []
 
-        return self._begin(thread_id, begin, fresh, again=True)
+        async def commit() -> tuple[Thread, Node]:
+            thread, node = await self._library.run(asked.cut_reply, thread_id)
+            seeds.extend([] if node.seed is None else [node.seed])
+            return thread, node
+
+        return self._turns.begin(thread_id, commit, again, Wish(goes_on=True))
+
+    def aside(self, thread_id: str | None, text: str, params: Params = None) -> Turn:
+        """Ask something beside a conversation: it is answered from the present memory, and nothing of it is
+        kept or remembered.
+
+        Raises:
+            ThreadBusy, EmptyMessage, SessionClosed.
+        """
+        text = scrub(text)
+        if not text.strip():
+            raise EmptyMessage
+
+        async def commit() -> tuple[Thread, Node]:
+            thread, tip = await self._tip(thread_id) if thread_id else (Thread("", "", None), None)
+            return thread, Node("", tip, ChatMessage("user", text))
+
+        return self._turns.begin(thread_id or "", commit, self.sampled(params), Wish(aside=True))
 
     async def answer_pending(self, thread_id: str) -> Turn | None:
         """Reply to a message that has none (a crash, a stop, a model that would not load); None if there is
         no such.
         """
-        thread, node = await self._library.run(_pending, thread_id)
-        if node is None or self._closed or thread_id in self._turns:
+        thread, node = await self._library.run(asked.pending, thread_id)
+        if node is None or self._turns.closed or self._turns.of(thread_id) is not None:
             return None
 
-        async def begin() -> tuple[Thread, Node]:
+        async def commit() -> tuple[Thread, Node]:
             return thread, node
 
-        return self._begin(thread_id, begin, self._sampling)
+        return self._turns.begin(thread_id, commit, self._sampling)
 
-    async def close(self) -> None:
-        """Stop every reply, keeping what there is of it, and wait until it is on the disk."""
-        self._closed = True
-        await asyncio.gather(*(self._stop(thread) for thread in tuple(self._turns)))
-        await self._readings.close()
+    # ------------------------------------------------------------------ for other use cases
 
-    # ------------------------------------------------------------------ inside
+    def sampled(self, params: Params) -> Callable[[str], SamplingParams]:
+        """How to sample in a think mode."""
 
-    def _sampled(self, params: Params, mode: str) -> SamplingParams:
-        if params is None:
-            return self._sampling(mode)
-        return params(self._sampling(mode)) if callable(params) else params
+        def of(mode: str) -> SamplingParams:
+            if params is None:
+                return self._sampling(mode)
+            return params(self._sampling(mode)) if callable(params) else params
 
-    def _begin(
-        self, thread: str, begin: Begin, params: Callable[[str], SamplingParams], *, again: bool = False
+        return of
+
+    def fresh(self, params: Params) -> Callable[[str], SamplingParams]:
+        """The same with a new seed, unless `params` are given."""
+
+        def of(mode: str) -> SamplingParams:
+            sampled = self.sampled(params)(mode)
+            return sampled if params else replace(sampled, seed=secrets.randbelow(SEEDS))
+
+        return of
+
+    def _again(
+        self,
+        thread: str,
+        find: Callable[[sqlite3.Connection, str, str | None], tuple[Thread, Node]],
+        node: str | None,
+        params: Callable[[str], SamplingParams],
+        wish: Wish = ANSWER,
     ) -> Turn:
-        self._free(thread)
-        turn = Turn(thread)
-        answering = Answering(self.desk, turn, params, again=again)
-        task = asyncio.get_running_loop().create_task(answering.run(begin))
-        self._turns[thread] = turn, task
-        turn.on_end(lambda: self._turns.pop(thread, None))
-        return turn
+        async def commit() -> tuple[Thread, Node]:
+            return await self._library.run(find, thread, node)
 
-    def _free(self, thread: str) -> None:
-        """Ends what is being read of a conversation. Raises: ThreadBusy, SessionClosed."""
-        if self._closed:
-            raise SessionClosed
-        if thread in self._turns:
-            raise ThreadBusy(thread)
-        self._readings.stop(thread)
-
-    def _settle(self, thread: str, request: FeedRequest) -> None:
-        if not self._closed:
-            self._readings.settle(self.desk, thread, request)
+        return self._turns.begin(thread, commit, params, wish)
 
     async def _tip(self, thread: str) -> tuple[Thread, str | None]:
         return await self._library.run(thread_and_tip, thread)
-
-    async def _stop(self, thread: str) -> None:
-        if thread in self._turns:
-            turn, task = self._turns[thread]
-            turn.stop()
-            await asyncio.wait([task])
 
 
 def _conversation(db: sqlite3.Connection, thread: str) -> Conversation:
@@ -266,23 +306,6 @@ def _conversation(db: sqlite3.Connection, thread: str) -> Conversation:
     return Conversation(found, tuple(each.node for each in nodes.path(db, nodes.tip(db, thread))))
 
 
-def _question(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node]:
-    """The message that the tip answers, or the tip itself while nobody answered it."""
-    found = threads.get(db, thread)
-    asked = next(
-        (each.node for each in reversed(nodes.path(db, nodes.tip(db, thread))) if _is_question(each.node)),
-        None,
-    )
-    if asked is None:
-        raise NothingToRegenerate(thread)
-    return found, asked
-
-
-def _pending(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node | None]:
-    found, last = threads.get(db, thread), nodes.tip(db, thread)
-    tip = nodes.get(db, last) if last is not None else None
-    return found, tip if tip is not None and _is_question(tip) else None
-
-
-def _is_question(node: Node) -> bool:
-    return node.message.role == "user"
+def _words(begin: str) -> str:
+    """What a reply begins with; nothing where that is only space."""
+    return scrub(begin) if begin.strip() else ""

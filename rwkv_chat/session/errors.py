@@ -4,6 +4,11 @@ SessionError
 ├── ThreadBusy(thread)           a reply is being written in this conversation
 ├── EmptyMessage()               nothing but space was sent
 ├── NothingToRegenerate(thread)  no reply yet
+├── NothingToContinue(thread)    no reply that could go on
+├── NothingToUndo(thread)        nothing was done that can be taken back
+├── NothingToRedo(thread)        nothing was taken back that can be done again
+├── NothingToRefresh(thread)     nothing was said that could be remembered
+├── NotReadable(path, hint)      a file that is no text
 ├── BuiltInStays()               the built-in model cannot be taken off the shelf
 ├── NotHereYet(name)             a model that can be downloaded, and was not
 ├── NotOurs(path)                a file in our folder of models that we did not put there
@@ -40,6 +45,34 @@ class EmptyMessage(SessionError):
 @dataclass(eq=False)
 class NothingToRegenerate(SessionError):
     thread: str
+
+
+@dataclass(eq=False)
+class NothingToContinue(SessionError):
+    thread: str
+
+
+@dataclass(eq=False)
+class NothingToUndo(SessionError):
+    thread: str
+
+
+@dataclass(eq=False)
+class NothingToRedo(SessionError):
+    thread: str
+
+
+@dataclass(eq=False)
+class NothingToRefresh(SessionError):
+    thread: str
+
+
+@dataclass(eq=False)
+class NotReadable(SessionError):
+    """`hint`: why, a word of the catalogue: "empty", "binary" or "large"."""
+
+    path: str
+    hint: str
 
 
 @dataclass(eq=False)

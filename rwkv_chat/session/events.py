@@ -1,5 +1,6 @@
 """What happens in one turn, in order: Committed, WaitingForModel (perhaps), Prefilled …, ReplyGrew …, and at
-the end exactly one of Answered and TurnFailed. A reading: Prefilled …, then HasRead or TurnFailed.
+the end exactly one of Answered and TurnFailed. Of several replies at once, each has a ReplyEnded before that.
+A reading: Committed (where it begins with a change), Prefilled …, then HasRead or TurnFailed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The message is on the disk: `node` is the person's message that now gets a reply."""
+    """The message is on the disk: `node` is the person's message that now gets a reply, the cut reply that
+    goes on, or the message that was changed.
+    """
 
     thread: Thread
     node: Node
@@ -42,6 +45,7 @@ class ReplyGrew:
         tokens: tokens of the reply so far, thinking included.
         tokens_per_second: decode speed over the reply so far (0 before it is known).
         part: "answer" or "reasoning".
+        index: which of several replies.
     """
 
     text: str
@@ -49,6 +53,17 @@ class ReplyGrew:
     tokens: int = 0
     tokens_per_second: float = 0.0
     part: Part = "answer"
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded:
+    """One of several replies is on the disk; `node` is None where it was stopped before its first word."""
+
+    index: int
+    node: Node | None
+    usage: Usage
+    reason: FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +72,16 @@ class Answered:
 
     Attributes:
         node: the reply; None where it was stopped before its first character (the message then waits,
-            see `Chats.answer_pending`).
+            see `Chats.answer_pending`). Of an aside: what was said, without an id, since it is not kept.
         usage: what it cost; None where nothing was computed.
+        alternatives: all replies, where several were asked for; the thread stands at `node`, one of them.
     """
 
     thread: Thread
     node: Node | None
     usage: Usage | None
     reason: FinishReason
+    alternatives: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +106,4 @@ class HasRead:
     usage: Usage | None
 
 
-TurnEvent = Committed | WaitingForModel | Prefilled | ReplyGrew | Answered | HasRead | TurnFailed
+TurnEvent = Committed | WaitingForModel | Prefilled | ReplyGrew | ReplyEnded | Answered | HasRead | TurnFailed

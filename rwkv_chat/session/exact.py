@@ -39,7 +39,7 @@ async def exact_prompt(desk: Desk, thread: Thread, tip: str | None, said: tuple[
     """See `Chats.exact_prompt`; `said`: a system message and the person's, "" for none."""
     speaker = await desk.models.speaking()
     manner = await asyncio.to_thread(manner_of, thread, speaker, desk.usual_mode())
-    path = await desk.library.run(nodes.path, tip, manner.coding)
+    path = await desk.library.run(nodes.memory, tip, manner.coding)
     return await asyncio.to_thread(_exact, path, manner, speaker.info.spec.vocab_size, said)
 
 
@@ -53,6 +53,6 @@ def _exact(path: tuple[StoredNode, ...], manner: Manner, rows: int, said: tuple[
     coded = chain.code(path, manner.template, manner.tokenizer, rows)
     tokens = coded.tokens
     if path and path[-1].node.message.role == "user":
-        tokens = chain.asking(coded, path, manner, again=False).tokens
+        tokens = chain.asking(coded, path, manner).tokens
     pieces = tuple(manner.tokenizer.decode_bytes((token,)) for token in tokens)
     return ExactPrompt(tokens, pieces, min(known, len(tokens)), manner.template.name, manner.mode.name)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rwkv_chat.templates import Template, ThinkMode
     from rwkv_chat.transcript import Thread
 
+RAW = "completion"
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -31,7 +33,8 @@ class Manner:
 
 
 def manner_of(thread: Thread, speaker: Speaker, usual: str = "") -> Manner:
-    """A conversation's own choices first, then the settings' think mode (`usual`), then the family's.
+    """A conversation's own choices first, then the settings' think mode (`usual`), then the family's. A text
+    goes on as it stands, in a template without turns.
 
     The settings speak of all models, so they count only where the family knows the mode; a conversation's own
     choice counts wherever its template does.
@@ -41,6 +44,8 @@ def manner_of(thread: Thread, speaker: Speaker, usual: str = "") -> Manner:
     """
     family = speaker.family
     template = templates.template(thread.chosen_template) if thread.chosen_template else speaker.template
+    if thread.kind == "text" and template.user != templates.SLOT:
+        template = templates.template(RAW)
     of_settings = (usual,) if usual in family.modes else ()
     mode = template.mode(thread.mode, *of_settings, family.mode)
     vocabulary = speaker.coding.partition("/")[0]

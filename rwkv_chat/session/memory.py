@@ -22,7 +22,9 @@ class Memory:
 
     def forgets(self, reasoning: str) -> bool:
         """The answer will be remembered in the template's plain form, not as it was drawn."""
-        return not self.manner.keep and (bool(self.manner.mode.tail) or bool(reasoning))
+        return (
+            not self.asked.begun and not self.manner.keep and (bool(self.manner.mode.tail) or bool(reasoning))
+        )
 
     def whole(self, drawn: TokenIds, reasoning: str, answer: str) -> TokenIds:
         """The ids of a finished reply."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineClosed, EngineError, Unexpected
@@ -18,12 +18,18 @@ from rwkv_chat.session.manner import manner_of
 from rwkv_chat.templates import TemplateInvalid
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from engine.types import Usage
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.session.border import JobLike
     from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.session.turn import Reading
     from rwkv_chat.transcript import Thread
 
+    Reached = Callable[[int, int], Awaitable[None]]
+
+SHORTEST_PART, MOST_PARTS = 4096, 16  # tokens; parts of a long reading
 log = logging.getLogger(__name__)
 
 
@@ -43,18 +49,18 @@ class ToRead:
 async def to_read(desk: Desk, thread: Thread, tip: str | None) -> ToRead:
     """Waits for the model. Raises: EngineError, LibraryError, TemplateInvalid."""
     speaker = await desk.models.speaking()
-    coded = await _coded(desk, thread, tip, speaker)
-    keys = [key for _, key in coded.ends]
-    known = await asyncio.to_thread(desk.engine.known, speaker.info, keys, speaker.initial)
-    begun = max((length for length, key in coded.ends if key in known), default=0)
+    coded = await coded_memory(desk, thread, tip, speaker)
+    known = await known_ends(desk, coded, speaker)
+    begun = coded.ends[known - 1][0] if known else 0
     speed = await desk.library.run(nodes.prefill_speed, speaker.model)
     tokens = len(coded.tokens) - begun
     return ToRead(tokens, tokens / speed if speed else None)
 
 
-async def _coded(desk: Desk, thread: Thread, tip: str | None, speaker: Speaker) -> chain.Chain:
+async def coded_memory(desk: Desk, thread: Thread, tip: str | None, speaker: Speaker) -> chain.Chain:
+    """What a model knows at `tip` as tokens, which are committed. Raises: LibraryError, TemplateInvalid."""
     manner = await asyncio.to_thread(manner_of, thread, speaker, desk.usual_mode())
-    path = await desk.library.run(nodes.path, tip, manner.coding)
+    path = await desk.library.run(nodes.memory, tip, manner.coding)
     rows = speaker.info.spec.vocab_size
     coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows)
     if coded.changed:
@@ -62,16 +68,36 @@ async def _coded(desk: Desk, thread: Thread, tip: str | None, speaker: Speaker) 
     return coded
 
 
-async def read(desk: Desk, thread: Thread, tip: str | None, reading: Reading) -> None:
+async def read(
+    desk: Desk,
+    thread: Thread,
+    tip: str | None,
+    reading: Reading,
+    *,
+    background: bool = True,
+    reached: Reached | None = None,
+) -> None:
     """Reads a conversation up to `tip`; every error ends in `TurnFailed`."""
     try:
         speaker = await desk.models.speaking()
-        coded = await _coded(desk, thread, tip, speaker)
-        if coded.tokens and not reading.stopping.is_set():
-            job = desk.engine.submit(FeedRequest(coded.tokens, initial=speaker.initial))
-            await follow(job, reading)
+        coded = await coded_memory(desk, thread, tip, speaker)
+        usage = None
+        for request in await _requests(desk, coded, speaker, background=background):
+            if reached is not None:
+                await reached(len(request.history), len(coded.tokens))
+            if reading.stopping.is_set():
+                usage = None
+                break
+            job = desk.engine.submit(request)
+            cost = await follow(job, reading, len(request.history), len(coded.tokens))
+            if cost is None:
+                usage = None
+                break
+            usage = cost if usage is None else total(usage, cost)
         else:
-            reading.emit(HasRead(reading.thread, None))
+            if reached is not None:
+                await reached(len(coded.tokens), len(coded.tokens))
+        reading.emit(HasRead(reading.thread, usage))
     except (EngineError, LibraryError, SessionError, TemplateInvalid) as error:
         reading.emit(TurnFailed(error))
     except Exception as error:
@@ -81,10 +107,48 @@ async def read(desk: Desk, thread: Thread, tip: str | None, reading: Reading) ->
         reading.close()
 
 
+async def known_ends(desk: Desk, coded: chain.Chain, speaker: Speaker) -> int:
+    """Up to the end of how many messages of a chain there is a saved state."""
+    keys = [key for _, key in coded.ends]
+    known = await asyncio.to_thread(desk.engine.known, speaker.info, keys, speaker.initial)
+    return max((at for at, key in enumerate(keys, 1) if key in known), default=0)
+
+
+async def _requests(
+    desk: Desk, coded: chain.Chain, speaker: Speaker, *, background: bool
+) -> list[FeedRequest]:
+    """What is still to be read of a chain, in parts that end with a message: the state at each end is saved,
+    so that a long reading can be gone on with, and chats can begin in the middle.
+    """
+    part = max(SHORTEST_PART, len(coded.tokens) // MOST_PARTS)
+    known = await known_ends(desk, coded, speaker)
+    begun, start = coded.ends[known - 1] if known else (0, None)
+    found = []
+    for end, key in coded.ends[known:]:
+        if end - begun >= part or (end == len(coded.tokens) and end > begun):
+            history = coded.tokens[:begun]
+            found.append(
+                FeedRequest(coded.tokens[begun:end], history, start, speaker.initial, background=background)
+            )
+            begun, start = end, key
+    return found
+
+
+def total(one: Usage, other: Usage) -> Usage:
+    """What two requests cost that were fed one after the other."""
+    return replace(
+        other,
+        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
+        history_tokens=one.history_tokens + other.history_tokens,
+        prefill_seconds=one.prefill_seconds + other.prefill_seconds,
+        source=one.source,
+    )
+
+
 async def settle(job: JobLike, reading: Reading) -> None:
     """Follows a reading that nobody asked for; where it fails, the next turn reads instead."""
     try:
-        await follow(job, reading)
+        reading.emit(HasRead(reading.thread, await follow(job, reading)))
     except EngineError as error:
         log.warning("what is remembered could not be read: %s", type(error).__name__)
         reading.emit(TurnFailed(error))
@@ -92,21 +156,31 @@ async def settle(job: JobLike, reading: Reading) -> None:
         reading.close()
 
 
-async def follow(job: JobLike, reading: Reading) -> None:
-    """Tells a feed job's progress and its end. Raises: EngineError."""
+async def follow(job: JobLike, reading: Reading, before: int = 0, total: int = 0) -> Usage | None:
+    """Tells a feed job's progress; what it cost, None where it was stopped.
+
+    Args:
+        before: tokens of the reading that were read before.  total: of all; 0: those of the job.
+
+    Raises:
+        EngineError.
+    """
     reading.runs(job)
     try:
         async for event in job:
             if isinstance(event, Prefilled):
-                reading.emit(event)
+                reading.emit(_placed(event, before, total))
             elif isinstance(event, Fed):
-                reading.emit(HasRead(reading.thread, event.usage))
-                return
+                return event.usage
             elif isinstance(event, Cancelled):
-                reading.emit(HasRead(reading.thread, None))
-                return
+                return None
             elif isinstance(event, Failed):
                 raise event.error
     finally:
         job.cancel()
     raise EngineClosed
+
+
+def _placed(event: Prefilled, before: int, total: int) -> Prefilled:
+    """Progress of a part as progress of the whole."""
+    return replace(event, done=before + event.done, total=total) if before else event

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 from rwkv_chat.library import nodes, threads
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.session import reading
-from rwkv_chat.session.events import TurnFailed
+from rwkv_chat.session.errors import SessionError
+from rwkv_chat.session.events import Committed, TurnFailed
 from rwkv_chat.session.turn import Reading
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from engine.types import FeedRequest
     from rwkv_chat.session.answering import Desk
-    from rwkv_chat.transcript import Thread
+    from rwkv_chat.session.reading import Reached
+    from rwkv_chat.transcript import Node, Thread
+
+    Commit = Callable[[], Awaitable[tuple[Thread, Node]]]
 
 
 class Readings:
@@ -31,18 +35,31 @@ class Readings:
         found = self._running.get(thread)
         return found[0] if found else None
 
-    def read(self, desk: Desk, thread: str) -> Reading:
-        """Has the model in use read a conversation to its tip."""
+    def read(
+        self,
+        desk: Desk,
+        thread: str,
+        commit: Commit | None = None,
+        *,
+        background: bool = True,
+        reached: Reached | None = None,
+    ) -> Reading:
+        """Has the model in use read a conversation to its tip, after `commit` has changed it.
+
+        `reached` is told how many tokens of how many have a state, whenever one was saved.
+        """
         begun = Reading(thread)
 
         async def work() -> None:
             try:
+                if commit is not None:
+                    begun.emit(Committed(*await commit()))
                 found, tip = await desk.library.run(thread_and_tip, thread)
-            except LibraryError as error:
+            except (LibraryError, SessionError) as error:
                 begun.emit(TurnFailed(error))
                 begun.close()
             else:
-                await reading.read(desk, found, tip, begun)
+                await reading.read(desk, found, tip, begun, background=background, reached=reached)
 
         return self._start(begun, work())
 

@@ -32,11 +32,14 @@ class ReplyParser:
     there, whether the model writes the ">" or not.
     """
 
-    def __init__(self, template: Template, mode: ThinkMode = PLAIN) -> None:
+    def __init__(self, template: Template, mode: ThinkMode = PLAIN, *, answering: bool = False) -> None:
+        """`answering`: what comes goes on in the middle of an answer."""
         self._open, self._close = template.think_open, template.think_close
         self._held = self._lead = ""
         self._step = self._begin
-        if self._close and mode.tail.endswith(self._close[:-1]):
+        if answering:
+            self._step = self._answer
+        elif self._close and mode.tail.endswith(self._close[:-1]):
             self._step = self._closed
         elif self._open and mode.tail.endswith(self._open[:-1]):
             self._step = self._opened

@@ -12,12 +12,16 @@ from rwkv_chat.library.database import Library
 from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import cards
+from rwkv_chat.session.books import Books
+from rwkv_chat.session.branches import Branches
 from rwkv_chat.session.chats import Chats
 from rwkv_chat.session.convs import Convs
 from rwkv_chat.session.housekeeping import keep_house
 from rwkv_chat.session.models import Models
 from rwkv_chat.session.shelf import Shelf
 from rwkv_chat.session.states import States
+from rwkv_chat.session.turns import Turns
+from rwkv_chat.session.writings import Writings
 from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning
 
 if TYPE_CHECKING:
@@ -34,7 +38,8 @@ class Session:
     """What a front end holds.
 
     Attributes:
-        chats, convs, states, models, shelf: the use cases.
+        chats, branches, writings, books, convs, states, models, shelf: the use cases.
+        turns: the replies and readings that go on.
         library: the database, for those who look at its health.
         paths: where everything lives.
     """
@@ -54,9 +59,13 @@ class Session:
         self.shelf = Shelf(library, engine, paths, lambda: self.settings)
         self.models = Models(engine, card, settings, load_tokenizer, self.shelf)
         self.shelf.removed, self.shelf.given_up = self.models.leave, self.models.unload
-        self.chats = Chats(library, self.models, engine, self.sampling_for, lambda: self.settings.think)
+        self.turns = Turns(library, self.models, engine, lambda: self.settings.think)
+        self.chats = Chats(self.turns, self.sampling_for)
+        self.branches = Branches(self.chats, self.turns)
+        self.writings = Writings(self.chats, self.turns)
+        self.books = Books(self.turns)
         self.convs = Convs(library, self.chats, engine, paths)
-        self.states = States(self.chats.desk)
+        self.states = States(self.turns.desk)
         self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
 
     @property
@@ -96,7 +105,7 @@ class Session:
         """Stop and keep replies, give the engine back, close the database. May be called twice."""
         self._house.cancel()
         await asyncio.wait([self._house])
-        await self.chats.close()
+        await self.turns.close()
         await self.models.close()
         await self.shelf.close()
         await asyncio.to_thread(self._engine.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 from engine.prefix import extend
 from rwkv_chat.library import nodes
 from rwkv_chat.library.errors import LibraryError
-from rwkv_chat.session.reply import ReplyParser, joined, parse
+from rwkv_chat.session.reply import Delta, ReplyParser, joined, parse
+from rwkv_chat.transcript import ChatMessage
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,13 +21,51 @@ if TYPE_CHECKING:
     from engine.types import Finished, Piece, TokenIds
     from rwkv_chat.library.database import Library
     from rwkv_chat.library.nodes import Reply
+    from rwkv_chat.session.chain import Asking
+    from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.memory import Memory
-    from rwkv_chat.session.reply import Delta
     from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.transcript import Node, NodeStatus, Thread
 
 GROWTH_SECONDS = 1.0
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a reply begins with: a cut reply that goes on, or words that a person put first.
+
+    Attributes:
+        text, reasoning: as shown.
+        raw: what its tokens say, without the bytes of an unfinished last character.
+        answering: what comes goes on in the answer; else it is parsed after `raw`.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    raw: str = ""
+    answering: bool = False
+
+    @property
+    def deltas(self) -> tuple[Delta, ...]:
+        """To be shown first."""
+        both = Delta("reasoning", self.reasoning), Delta("answer", self.text)
+        return tuple(each for each in both if each.text)
+
+
+def given_of(node: Node, asked: Asking, manner: Manner) -> Given:
+    """What a reply to `node` begins with; `node` itself where it is a cut reply that goes on."""
+    if not asked.begun:
+        return Given()
+    data = manner.tokenizer.decode_bytes(asked.lead)
+    raw = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
+    if node.message.role != "assistant":
+        return Given(parse(manner.template, raw, manner.mode)[1], raw=raw, answering=True)
+    said = node.message
+    text, reasoning = said.text, said.reasoning
+    if len(raw) < len(data.decode("utf-8", "replace")):  # the character comes whole with what follows
+        text, reasoning = text.removesuffix("\ufffd"), reasoning if text else reasoning.removesuffix("\ufffd")
+    return Given(text, reasoning, raw, answering=bool(text) or not reasoning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,50 +83,77 @@ class Draft:
     reasoning: str = ""
 
 
-class ReplyWriter:
-    """Collects one reply's pieces and keeps the database at most a second behind what is shown."""
+class Growing:
+    """Collects one reply's pieces; keeps nothing."""
 
-    def __init__(self, library: Library, thread: str, blank: Reply, speaker: Speaker, memory: Memory) -> None:
-        self._library, self._thread, self._blank, self._speaker = library, thread, blank, speaker
-        self._memory, self._manner = memory, memory.manner
-        self._parser = ReplyParser(self._manner.template, self._manner.mode)
-        self._draft = Draft()
-        self._dirty = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._keep_up())
+    def __init__(self, speaker: Speaker, memory: Memory, given: Given) -> None:
+        self._speaker, self._memory, self._manner, self._given = speaker, memory, memory.manner, given
+        template, mode = self._manner.template, self._manner.mode
+        self._parser = ReplyParser(template, mode, answering=given.answering)
+        if not given.answering:
+            self._parser.feed(given.raw.removeprefix(mode.tail))
+        self._draft = Draft(text=given.text, reasoning=given.reasoning)
 
     @property
     def tokens(self) -> int:
         return len(self._draft.tokens)
 
+    @property
+    def message(self) -> ChatMessage:
+        """What was shown so far."""
+        return ChatMessage("assistant", self._draft.text, self._draft.reasoning)
+
     def add(self, piece: Piece) -> tuple[Delta, ...]:
         """Take a piece in; gives what it adds to what is shown."""
         deltas, before = self._parser.feed(piece.text), self._draft
-        self._draft = Draft(
-            before.raw + piece.text,
-            before.tokens + piece.tokens,
-            before.text + joined(deltas, "answer"),
-            before.reasoning + joined(deltas, "reasoning"),
+        self._draft = replace(
+            _shown(before, deltas), raw=before.raw + piece.text, tokens=before.tokens + piece.tokens
         )
-        self._dirty.set()
         return deltas
 
     def rest(self) -> tuple[Delta, ...]:
         """What the parser still held back."""
-        return self._parser.finish()
+        deltas = self._parser.finish()
+        self._draft = _shown(self._draft, deltas)
+        return deltas
+
+
+class ReplyWriter(Growing):
+    """Keeps the database at most a second behind what is shown."""
+
+    def __init__(
+        self,
+        library: Library,
+        thread: str,
+        blank: Reply,
+        speaker: Speaker,
+        memory: Memory,
+        given: Given = Given(),
+    ) -> None:
+        super().__init__(speaker, memory, given)
+        self._library, self._thread, self._blank = library, thread, blank
+        self._dirty = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._keep_up())
+
+    def add(self, piece: Piece) -> tuple[Delta, ...]:
+        """See `Growing`."""
+        deltas = super().add(piece)
+        self._dirty.set()
+        return deltas
 
     async def finish(self, end: Finished, reply: Reply, before: str) -> tuple[Thread, Node] | None:
-        """Commit the whole reply with the exact tokens that will be remembered of it, after the key `before`;
-        None where it was cut before anything was shown.
+        """Commit the whole reply, `rest` included, with the exact tokens that will be remembered of it, after
+        the key `before`; None where it was cut before anything new was shown.
         """
         await self.stop()
-        reasoning, text = self._parsed(end.text)
-        if end.reason == "cancelled" and not text and not reasoning:
+        draft, given = self._draft, self._given
+        if end.reason == "cancelled" and (draft.text, draft.reasoning) == (given.text, given.reasoning):
             return None
-        tokens = await asyncio.to_thread(self._memory.whole, end.tokens, reasoning, text)
+        tokens = await asyncio.to_thread(self._memory.whole, end.tokens, draft.reasoning, draft.text)
         whole = replace(
             reply,
-            text=text,
-            reasoning=reasoning,
+            text=draft.text,
+            reasoning=draft.reasoning,
             tokens=tokens,
             prefix=await asyncio.to_thread(extend, tokens, before),
             model=self._speaker.model,
@@ -96,12 +163,8 @@ class ReplyWriter:
     async def cut(self, status: NodeStatus) -> None:
         """Commit what was received of a reply whose end will not come."""
         await self.stop()
-        reasoning, text = self._parsed(self._draft.raw)
-        whole = replace(self._draft, text=text, reasoning=reasoning)
-        await self._library.run(self._save, whole, status)
-
-    def _parsed(self, raw: str) -> tuple[str, str]:
-        return parse(self._manner.template, raw, self._manner.mode)
+        self.rest()
+        await self._library.run(self._save, self._draft, status)
 
     async def stop(self) -> None:
         """End the growing; a write under way is done first (there is one database thread)."""
@@ -121,7 +184,7 @@ class ReplyWriter:
 
     def _save(self, db: sqlite3.Connection, draft: Draft, status: NodeStatus) -> None:
         """On the database thread."""
-        if not draft.text and not draft.reasoning:
+        if not draft.raw or not (draft.text or draft.reasoning):
             return
         tokens, tail = self._remembered(draft)
         reply = replace(
@@ -143,5 +206,15 @@ class ReplyWriter:
 
     def _tail(self, draft: Draft) -> str:
         """The end of the raw text that the whole tokens don't cover."""
-        covered = self._speaker.tokenizer.decode_bytes(draft.tokens).decode("utf-8", "replace")
-        return draft.raw[len(covered) :] if draft.raw.startswith(covered) else ""
+        lead, raw = (self._memory.asked.lead, self._given.raw) if self._memory.asked.begun else ((), "")
+        covered = self._speaker.tokenizer.decode_bytes(lead + draft.tokens).decode("utf-8", "replace")
+        raw += draft.raw
+        return raw[len(covered) :] if raw.startswith(covered) else ""
+
+
+def _shown(draft: Draft, deltas: tuple[Delta, ...]) -> Draft:
+    return replace(
+        draft,
+        text=draft.text + joined(deltas, "answer"),
+        reasoning=draft.reasoning + joined(deltas, "reasoning"),
+    )

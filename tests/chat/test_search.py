@@ -230,7 +230,7 @@ def test_a_growing_reply_is_found_by_what_it_says_now(db: sqlite3.Connection) ->
 
 def test_what_is_rolled_back_is_not_found(db: sqlite3.Connection) -> None:
     db.execute("BEGIN")
-    nodes._insert(db, threads.create(db).id, None, "user", "iota")
+    nodes.put(db, threads.create(db).id, None, "user", "iota")
     db.execute("ROLLBACK")
     assert found(db, "iota") == []
     assert index.is_sound(db)

@@ -18,6 +18,7 @@ from rwkv_chat.library.nodes import StoredNode
 from rwkv_chat.session.chain import asking, code, settling
 from rwkv_chat.session.manner import Manner
 from rwkv_chat.session.memory import Memory
+from rwkv_chat.session.wish import Wish
 from rwkv_chat.transcript import ChatMessage, Node
 
 PIECES = {
@@ -145,7 +146,7 @@ def test_a_first_turn(name: str, mode: str, typed: str, text: str, ids: tuple[in
     path = (StoredNode(Node("1", None, ChatMessage("user", typed))),)
     manner = Manner(template, world(), way, keep=False, coding="")
     coded = code(path, template, world(), 65536)
-    asked = asking(coded, path, manner, again=False)
+    asked = asking(coded, path, manner)
     assert asked.tokens == (0, *ids)
     assert "".join(PIECES[each] for each in ids) == text
     assert coded.tokens[: asked.fork] == asked.tokens[: asked.fork]
@@ -232,7 +233,7 @@ def test_whatever_is_said_the_detour_parts_where_it_says_and_is_left_again(
     said = (ChatMessage("user", one), ChatMessage("assistant", "yo"), ChatMessage("user", two))
     path = tuple(StoredNode(Node(str(place), None, each)) for place, each in enumerate(said))
     coded = code(path, template, world(), 65536)
-    asked = asking(coded, path, manner, again=again)
+    asked = asking(coded, path, manner, Wish(again=again))
     detour = template.render("user", two, first=False, mode=manner.mode)
     assert world().decode_bytes(asked.tokens).decode().endswith(detour)
     fork = asked.fork or len(coded.tokens)

@@ -1,0 +1,63 @@
+"""Which message a reply is wanted to. Runs on the database thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rwkv_chat.library import branches, nodes, threads
+from rwkv_chat.session.errors import NothingToContinue, NothingToRegenerate
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from rwkv_chat.transcript import Node, Thread
+
+
+def question(db: sqlite3.Connection, thread: str, node: str | None = None) -> tuple[Thread, Node]:
+    """The message that `node` (the tip, if None) answers, or itself where it is one. Of a text: what the
+    model went on from.
+
+    Raises:
+        ThreadMissing, NothingToRegenerate.
+    """
+    found = threads.get(db, thread)
+    path = [each.node for each in nodes.path(db, node or nodes.tip(db, thread))]
+    if found.kind == "text":
+        path = path[:-1] if path and path[-1].message.role == "assistant" else path
+        asked = path[-1] if path else None
+    else:
+        asked = next((each for each in reversed(path) if _is_question(each)), None)
+    if asked is None:
+        raise NothingToRegenerate(thread)
+    return found, asked
+
+
+def question_waits(db: sqlite3.Connection, thread: str, node: str | None = None) -> tuple[Thread, Node]:
+    """The same, and the tip moves there: it goes on to the first reply that begins."""
+    _, asked = question(db, thread, node)
+    return branches.go(db, thread, asked.id, "waits"), asked
+
+
+def cut_reply(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node]:
+    """The reply at the tip. Raises: ThreadMissing, NothingToContinue."""
+    found, tip = threads.get(db, thread), nodes.tip(db, thread)
+    node = None if tip is None else nodes.get(db, tip)
+    if node is None or node.message.role != "assistant":
+        raise NothingToContinue(thread)
+    return found, node
+
+
+def pending(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node | None]:
+    """The message at the tip that waits for its reply; None where there is no such. A text waits for none.
+
+    Raises:
+        ThreadMissing.
+    """
+    found, last = threads.get(db, thread), nodes.tip(db, thread)
+    tip = nodes.get(db, last) if last is not None else None
+    waits = tip is not None and _is_question(tip) and found.kind == "chat"
+    return found, tip if waits else None
+
+
+def _is_question(node: Node) -> bool:
+    return node.message.role == "user"

@@ -1,0 +1,257 @@
+"""From a request to replies that are written down: the engine's job, and a lane for each reply."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from engine.errors import EngineClosed
+from engine.types import Cancelled, Failed, Fed, FeedRequest, Finished, Piece, Prefilled
+from rwkv_chat.library import threads
+from rwkv_chat.library.nodes import Reply
+from rwkv_chat.session import chain
+from rwkv_chat.session.events import Answered, ReplyEnded, ReplyGrew
+from rwkv_chat.session.memory import Memory
+from rwkv_chat.session.speed import Speedometer
+from rwkv_chat.session.writing import Growing, ReplyWriter, given_of
+from rwkv_chat.transcript import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from engine.types import FinishReason, SamplingParams, Usage
+    from rwkv_chat.session.answering import Desk
+    from rwkv_chat.session.border import JobLike
+    from rwkv_chat.session.chain import Asking, Chain
+    from rwkv_chat.session.manner import Manner
+    from rwkv_chat.session.reply import Delta
+    from rwkv_chat.session.speaker import Speaker
+    from rwkv_chat.session.turn import Turn
+    from rwkv_chat.session.wish import Wish
+    from rwkv_chat.transcript import NodeStatus, Thread
+
+SEEDS = 2**63
+STATUS: dict[FinishReason, NodeStatus] = {"stop": "complete", "length": "length", "cancelled": "stopped"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One reply's part: who speaks, how, after what.
+
+    Attributes:
+        node: the message that is answered; the cut reply where one goes on.
+    """
+
+    speaker: Speaker
+    manner: Manner
+    coded: Chain
+    asked: Asking
+    node: Node
+    wish: Wish
+
+    @property
+    def before(self) -> str:
+        """The key of what stands before the reply."""
+        return self.coded.before_tip if self.wish.goes_on else self.coded.prefix
+
+    def blank(self, params: SamplingParams, index: int) -> Reply:
+        """Alternative `index` before its first word."""
+        goes_on, node = self.wish.goes_on, self.node
+        return Reply(
+            id=threads.new_id(),
+            parent=node.parent if goes_on else node.id,
+            text="",
+            reasoning="",
+            status="growing",
+            coding=self.manner.coding,
+            tokens=(),
+            model=self.speaker.model,
+            template=self.manner.template.name,
+            seed=((params.seed or 0) + index) % SEEDS,
+            params=params,
+            mode=self.manner.mode.name,
+            origin=node.id if goes_on else None,
+            only_from_parent=self.wish.number > 1,
+        )
+
+
+class Lane:
+    """One of the replies that are written at once.
+
+    Attributes:
+        node: the reply as it was committed; None before its end, or where nothing came.
+    """
+
+    def __init__(self, turn: Turn, index: int, writer: Growing, blank: Reply) -> None:
+        self.index, self.writer, self.blank = index, writer, blank
+        self.node: Node | None = None
+        self.end: Finished | None = None
+        self._turn, self._speed = turn, Speedometer()
+        self._totals = {"answer": 0, "reasoning": 0}
+
+    def show(self, deltas: tuple[Delta, ...]) -> None:
+        """Tell what is new."""
+        speed = self._speed.tick(self.writer.tokens)
+        for each in deltas:
+            self._totals[each.part] += len(each.text)
+            total, tokens = self._totals[each.part], self.writer.tokens
+            self._turn.emit(ReplyGrew(each.text, total, tokens, speed, each.part, self.index))
+
+
+class Replying:
+    """Has one part answered, and writes the replies down."""
+
+    def __init__(
+        self, desk: Desk, turn: Turn, thread: Thread, part: Part, params: Callable[[str], SamplingParams]
+    ) -> None:
+        self._desk, self._turn, self._thread, self._part = desk, turn, thread, part
+        self._params = _seeded(params(part.manner.mode.name))
+        self._before: Usage | None = None
+
+    async def run(self) -> None:
+        """Raises: EngineError, LibraryError."""
+        part = self._part
+        if part.wish.begin and not part.wish.again and not await self._fed():
+            self._turn.emit(Answered(self._thread, None, None, "cancelled"))
+            return
+        initial, number = part.speaker.initial, part.wish.number
+        request = part.asked.request(self._params, part.manner.template, initial, number)
+        job = self._desk.engine.submit(request)
+        self._turn.runs(job)
+        lanes = [self._lane(index) for index in range(number)]
+        try:
+            await self._follow(job, lanes)
+        except asyncio.CancelledError:
+            job.cancel()
+            await _to_the_end(_cut(lanes, "stopped"))
+            raise
+        except Exception:
+            job.cancel()  # where it was not the engine that failed, nobody reads on
+            await _cut(lanes, "failed")
+            raise
+        await _to_the_end(self._finish(lanes))
+
+    async def _fed(self) -> bool:
+        """Has the message read by itself, so that its state is there for other replies; whether it was."""
+        coded, whole = self._part.coded, self._part.coded.tokens
+        at = len(whole) - coded.tip
+        initial = self._part.speaker.initial
+        request = FeedRequest(whole[at:], whole[:at], coded.before_tip, initial, background=False)
+        job = self._desk.engine.submit(request)
+        self._turn.runs(job)
+        async for event in job:
+            if isinstance(event, Prefilled):
+                self._turn.emit(event)
+            elif isinstance(event, Fed):
+                self._before = event.usage
+                return not self._turn.stopping.is_set()
+            elif isinstance(event, Failed):
+                raise event.error
+            elif isinstance(event, Cancelled):
+                return False
+        raise EngineClosed
+
+    def _lane(self, index: int) -> Lane:
+        part = self._part
+        memory, given = Memory(part.manner, part.asked), given_of(part.node, part.asked, part.manner)
+        blank = part.blank(self._params, index)
+        if part.wish.aside:
+            writer = Growing(part.speaker, memory, given)
+        else:
+            writer = ReplyWriter(self._desk.library, self._thread.id, blank, part.speaker, memory, given)
+        lane = Lane(self._turn, index, writer, blank)
+        lane.show(given.deltas)
+        return lane
+
+    async def _follow(self, job: JobLike, lanes: list[Lane]) -> None:
+        missing = len(lanes)
+        async for event in job:
+            if isinstance(event, Piece):
+                lane = lanes[event.index]
+                lane.show(lane.writer.add(event))
+            elif isinstance(event, Prefilled):
+                self._turn.emit(event)
+            elif isinstance(event, Finished):
+                await _to_the_end(self._ended(lanes[event.index], event))
+                missing -= 1
+                if not missing:
+                    return
+            elif isinstance(event, Failed):
+                raise event.error
+        raise EngineClosed
+
+    async def _ended(self, lane: Lane, end: Finished) -> None:
+        """Commit one reply."""
+        lane.show(lane.writer.rest())
+        lane.end = end = replace(end, usage=_sum(self._before, end.usage))
+        reply = replace(lane.blank, status=STATUS[end.reason], seed=end.usage.seed, usage=end.usage)
+        if isinstance(lane.writer, ReplyWriter):
+            saved = await lane.writer.finish(end, reply, self._part.before)
+            self._thread, lane.node = saved or (self._thread, None)
+        if self._part.wish.number > 1:
+            self._turn.emit(ReplyEnded(lane.index, lane.node, end.usage, end.reason))
+
+    async def _finish(self, lanes: list[Lane]) -> None:
+        first = next((each for each in lanes if each.node is not None), lanes[0])
+        end, node = first.end, first.node
+        if node is not None:
+            await self._described(node)
+            self._settle(node)
+        if self._part.wish.aside:
+            node = Node("", None, first.writer.message)
+        else:
+            self._desk.engine.keep(await self._desk.library.run(threads.tip_keys))  # where they go on from
+        usage, reason = (end.usage, end.reason) if end else (None, "cancelled")
+        others = tuple(each.node for each in lanes if each.node is not None)
+        self._turn.emit(Answered(self._thread, node, usage, reason, others if len(lanes) > 1 else ()))
+
+    async def _described(self, node: Node) -> None:
+        model = self._part.speaker.model
+        if (self._thread.model, self._thread.template) != (model, node.template):
+            run = self._desk.library.run
+            self._thread = await run(threads.describe, self._thread.id, model, node.template)
+
+    def _settle(self, node: Node) -> None:
+        """Where the engine's state is not the one to go on from, it makes that one meanwhile."""
+        part = self._part
+        if not Memory(part.manner, part.asked).is_saved(node.message.reasoning):
+            initial, reply = part.speaker.initial, node.tokens or ()
+            self._desk.settle(self._thread.id, chain.settling(part.coded, part.asked, reply, initial))
+
+
+def _seeded(params: SamplingParams) -> SamplingParams:
+    """The seed is drawn here, so that it is known even of a reply that a crash cuts."""
+    return params if params.seed is not None else replace(params, seed=secrets.randbelow(SEEDS))
+
+
+def _sum(one: Usage | None, other: Usage) -> Usage:
+    """What two requests cost, of which the second one wrote the reply."""
+    if one is None:
+        return other
+    return replace(
+        other,
+        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
+        history_tokens=one.history_tokens + other.history_tokens,
+        prefill_seconds=one.prefill_seconds + other.prefill_seconds,
+        source=one.source,
+    )
+
+
+async def _cut(lanes: list[Lane], status: NodeStatus) -> None:
+    for each in lanes:
+        if each.end is None and isinstance(each.writer, ReplyWriter):
+            await each.writer.cut(status)
+
+
+async def _to_the_end(work: Awaitable[None]) -> None:
+    """Await a commit that must not be left half done when the program quits."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            await task
+        raise

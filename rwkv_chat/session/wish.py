@@ -1,0 +1,30 @@
+"""What is wanted of one turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_ALTERNATIVES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A reply, and which.
+
+    Attributes:
+        again: another one to a message that has one: the state after the message is taken up as it was,
+            nothing of the old reply is in it.
+        begin: text that it begins with, "" for none.
+        goes_on: the last message is a cut reply that goes on.
+        number: how many, decoded at once from one state.
+        aside: answered, and neither kept nor remembered.
+    """
+
+    again: bool = False
+    begin: str = ""
+    goes_on: bool = False
+    number: int = 1
+    aside: bool = False
+
+
+ANSWER = Wish()
