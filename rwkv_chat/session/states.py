@@ -262,7 +262,7 @@ class States:
     async def _coded(self, coding: str, path: tuple[Node, ...], state: MadeState) -> MadeState:
         """With the tokens that the messages were fed as, where they were."""
         tip = path[-1].id
-        fed = await self._library.run(nodes.path, tip, coding)
+        fed = await self._library.run(nodes.memory, tip, coding)
         tokens = tuple(each.node.tokens for each in fed)
         if any(each is None for each in tokens) or fed[-1].tail:
             return state
@@ -280,7 +280,7 @@ def _with_tokens(state: MadeState, tokens: tuple[TokenIds, ...]) -> MadeState:
 def _path(db: sqlite3.Connection, thread: str, node: str | None) -> tuple[Thread, tuple[Node, ...]]:
     """Raises: ThreadMissing."""
     found = threads.get(db, thread)
-    return found, tuple(each.node for each in nodes.path(db, node or nodes.tip(db, thread)))
+    return found, tuple(each.node for each in nodes.memory(db, node or nodes.tip(db, thread), ""))
 
 
 def _tree(db: sqlite3.Connection, thread: str) -> str:
