@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from engine.graphs import queued
-from engine.row import RING, Row, RowEnd, Start
+from engine.row import RING, Mark, Row, RowEnd, Start
 from engine.sampling import Sampler, restrictions
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.tokenizer import Tokenizer
     from engine.types import GenerateRequest, Piece, TokenIds
 
-__all__ = ["RING", "Fed", "RowEnd", "Start", "generate", "prefill"]
+__all__ = ["RING", "Fed", "Mark", "RowEnd", "Start", "generate", "prefill"]
 
 
 class Model(Protocol):
@@ -66,14 +66,15 @@ def generate(
     start: Start,
     should_stop: Callable[[], bool] = lambda: False,
     graphs: Graphs | None = None,
-) -> Iterator[Fed | Piece | RowEnd]:
-    """A reply: `Fed` from none to all but one to all; then pieces; a `RowEnd` for each row.
+) -> Iterator[Fed | Piece | Mark | RowEnd]:
+    """A reply: `Fed` from none to all but one to all; then pieces; a `RowEnd` for each row. Of one row also
+    a `Mark` now and then.
 
     `should_stop` is asked before each chunk and each token. Where `graphs` lends one, decoding runs ahead.
     """
     *body, last = start.feed
     state = start.state
-    for done, state in prefill(model, start.state, tuple(body), start.chunk, start.pause):
+    for done, state in _fed(model, start, tuple(body)):
         yield Fed(done, len(start.feed), state)
         if should_stop():
             for index, sampler in enumerate(start.samplers):
@@ -110,13 +111,27 @@ def prefill(
         yield at, state
 
 
+def _fed(model: Model, start: Start, tokens: TokenIds) -> Iterator[tuple[int, State]]:
+    """`prefill`, but that tokens which were drawn are fed as they were when they were drawn: a state of the
+    same tokens is the same to the last bit only where they were fed in the same portions.
+    """
+    whole, state = len(tokens) - min(len(tokens), start.drawn), start.state
+    for done, fed in prefill(model, start.state, tokens[:whole], start.chunk, start.pause):
+        state = fed
+        yield done, state
+    for done, token in enumerate(tokens[whole:], whole + 1):
+        _, state = model.step(_ids((token,), state), state)
+        if done % start.chunk == 0 or done == len(tokens):
+            yield done, state
+
+
 def _plain(
     model: Model,
     tokenizer: Tokenizer,
     request: GenerateRequest,
     start: Start,
     should_stop: Callable[[], bool],
-) -> Iterator[Fed | Piece | RowEnd]:
+) -> Iterator[Fed | Piece | Mark | RowEnd]:
     """Feeds the one token of `start.feed` and draws until every row has ended."""
     began = time.monotonic()
     logits, batch = model.step(_ids(start.feed, start.state), start.state)
@@ -131,6 +146,7 @@ def _plain(
             if cancelled:
                 row.cancel()
             else:
+                yield from _marked(rows)
                 yield from row.advance(its)
             if row.reason:
                 yield row.end(time.monotonic() - began)
@@ -148,7 +164,7 @@ def _ahead(
     request: GenerateRequest,
     start: Start,
     should_stop: Callable[[], bool],
-) -> Iterator[Fed | Piece | RowEnd]:
+) -> Iterator[Fed | Piece | Mark | RowEnd]:
     """The same on the device. A row that has ended stays in the batch; nobody looks at it any more."""
     began = time.monotonic()
     added = restrictions(request.params, tokenizer, graph.vocab)
@@ -169,12 +185,19 @@ def _ahead(
             if read is None:
                 row.cancel()
             else:
+                yield from _marked(rows)
                 logits = None if read.logits is None else read.logits[at]
                 yield from row.accept(read.tokens[at], logits)
             if row.reason:
                 yield row.end(time.monotonic() - began)
         if all(row.reason for row in rows):
             return
+
+
+def _marked(rows: list[Row]) -> Iterator[Mark]:
+    """Of several rows none: they are alternatives, of which most are given up."""
+    if len(rows) == 1 and (mark := rows[0].mark()) is not None:
+        yield mark
 
 
 def _rows(tokenizer: Tokenizer, request: GenerateRequest, start: Start, added: Tensor) -> list[Row]:

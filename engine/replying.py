@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.devices import prefill_chunk
-from engine.generate import Fed, RowEnd, Start, generate
+from engine.generate import Fed, Mark, RowEnd, Start, generate
 from engine.prefix import extend
 from engine.sampling import SamplerState, replay
 from engine.saver import Save
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from engine.types import GenerateRequest, ModelInfo, SamplingParams, TokenIds
 
 FRESH_SEEDS = 1 << 32
+MOST_DRAWN = 4096  # a longer cut reply is read again in chunks, which is faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class Voice:
         """One reply (or n): events to be told at once, and snapshots to be saved.
 
         A snapshot is saved at the end of the prompt, before the first draw, and at the end of each reply;
-        where the request has a fork, there alone.
+        where the request has a fork, there alone. While a single reply is drawn, one is saved every two
+        seconds, for the case that the program dies.
 
         Raises:
             InvalidRequest: see `chain_of`.
@@ -65,6 +67,8 @@ class Voice:
                 yield Prefilled(event.done if event.state else total, total, usage.history_tokens > 0)
                 usage = replace(usage, prefill_seconds=time.monotonic() - began)
                 yield from self._reached(request, chain, start, event)
+            elif isinstance(event, Mark):
+                yield from self._passing(chain, event)
             elif isinstance(event, RowEnd):
                 yield from self._end(chain, usage, event)
             else:
@@ -89,7 +93,8 @@ class Voice:
             replace(sampler, seed=(sampler.seed + index) % (1 << 63)) for index in range(request.n)
         )
         pause = 0 if chain.fork is None else chain.fork - 1 - (len(chain.tokens) - len(feed))
-        return Start(state, feed, samplers, carry, prefill_chunk(self.info), pause)
+        drawn = request.continues if request.continues < MOST_DRAWN else 0
+        return Start(state, feed, samplers, carry, prefill_chunk(self.info), pause, drawn)
 
     def _sampler(self, request: GenerateRequest, chain: Chain, begin: Begin) -> tuple[SamplerState, bytes]:
         """The sampler's state and the carry before the first draw."""
@@ -118,6 +123,14 @@ class Voice:
             yield Save(moved(snapshot, "cpu"))
         elif fed.done:
             self.states.remember(snapshot, chain.keys[:consumed])
+
+    def _passing(self, chain: Chain, mark: Mark) -> Iterator[Save]:
+        """A model without an id has no snapshots on the disk."""
+        key = self.states.key(extend(mark.tokens, chain.keys[-1]), chain.initial)
+        if key.model:
+            length = len(chain.tokens) + len(mark.tokens)
+            snapshot = Snapshot(key, length, mark.state, mark.pending, mark.sampler)
+            yield Save(moved(snapshot, "cpu"), passing=True)
 
     def _end(self, chain: Chain, usage: Usage, row: RowEnd) -> Iterator[Finished | Save]:
         usage = replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from engine.types import FinishReason, GenerateRequest, TokenIds, TopToken
 
 RING = 8  # states held per reply while text is held back
+MARK_SECONDS = 2.0  # so much of a reply is drawn again after a crash, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Start:
         carry: bytes of a cut reply's last, incomplete character.
         chunk: tokens fed at once: how long a cancel may wait.
         pause: after so many tokens of `feed` the state is told too, wherever a chunk would end.
+        drawn: so many of the last tokens of `feed` were drawn, and are fed one by one as they were then.
     """
 
     state: State
@@ -41,6 +44,7 @@ class Start:
     carry: bytes = b""
     chunk: int = 256
     pause: int = 0
+    drawn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,16 @@ class RowEnd:
     decode_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a reply stands that goes on; the fields are those of `RowEnd`."""
+
+    tokens: TokenIds
+    state: State
+    pending: TokenIds
+    sampler: SamplerState
+
+
 class Row:
     """One alternative while it is being written.
 
@@ -85,6 +99,7 @@ class Row:
         self._ending = Ending("", 0)
         self._last = start.feed[-1]
         self._held = [(0, start.state, 0)]  # (consumed of (last, *tokens), batch, row of the batch)
+        self._marked = time.monotonic()
 
     @property
     def newest(self) -> int:
@@ -101,6 +116,19 @@ class Row:
             del held[0]
         if len(held) > RING:
             del held[1]
+
+    def mark(self) -> Mark | None:
+        """Every `MARK_SECONDS`: from where this reply could go on exactly. To be asked after `hold`; None
+        also while text is held back.
+        """
+        tokens, (consumed, batch, row) = self._reply.tokens, self._held[0]
+        if time.monotonic() - self._marked < MARK_SECONDS or not tokens:
+            return None
+        if self._reply.whole < len(tokens) or consumed != len(tokens):
+            return None
+        self._marked = time.monotonic()
+        state = batch.select([row]) if batch.batch > 1 else batch
+        return Mark(tuple(tokens), state, tuple(tokens[-1:]), self._sampler.state)
 
     def advance(self, logits: Tensor) -> Iterator[Piece]:
         """Draws one token from logits [O] (fp32, CPU) and gives what it releases; may set `reason`."""

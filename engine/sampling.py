@@ -142,12 +142,17 @@ class Sampler:
         self._counts[token] = self._counts.get(token, 0.0) + counted
         self._position += 1
 
+    @property
+    def state(self) -> SamplerState:
+        """After every token noted."""
+        return SamplerState(self._start.seed, self._position, tuple(self._counts.items()))
+
     def state_after(self, tokens: Iterable[int]) -> SamplerState:
         """The state after `tokens` from the start, whatever was drawn since."""
         other = Sampler(self._params, self._tokenizer, self._added, self._start)
         for token in tokens:
             other.note(token)
-        return SamplerState(self._start.seed, other._position, tuple(other._counts.items()))
+        return other.state
 
 
 def replay(params: SamplingParams, tokenizer: Tokenizer, seed: int, tokens: TokenIds) -> SamplerState:

@@ -111,7 +111,7 @@ class Saver:
         if self._store is None:
             return
         try:
-            self._store.save(save.snapshot)
+            self._store.save_passing(save.snapshot)
         except EngineError as error:
             log.warning("a reply's state on its way was not saved: %r", error)
             return
@@ -121,9 +121,8 @@ class Saver:
         del kept[:-PASSING]
 
     def _give_up(self, keys: list[StateKey]) -> None:
-        for each in keys:
-            if self._store:
-                self._store.discard(each)
+        if self._store and keys:
+            self._store.passed(keys)
 
     def _answer(self, work: Callable[[StateStore], Event]) -> Event:
         try:

@@ -1,9 +1,11 @@
 """A folder of snapshots within a byte budget. A cache: whatever is lost here is rebuilt from tokens.
 
 Several processes may use one folder: files appear by rename and vanish whole, and none is ever changed. The
-budget always wins; what goes first is the ladders' to say (`engine.store.ladder`). States that have a name
-lie in a folder of their own inside (`HELD`): they count, and never go; when they and the pinned ones alone
-fill the budget, nothing more is saved.
+budget always wins; what goes first is the ladders' to say (`engine.store.ladder`).
+
+Two folders inside: states that have a name (`HELD`) count, and never go; when they and the pinned ones alone
+fill the budget, nothing more is saved. States of replies that go on (`PASSING`) are given up when the reply
+ends; those that a crash left behind, after a day.
 
 Nothing here loads torch: states can be forgotten before any model is loaded.
 """
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
     from engine.store.snapshot import Layout, Snapshot
     from engine.types import Ladder, StateKey
 
-HELD = "held"
+HELD, PASSING = "held", "passing"
 MOST_BYTES = 20_000_000_000
 SPARE = 20  # when some must go, this part of them more goes, so that not every save has to look
+PASSING_SECONDS = 86_400.0
 ABANDONED_SECONDS = 60.0  # no write takes longer: an older temporary file belongs to a process that died
 
 
@@ -42,14 +45,16 @@ def file_name(key: StateKey) -> str:
 
 
 def place(folder: Path, key: StateKey) -> Path:
-    """Where the snapshot of `key` is, or would be: among those with a name, else in the folder itself."""
-    held = folder / HELD / file_name(key)
-    return held if held.is_file() else folder / file_name(key)
+    """Where the snapshot of `key` is, or would be."""
+    name = file_name(key)
+    others = (folder / HELD / name, folder / PASSING / name)
+    return next((each for each in others if each.is_file()), folder / name)
 
 
 def default_budget(folder: Path) -> int:
     """The smaller of 20 GB and a tenth of what is free (this store's own bytes count as free)."""
-    free = shutil.disk_usage(folder).free + total(folder) + total(folder / HELD)
+    ours = sum(map(total, (folder, folder / HELD, folder / PASSING)))
+    free = shutil.disk_usage(folder).free + ours
     return min(MOST_BYTES, free // 10)
 
 
@@ -62,9 +67,9 @@ class StateStore:
 
     def __init__(self, folder: Path, budget_bytes: int | None = None) -> None:
         """`budget_bytes` None: `default_budget`, computed now."""
-        self.folder, self.held = folder, folder / HELD
+        self.folder, self.held, self.passing = folder, folder / HELD, folder / PASSING
         self._ladders = Ladders()
-        self._listings = (Listing(self.held), Listing(folder))
+        self._listings = (Listing(self.held), Listing(folder), Listing(self.passing))
         with self._failing(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
@@ -89,7 +94,7 @@ class StateStore:
 
     def prefixes(self) -> frozenset[str]:
         """The first 32 hex digits of the prefix key of every snapshot here, of whatever model."""
-        return self._listings[0].prefixes() | self._listings[1].prefixes()
+        return frozenset().union(*(each.prefixes() for each in self._listings))
 
     def load(self, key: StateKey, layout: Layout, arch: str) -> Snapshot | None:
         """The snapshot of `key`, None if there is none. One that cannot be used is deleted.
@@ -139,6 +144,23 @@ class StateStore:
                 seen[path.name] = len(data)
             self._make_room(0)  # another process may have written meanwhile
             return len(data)
+
+    def save_passing(self, snapshot: Snapshot) -> None:
+        """Writes the snapshot of a reply that goes on, as durably. Raises: see `save`."""
+        from engine.store.snapshot import to_bytes
+
+        path = self.passing / file_name(snapshot.key)
+        with self._failing(path):
+            data = to_bytes(snapshot)
+            self.passing.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_room(len(data))
+            writing.write(path, data)
+
+    def passed(self, keys: Iterable[StateKey]) -> None:
+        """These replies have ended, or have later snapshots."""
+        for each in keys:
+            with contextlib.suppress(OSError):
+                (self.passing / file_name(each)).unlink()
 
     # ---------------------------------------------------------------------------------------- names
 
@@ -191,13 +213,15 @@ class StateStore:
         self._ladders.keep(prefixes)
 
     def forget(self, prefixes: Iterable[str]) -> None:
-        """Deletes the states of these prefix keys, of every model; those with a name stay.
+        """Deletes the states of these prefix keys, of every model, and what crashes left behind, whose keys
+        nobody knows; those with a name stay.
 
         Raises:
             DiskFailed: the disk refused.
         """
         gone = frozenset(prefix[:SHORT] for prefix in prefixes)
         with self._failing(self.folder):
+            self._sweep_passing(ABANDONED_SECONDS)
             for each in files(self.folder):
                 if each.short in gone:
                     (self.folder / each.name).unlink(missing_ok=True)
@@ -246,11 +270,17 @@ class StateStore:
                 over -= each.size
 
     def _sweep(self) -> None:
-        """Deletes what processes that died left half written."""
-        for folder in (self.folder, self.held):
+        """Deletes what processes that died left half written, and their replies' states of long ago."""
+        self._sweep_passing(PASSING_SECONDS)
+        for folder in (self.folder, self.held, self.passing):
             for each in files(folder):
                 if each.name.endswith(TEMPORARY) and time.time() - each.used > ABANDONED_SECONDS:
                     (folder / each.name).unlink(missing_ok=True)
+
+    def _sweep_passing(self, seconds: float) -> None:
+        for each in files(self.passing):
+            if time.time() - each.used > seconds:
+                (self.passing / each.name).unlink(missing_ok=True)
 
     def _touch(self, path: Path) -> None:
         """Raises: FileNotFoundError."""
