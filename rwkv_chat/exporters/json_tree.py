@@ -2,10 +2,12 @@
 
 {"format": "rwkv-chat conversations", "version": 1, "conversations": [{
     "id", "title", "tip" (id of the message it stands at, or null), "created", "updated" (seconds since the
-    epoch), "model", "template", "chosen_template", "mode", "keep_reasoning",
+    epoch), "model", "template", "chosen_template", "mode", "keep_reasoning", "kind": "chat" | "text" |
+    "reading",
     "messages": [{"id", "parent" (id or null), "role": "system" | "user" | "assistant", "text", "reasoning",
         "status": "complete" | "stopped" | "length" | "failed" | "growing", "model", "template", "mode",
-        "seed" (or null), "created"}, …]}, …]}
+        "seed" (or null), "created", "bookmark" (its name or null), "pinned", "fresh" (memory begins with it),
+        "kind": "" | "passage" (read as it stands), "rest" (of a text: what stood after the cursor)}, …]}, …]}
 
 Token ids are not in it: they belong to one model's vocabulary, and are made again from the text.
 """
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "rwkv-chat conversations", 1
 THREAD_FIELDS = (
     *("id", "title", "tip", "created", "updated", "model", "template", "chosen_template", "mode"),
-    "keep_reasoning",
+    *("keep_reasoning", "kind"),
 )
-NODE_FIELDS = ("id", "parent", "status", "model", "template", "mode", "seed", "created")
+NODE_FIELDS = (
+    *("id", "parent", "status", "model", "template", "mode", "seed", "created", "bookmark", "pinned"),
+    *("fresh", "kind", "rest"),
+)
 
 
 def write(trees: Iterable[Tree]) -> Iterator[str]:

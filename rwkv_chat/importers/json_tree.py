@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from rwkv_chat.exporters.json_tree import FORMAT, VERSION
 from rwkv_chat.templates import names, scrub
-from rwkv_chat.transcript import ChatMessage, Node, NodeStatus, Role, Thread, Tree
+from rwkv_chat.transcript import ChatMessage, Node, NodeKind, NodeStatus, Role, Thread, ThreadKind, Tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,8 @@ def _tree(given: object, where: str) -> Tree:
         updated=_time(told, "updated", where),
         chosen_template=chosen if chosen in names() else "",  # it names a file
         mode=_name(told, "mode", where),
-        keep_reasoning=_kind(told.get("keep_reasoning", False), bool, f"{where}.keep_reasoning"),
+        keep_reasoning=_flag(told, "keep_reasoning", where),
+        kind=cast("ThreadKind", _word(told, get_args(ThreadKind), "chat")),
     )
     return Tree(thread, ordered)
 
@@ -106,6 +107,11 @@ def _node(given: object, where: str) -> Node:
         created=_time(told, "created", where),
         seed=seed,
         mode=_name(told, "mode", where),
+        bookmark=None if told.get("bookmark") is None else _name(told, "bookmark", where),
+        pinned=_flag(told, "pinned", where),
+        fresh=_flag(told, "fresh", where),
+        kind=cast("NodeKind", _word(told, get_args(NodeKind), "")),
+        rest=_text(told, "rest", where),
     )
 
 
@@ -138,6 +144,16 @@ def _kind(value: object, kind: type, where: str) -> Any:
     if not isinstance(value, kind):
         raise Refused(where, "type")
     return value
+
+
+def _flag(told: dict[str, Any], name: str, where: str) -> bool:
+    return _kind(told.get(name, False), bool, f"{where}.{name}")
+
+
+def _word(told: dict[str, Any], known: tuple[str, ...], default: str) -> str:
+    """The kind of something; one that only a newer version knows counts as the usual one."""
+    value = told.get("kind")
+    return value if isinstance(value, str) and value in known else default
 
 
 def _text(told: dict[str, Any], name: str, where: str) -> str:

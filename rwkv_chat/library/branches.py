@@ -198,8 +198,6 @@ def undo(db: sqlite3.Connection, thread: str) -> Undone | None:
             steps.undone(db, thread, None, asked.parent)
             threads.move_tip(db, thread, asked.parent, touch=False)
             return Undone(threads.get(db, thread), "said", asked.message.text)
-        if step.before is not None and not _is_there(db, step.before):
-            return None
         steps.undone(db, thread, step)
         if step.branch is not None:
             _restore(db, step.branch)
@@ -213,7 +211,7 @@ def redo(db: sqlite3.Connection, thread: str) -> Undone | None:
     with transaction(db):
         threads.get(db, thread)
         step = steps.to_redo(db, thread, nodes.tip(db, thread))
-        if step is None or (step.after is not None and not _is_there(db, step.after)):
+        if step is None or not _is_there(db, step.after):
             return None
         steps.redone(db, step)
         if step.branch is not None:
@@ -222,8 +220,8 @@ def redo(db: sqlite3.Connection, thread: str) -> Undone | None:
     return Undone(threads.get(db, thread), step.kind)
 
 
-def _is_there(db: sqlite3.Connection, node: str) -> bool:
-    return db.execute("SELECT 1 FROM nodes WHERE id = ?", (node,)).fetchone() is not None
+def _is_there(db: sqlite3.Connection, node: str | None) -> bool:
+    return node is None or db.execute("SELECT 1 FROM nodes WHERE id = ?", (node,)).fetchone() is not None
 
 
 def _last_question(db: sqlite3.Connection, tip: str | None) -> Node | None:

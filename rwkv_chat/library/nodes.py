@@ -231,6 +231,7 @@ def save_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> tuple[Threa
 
 def _stand_at_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
     before = tip(db, thread)
+    threads.uncover(db, reply.id)
     if not reply.only_from_parent or before == reply.parent:
         threads.move_tip(db, thread, reply.id)
         steps.replied(db, thread, reply.parent, before, reply.id)

@@ -64,8 +64,9 @@ def _waits(db: sqlite3.Connection, step: Step) -> bool:
 
 
 def to_undo(db: sqlite3.Connection, thread: str, tip: str | None) -> Step | None:
-    """The last step that led to `tip`; None where none is known."""
-    return _one(db, "undone = 0 AND after IS ? ORDER BY id DESC LIMIT 1", thread, tip)
+    """The last step that led to `tip` from a place that is still there; None where none is known."""
+    there = "(before IS NULL OR before IN (SELECT id FROM nodes))"
+    return _one(db, f"undone = 0 AND after IS ? AND {there} ORDER BY id DESC LIMIT 1", thread, tip)
 
 
 def to_redo(db: sqlite3.Connection, thread: str, tip: str | None) -> Step | None:

@@ -83,8 +83,8 @@ def move_tip(db: sqlite3.Connection, thread: str, tip: str | None, *, touch: boo
         "UPDATE threads SET tip = ?, updated = CASE WHEN ? THEN ? ELSE updated END WHERE id = ?",
         (tip, touch, now, thread),
     )
-    if tip is not None and db.execute(_ON_DELETED, (tip, tip)).fetchone() is not None:
-        revive(db, [row[0] for row in db.execute(_DELETED_BEFORE, (tip,))])
+    if tip is not None:
+        uncover(db, tip)
 
 
 _ON_DELETED = (
@@ -97,6 +97,12 @@ WITH RECURSIVE up (id, parent) AS (
 )
 SELECT nodes.id FROM up JOIN nodes ON nodes.id = up.id WHERE nodes.deleted IS NOT NULL
 """
+
+
+def uncover(db: sqlite3.Connection, node: str) -> None:
+    """Take back what is deleted on the way to a message, itself too."""
+    if db.execute(_ON_DELETED, (node, node)).fetchone() is not None:
+        revive(db, [row[0] for row in db.execute(_DELETED_BEFORE, (node,))])
 
 
 def revive(db: sqlite3.Connection, ids: Iterable[str]) -> None:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 def tree(db: sqlite3.Connection, thread: str) -> Tree:
-    """A conversation with every message of its tree, oldest first. Raises: ThreadMissing."""
+    """A conversation with every living message of its tree, oldest first. Raises: ThreadMissing."""
     found = threads.get(db, thread)
     stored = db.execute(
-        "SELECT * FROM nodes WHERE tree = (SELECT tree FROM threads WHERE id = ?) ORDER BY created, rowid",
+        "SELECT * FROM nodes WHERE tree = (SELECT tree FROM threads WHERE id = ?) AND deleted IS NULL "
+        "ORDER BY created, rowid",
         (thread,),
     )
     path = tuple(each.node for each in nodes.path(db, nodes.tip(db, thread)))
@@ -60,7 +61,7 @@ def add(db: sqlite3.Connection, found: Tree) -> str:
     """
     given, of = {each.id: threads.new_id() for each in found.nodes}, found.thread
     with transaction(db):
-        thread = threads.create(db, of.title).id
+        thread = threads.create(db, of.title, kind="chat" if of.kind == "reading" else of.kind).id
         for each in found.nodes:
             _add_node(db, thread, given, each)
         db.execute(
@@ -79,10 +80,12 @@ def _add_node(db: sqlite3.Connection, thread: str, given: dict[str, str], node: 
     said = node.message
     db.execute(
         "INSERT INTO nodes (id, tree, parent, role, text, reasoning, status, model, template, mode, seed, "
-        "created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "created, bookmark, pinned, fresh, kind, rest) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(given[node.id], thread, given.get(node.parent or ""), said.role, said.text, said.reasoning),
-            *(node.status, node.model, node.template, node.mode, node.seed, node.created),
+            *(node.status, node.model, node.template, node.mode, node.seed, node.created, node.bookmark),
+            *(int(node.pinned), int(node.fresh), node.kind, node.rest),
         ),
     )
     index.add(db, given[node.id])
