@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from engine.store.fingerprint import Mark
     from engine.types import (
+        AdaptRequest,
         FeedRequest,
         GenerateRequest,
         HoldRequest,
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
         | GenerateRequest
         | FeedRequest
         | InitialRequest
+        | AdaptRequest
         | InspectRequest
         | HoldRequest
         | ThinRequest

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from engine.adapting import Switched, adapt, change_of
 from engine.errors import FileChanged, ModelNotLoaded, OutOfMemory, TokenizerInvalid
 from engine.feeding import feed
 from engine.replying import Voice
 from engine.states import States
 from engine.store.fingerprint import mark
 from engine.tokenizer import load_tokenizer
-from engine.types import Cancelled, Loaded, ModelInfo, NotKept, Progress, Registered, TierChosen
+from engine.types import Adapted, Cancelled, Loaded, ModelInfo, NotKept, Progress, Registered, TierChosen
 from engine.weights import load as weights
 from engine.weights.tuned import begun_from, merged_state, read_tuned_state
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from engine.store.statestore import StateStore
     from engine.tokenizer import Tokenizer
     from engine.types import (
+        AdaptRequest,
         Event,
         FeedRequest,
         GenerateRequest,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         LoadRequest,
         StateSource,
     )
+    from engine.weights.adapt import Change
 
 
 class Compute:
@@ -52,6 +55,7 @@ class Compute:
         self._store, self._identity, self._cache = store, identity, cache
         self._ram = ram
         self._voice: Voice | None = None
+        self._change: Change | None = None
 
     def load(
         self, request: LoadRequest, should_stop: Callable[[], bool]
@@ -74,8 +78,33 @@ class Compute:
         zero = _zero_state(path, model)
         info = _info(self._identity(before), request, model, zero.nbytes)
         states = States(info, zero, self._store, before, self._ram)
-        self._voice = Voice(model, info, tokenizer, states)
+        self._voice, self._change = Voice(model, info, tokenizer, states), None
         yield Loaded(info)
+
+    def adapt(
+        self, request: AdaptRequest, should_stop: Callable[[], bool]
+    ) -> Iterator[Progress | Adapted | Cancelled]:
+        """Puts an adapter into the loaded model in place of the one before, which stays if this fails.
+
+        Raises:
+            ModelNotLoaded: no model has been loaded.
+            EngineError: the adapter cannot be read or is for another model; the model's file has changed; no
+                room. If the model could not be brought back, it is loaded no more.
+        """
+        if self._voice is None:
+            raise ModelNotLoaded
+        change = change_of(request, self._voice.info.spec)
+        try:
+            model = yield from adapt(self._voice, self._change, change, self._cache, should_stop)
+        except Switched as error:
+            self._voice = None
+            raise (error.__cause__ or error) from None
+        if model is None:
+            yield Cancelled()
+            return
+        states = self._voice.states.adapted(change.id() if change else "")
+        self._voice, self._change = Voice(model, states.info, self._voice.tokenizer, states), change
+        yield Adapted(request.path, states.info)
 
     def _read(
         self, request: LoadRequest, should_stop: Callable[[], bool]

@@ -13,6 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from engine.types import (
+    Adapted,
     Cancelled,
     Downloaded,
     Failed,
@@ -39,6 +40,7 @@ END = (
     | Loaded
     | Identified
     | Registered
+    | Adapted
     | Downloaded
     | Fed
     | Cancelled

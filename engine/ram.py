@@ -31,6 +31,7 @@ class Place(NamedTuple):
 
     model: Mark
     tier: str
+    adapter: str
     initial: str
     prefix: str
 
@@ -50,7 +51,7 @@ class Ram:
         many. `unsaved`: it waits for the model's id (its key names no model).
         """
         key = snapshot.key
-        place = Place(model, key.tier, key.initial, key.prefix)
+        place = Place(model, key.tier, key.adapter, key.initial, key.prefix)
         self._drop(place)
         self._snapshots[place] = snapshot
         self.used += snapshot.state.nbytes
@@ -58,8 +59,8 @@ class Ram:
             self._unsaved.add(place)
         self._fit()
 
-    def get(self, model: Mark, tier: str, initial: str, prefix: str) -> Snapshot | None:
-        place = Place(model, tier, initial, prefix)
+    def get(self, model: Mark, tier: str, adapter: str, initial: str, prefix: str) -> Snapshot | None:
+        place = Place(model, tier, adapter, initial, prefix)
         if (found := self._snapshots.get(place)) is not None:
             self._snapshots.move_to_end(place)
         return found

@@ -20,6 +20,7 @@ from engine.store.folder import SUFFIX, files
 from engine.store.statestore import HELD, file_name, place
 from engine.transfers import Transfers
 from engine.types import (
+    AdaptRequest,
     Failed,
     FeedRequest,
     GenerateRequest,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from engine.worker_process import ProcessWorker
 
 log = logging.getLogger("engine")
+
+NEEDS_MODEL = (GenerateRequest, FeedRequest, InitialRequest, AdaptRequest)
 
 
 class Engine:
@@ -107,9 +110,16 @@ class Engine:
         """
         return self._ask(request, 1)
 
+    def adapt(self, request: AdaptRequest) -> Job:
+        """Puts an adapter into the loaded model, after the replies asked for: `Progress` …, then `Adapted`,
+        `Failed` or `Cancelled`. The adapter before it stays if this fails or is cancelled; a model that is
+        loaded has none. States are kept apart from those of the model without it, or with another.
+        """
+        return self._ask(request, 1)
+
     def known(self, info: ModelInfo, prefixes: Iterable[str], initial: str = "") -> frozenset[str]:
         """Those of these prefix keys for which a state of the model is saved. Looks at the disk alone."""
-        keys = (StateKey(info.id, info.tier, "", initial, each) for each in prefixes)
+        keys = (StateKey(info.id, info.tier, info.adapter, initial, each) for each in prefixes)
         return frozenset(each.prefix for each in keys if self.file(each).is_file())
 
     def file(self, key: StateKey) -> Path:
@@ -209,7 +219,7 @@ class Engine:
             job = Job(number, max(1, ends), lambda: self._cancel(number))
             if self._closed:
                 job.put(Failed(EngineClosed()))
-            elif self._worker is None and isinstance(request, GenerateRequest | FeedRequest | InitialRequest):
+            elif self._worker is None and isinstance(request, NEEDS_MODEL):
                 job.put(Failed(ModelNotLoaded()))
             else:
                 self._jobs[number] = job

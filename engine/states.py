@@ -108,7 +108,19 @@ class States:
 
     def key(self, prefix: str, initial: str = "") -> StateKey:
         """The key of a state; without a model as long as the model's id is not known."""
-        return StateKey(self._info.id, self._info.tier, "", initial, prefix)
+        return StateKey(self._info.id, self._info.tier, self._info.adapter, initial, prefix)
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model, with its id as soon as that is known."""
+        return self._info
+
+    def adapted(self, adapter: str) -> States:
+        """Those of the same model with another adapter: the same states to begin from, none reached yet."""
+        info = replace(self._info, adapter=adapter)
+        other = States(info, self._initial[""], self._store, self.mark, self._ram)
+        other._initial |= self._initial
+        return other
 
     def register(self, state: State) -> str:
         """Keeps a state to begin from; returns its id."""
@@ -160,7 +172,7 @@ class States:
         """A state that is on the device, or was moved there from RAM."""
         if (snapshot := self._remembered.get(place)) is not None:
             return snapshot, "device"
-        snapshot = self._ram.get(self.mark, self._info.tier, *place)
+        snapshot = self._ram.get(self.mark, self._info.tier, self._info.adapter, *place)
         return moved(snapshot, self._info.device) if snapshot else None, "ram"
 
     def _from_disk(self, prefix: str, chain: Chain, length: int) -> Snapshot | None:

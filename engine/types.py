@@ -86,6 +86,7 @@ class ModelInfo:
         tier: numeric tier, e.g. "fp32", "int8"; part of every state's key.
         nbytes: bytes of weights in memory.
         state_nbytes: bytes of one sequence's state.
+        adapter: id of the adapter that is in the weights, "" for none; part of every state's key.
     """
 
     id: str
@@ -96,6 +97,7 @@ class ModelInfo:
     tokenizer: TokenizerRef
     nbytes: int
     state_nbytes: int
+    adapter: str = ""
 
 
 # ------------------------------------------------------------------------------------------------ sampling
@@ -312,6 +314,19 @@ class InspectRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptRequest:
+    """An adapter for the model that is loaded when the request's turn comes, in place of the one before.
+
+    Attributes:
+        path: a peft folder or a file that `engine.weights.adapters` reads; None: the model without any.
+        alpha: LoRA's, where the file does not say it or another is wanted.
+    """
+
+    path: str | None
+    alpha: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DownloadRequest:
     """One file to fetch.
 
@@ -470,6 +485,18 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapted:
+    """The model speaks with the adapter that was asked for; ends an adapt job.
+
+    Attributes:
+        path: the request's.  info: the model as it is now, `info.adapter` the adapter's id (of its values).
+    """
+
+    path: str | None
+    info: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
 class Downloaded:
     """A file stands whole at `path`; ends a download job.
 
@@ -495,7 +522,7 @@ class Fed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A load, feed, identify or download job was cancelled; ends it. What a download has is kept."""
+    """A load, adapt, feed, identify or download job was cancelled; ends it. What a download has is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -589,6 +616,7 @@ Event = (
     | Loaded
     | Identified
     | Registered
+    | Adapted
     | Downloaded
     | Fed
     | Cancelled

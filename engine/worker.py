@@ -1,7 +1,8 @@
 """The engine's threads: one computes, one writes to the disk (`Saver`), one hashes files (`Identifier`).
 
 Commands go in, (job id, event) pairs come out. Jobs are generators that take turns, a token or a chunk each.
-A load waits until replies asked for before it have ended; replies asked for after it wait for the load.
+A load (of a model, of an adapter) waits until replies asked for before it have ended; replies asked for after
+it wait for the load.
 Reading in the background goes on only while no reply is being written, and ends when a load is asked for.
 Torch is imported by the compute thread at the first load, and by no other.
 """
@@ -25,6 +26,7 @@ from engine.saver import Save, Saver
 from engine.store.fingerprint import Stopped
 from engine.store.statestore import StateStore
 from engine.types import (
+    AdaptRequest,
     Cancelled,
     Failed,
     FeedRequest,
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("engine")
 
+LOADS = (LoadRequest, AdaptRequest)  # what changes the model runs alone
+
 
 @dataclass(slots=True)
 class Task:
@@ -61,7 +65,7 @@ class Task:
 
     @property
     def loads(self) -> bool:
-        return isinstance(self.ask.request, LoadRequest)
+        return isinstance(self.ask.request, LOADS)
 
     @property
     def background(self) -> bool:
@@ -207,7 +211,7 @@ class Worker:
     def _admit(self) -> None:
         """Starts what may start: jobs in order, a load only alone."""
         while self._waiting and not self._closing.is_set():
-            loads = isinstance(self._waiting[0].request, LoadRequest)
+            loads = isinstance(self._waiting[0].request, LOADS)
             if self._tasks and (loads or self._tasks[0].loads):
                 return
             ask = self._waiting.popleft()
@@ -234,10 +238,12 @@ class Worker:
             yield from self._compute.reply(ask.request, should_stop)
         elif isinstance(ask.request, InitialRequest):
             yield self._compute.register(ask.request)
+        elif isinstance(ask.request, AdaptRequest):
+            yield from self._compute.adapt(ask.request, should_stop)
 
     def _yields(self, ask: Ask) -> bool:
         """A load is waiting for this reading to end."""
-        return _is_background(ask) and any(isinstance(each.request, LoadRequest) for each in self._waiting)
+        return _is_background(ask) and any(isinstance(each.request, LOADS) for each in self._waiting)
 
     def _make_compute(self) -> Compute:
         """Torch's thread count and inference mode belong to a thread: this one."""

@@ -91,6 +91,10 @@ class Model(ABC):
         `carried` is what the layer before handed on for the same tokens. Returns x, the new state, the same.
         """
 
+    def release(self) -> None:
+        """Lets go of what was made from its tensors: they are about to change."""
+        self._arranged = None
+
     def _weights(self) -> Weights:
         """Trained weights change between calls, so only frozen ones are arranged once."""
         if self._arranged is not None:

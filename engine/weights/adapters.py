@@ -224,7 +224,7 @@ def check_adapter(adapter: Adapter, spec: ModelSpec, alpha: float | None = None)
             raise AdapterMismatch(str(adapter.path), name[:80], wanted, str(list(x.shape)))
 
 
-def _scale(name: str, adapter: Adapter, alpha: float | None) -> float:
+def scale_of(name: str, adapter: Adapter, alpha: float | None) -> float:
     """LoRA's: alpha/r or alpha/√r; that of the config for this weight, if it has one."""
     module = name.removesuffix(".weight")
     named = (a for end, a in adapter.alphas.items() if module == end or module.endswith(f".{end}"))
@@ -246,4 +246,4 @@ def merged(name: str, weight: Tensor, adapter: Adapter, alpha: float | None = No
     if name not in adapter.parts:
         return weight
     matrices = {role: x.float() for role, x in adapter.parts[name].items()}
-    return FORMULAS[adapter.kind](weight.to(torch.float32), matrices, _scale(name, adapter, alpha))
+    return FORMULAS[adapter.kind](weight.to(torch.float32), matrices, scale_of(name, adapter, alpha))

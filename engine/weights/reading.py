@@ -54,13 +54,17 @@ TURNED_FROM = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is read, for which device and tier; `shapes` are `expected_shapes` of the spec."""
+    """What is read, for which device and tier; `shapes` are `expected_shapes` of the spec.
+
+    `change` gives the tensor to be used in place of one that was read, by official name.
+    """
 
     archive: Archive
     spec: ModelSpec
     tier: str
     device: torch.device
     should_stop: Callable[[], bool]
+    change: Callable[[str, Tensor], Tensor] = lambda _, x: x
     shapes: dict[str, tuple[int, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +76,7 @@ class Reading:
         low, high = torch.aminmax(x)
         if not (torch.isfinite(low) and torch.isfinite(high)):
             raise WeightsCorrupt(str(self.archive.path), name, "finite numbers", "NaN or infinity")
-        return x.reshape(self.shapes[name])
+        return self.change(name, x.reshape(self.shapes[name]))
 
     def converted(self, name: str) -> Tensor:
         """A prepared tensor of `forms`, contiguous."""
@@ -103,10 +107,28 @@ class Reading:
 
 def tensors_of(reading: Reading, cache: Path | None) -> Generator[Progress | NotKept, None, Tensors | None]:
     """The model's tensors on its device; None if stopped."""
-    packed = reading.tier in BITS  # on the CPU only to be looked at: nothing there is quick with them
-    if reading.device.type != "cpu" or packed or reading.archive.nbytes < MAPPED_FROM:
+    if is_copied(reading):
         return (yield from _copied(reading))
     return (yield from _mapped(reading, cache))
+
+
+def is_copied(reading: Reading) -> bool:
+    """Whether tensors get memory of their own; else they stay in the model's file or in a layout."""
+    packed = reading.tier in BITS  # on the CPU only to be looked at: nothing there is quick with them
+    return reading.device.type != "cpu" or packed or reading.archive.nbytes < MAPPED_FROM
+
+
+def read_again(reading: Reading, cache: Path | None) -> Callable[[str], Tensors]:
+    """How a loaded model's tensors, those that one official name becomes, are had a second time."""
+    if is_copied(reading):
+        return reading.made
+    made = reading.forms(_shapes(reading))
+    layout = find_layout(_plan(reading, made, _turned(reading, made)), cache)
+
+    def tensors(name: str) -> Tensors:
+        return {key: _value(reading, layout, key) for key in reading.forms({name: reading.shapes[name]})}
+
+    return tensors
 
 
 def _copied(reading: Reading) -> Generator[Progress, None, Tensors | None]:
@@ -149,8 +171,7 @@ def _collected(
 
 def _mapped(reading: Reading, cache: Path | None) -> Generator[Progress | NotKept, None, Tensors | None]:
     made = reading.forms(_shapes(reading))
-    turned = frozenset(name for name in made if _is_turned(name, reading))
-    plan = _plan(reading, made, turned)
+    plan = _plan(reading, made, _turned(reading, made))
     layout = find_layout(plan, cache) if plan.nbytes >= KEPT_FROM else None
     if layout:
         try:
@@ -174,6 +195,10 @@ def _shapes(reading: Reading) -> dict[str, tuple[int, ...]]:
     return reading.shapes if reading.is_in_place("emb.weight") else prepared_shapes(reading.spec)
 
 
+def _turned(reading: Reading, made: dict[str, Form]) -> frozenset[str]:
+    return frozenset(name for name in made if _is_turned(name, reading))
+
+
 def _is_turned(name: str, reading: Reading) -> bool:
     """Its rows are hidden units then; so they are on every CUDA device, whose kernels read units."""
     large = reading.spec.n_embd * reading.spec.n_ffn >= TURNED_FROM or reading.device.type != "cpu"
@@ -191,18 +216,19 @@ def _plan(reading: Reading, made: dict[str, Form], turned: frozenset[str]) -> Pl
 def _together(
     reading: Reading, made: dict[str, Form], layout: Layout | None, plan: Plan
 ) -> Generator[Progress, None, Tensors | None]:
-    """All tensors: from the layout, from the model's file, or converted now."""
-
-    def value(name: str) -> Tensor:
-        if layout and name in layout.names:
-            return layout.tensor(name)
-        return reading.checked(name) if reading.is_in_place(name) else reading.converted(name)
-
+    """All tensors."""
     tensors = yield from _collected(
-        ((name, value(name)) for name in made), _nbytes(made), reading.should_stop
+        ((name, _value(reading, layout, name)) for name in made), _nbytes(made), reading.should_stop
     )
     check_unchanged(plan)
     return tensors
+
+
+def _value(reading: Reading, layout: Layout | None, name: str) -> Tensor:
+    """From the layout, from the model's file, or converted now."""
+    if layout and name in layout.names:
+        return layout.tensor(name)
+    return reading.checked(name) if reading.is_in_place(name) else reading.converted(name)
 
 
 def _kept(
