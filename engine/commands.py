@@ -28,12 +28,12 @@ class WorkerConfig:
     """How a worker is set up; picklable.
 
     Attributes:
-        states: folder of the state store.  cache: folder for remembered hashes.
+        states: folder of the state store; None: there is none.  cache: folder for remembered hashes.
         budget_bytes: of the store.  ram_bytes: of states kept in memory beside it.
         threads: of the compute thread.  None for the defaults.
     """
 
-    states: Path
+    states: Path | None
     cache: Path | None = None
     budget_bytes: int | None = None
     threads: int | None = None

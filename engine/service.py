@@ -8,9 +8,11 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
+import os
 import signal
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.commands import Ask, Budget, Cancel, Forget, Identify, Keep, Release, Tell, WorkerConfig
@@ -34,7 +36,6 @@ from engine.types import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from engine.commands import Command, Request
     from engine.types import DownloadRequest, Event, Ladder, LoadRequest, ModelInfo
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from engine.worker_process import ProcessWorker
 
 log = logging.getLogger("engine")
+NOWHERE = Path(os.devnull) / "states"  # nothing can be there
 
 NEEDS_MODEL = (GenerateRequest, FeedRequest, InitialRequest, AdaptRequest)
 
@@ -54,7 +56,7 @@ class Engine:
 
     def __init__(
         self,
-        states: Path,
+        states: Path | None,
         *,
         cache: Path | None = None,
         budget_bytes: int | None = None,
@@ -64,12 +66,14 @@ class Engine:
     ) -> None:
         """
         Args:
-            states: folder of saved states.  cache: folder where hashes of weights are remembered.
+            states: folder of saved states; None: none are saved, memory alone holds them.
+            cache: folder where hashes of weights are remembered.
             budget_bytes: of the saved states; None: the smaller of 20 GB and a tenth of the free disk.
             ram_bytes: of states kept in memory beside the disk; None: the smaller of 1 GB and a sixteenth.
             worker: where it computes.
             threads: of the computation; None: physical cores − 1, at least 1.
         """
+        self._states = states or NOWHERE
         self._config = WorkerConfig(states, cache, budget_bytes, threads, ram_bytes)
         self._kind = worker
         self._lock = threading.RLock()
@@ -124,13 +128,13 @@ class Engine:
 
     def file(self, key: StateKey) -> Path:
         """Where the state of `key` is saved, or would be. Looks at the disk alone."""
-        return place(self._config.states, key)
+        return place(self._states, key)
 
     def saved(self) -> dict[str, int]:
         """Bytes of every saved state by file name: the first 32 digits of its prefix key, then some of its
         key's digest. Looks at the disk alone.
         """
-        folders = self._config.states, self._config.states / HELD
+        folders = self._states, self._states / HELD
         return {
             each.name: each.size for folder in folders for each in files(folder) if each.name.endswith(SUFFIX)
         }

@@ -124,6 +124,8 @@ class Worker:
             self._died(1)
 
     def _open_store(self) -> StateStore | None:
+        if self._config.states is None:
+            return None
         try:
             return StateStore(self._config.states, self._config.budget_bytes)
         except DiskFailed as error:

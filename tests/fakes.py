@@ -49,7 +49,7 @@ from engine.types import (
     TokenizerRef,
     Usage,
 )
-from rwkv_chat.library.database import Library
+from rwkv_chat.library.database import MEMORY, Library
 from rwkv_chat.paths import Paths
 from rwkv_chat.session.cards import ModelCard
 from rwkv_chat.session.session import Session
@@ -422,10 +422,11 @@ async def fake_session(
     card: ModelCard = CARD,
     replies: Sequence[FakeReply | str] = (FakeReply(),),
     delay: float = 0.0,
+    private: bool = False,
 ) -> Session:
     """A real session (library, settings, chats, models) over a fake engine; everything lives under `home`."""
     paths = Paths.under(home).make()
-    library = await Library.open(paths.database)
+    library = await Library.open(MEMORY if private else paths.database)
     session = Session(
         paths,
         library,
@@ -434,5 +435,7 @@ async def fake_session(
         card,
         lambda ref: ByteTokenizer(),
     )
-    session.shelf.listing.hub = FakeHub()
+    session.shelf.listing.hub, session.private = FakeHub(), private
+    if not private:
+        session.keep_house()
     return session

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from rwkv_chat.transcript import Thread
 
 
-def run(model: Path | None, options: Mapping[str, Any]) -> int:
+def run(model: Path | None, options: Mapping[str, Any], *, private: bool = False) -> int:
     """Talk until the input ends; the exit code: 0, or 130 after Ctrl-C at the prompt."""
     with asyncio.Runner() as runner:
-        opening = opened(model, keep=True, dtype=options["dtype"])
+        opening = opened(model, keep=not private, dtype=options["dtype"])
         session = runner.run(opening.__aenter__())
         try:
             runner.run(asyncio.sleep(0))  # the model begins to load
@@ -72,6 +72,8 @@ class LineMode:
             with suppress(ImportError):
                 import readline  # noqa: F401  line editing and history in input()
             note(say("cli.chat.welcome", name=self.session.models.current.name))
+        if self.session.private:
+            note(say("cli.chat.private"))
         while (line := self._line()) is not None:
             if not line.strip():
                 continue

@@ -61,6 +61,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     epilog=say("cli.epilog"),
 )
 @click.option("--model", type=click.Path(path_type=Path), metavar="FILE|NAME", help=say("cli.option.model"))
+@click.option("--private", is_flag=True, help=say("cli.option.private"))
 @click.option("--debug", is_flag=True, help=say("cli.option.debug"))
 @click.option(
     "--version",
@@ -71,13 +72,13 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     help=say("cli.option.version"),
 )
 @click.pass_context
-def group(context: click.Context, model: Path | None, debug: bool) -> int:  # noqa: ARG001  main reads debug
+def group(context: click.Context, model: Path | None, private: bool, debug: bool) -> int:  # noqa: ARG001  main reads debug
     """Without a command, open the terminal interface."""
     if context.invoked_subcommand is not None:
         return 0
     from rwkv_chat.cli.open_tui import open_tui
 
-    return open_tui(model)
+    return open_tui(model, private=private)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def open_tui(model: Path | None, dtype: str | None = None) -> int:
+def open_tui(model: Path | None, dtype: str | None = None, *, private: bool = False) -> int:
     """Open the full-screen program; its exit code.
 
     Raises:
@@ -26,4 +26,4 @@ def open_tui(model: Path | None, dtype: str | None = None) -> int:
         raise click.UsageError(say("cli.needs_terminal"))
     from rwkv_chat.tui.app import run
 
-    return run(weights, dtype)
+    return run(weights, dtype, private=private)

@@ -1,15 +1,13 @@
-"""A session for one command: the person's own conversations, or a throwaway place with the same settings."""
+"""A session for one command: with the person's own conversations, or a private one."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.types import NotKept
 from rwkv_chat.cli.output import note
-from rwkv_chat.cli.throwaway import throwaway
 from rwkv_chat.explain import not_kept_sentence, settings_sentence
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import Session, open_session
@@ -23,22 +21,14 @@ if TYPE_CHECKING:
 async def opened(
     model: Path | None, *, keep: bool, tuned: Path | None = None, dtype: str | None = None
 ) -> AsyncIterator[Session]:
-    """The session, its model already loading; closed at the end, and without `keep` forgotten.
+    """The session, its model already loading; closed at the end. Without `keep` it is private: nothing that
+    is said in it is written.
 
     `tuned`: a tuned state that its conversations begin from. `dtype`: in place of the settings'.
     """
-    home = Paths.find()
-    if keep:
-        async with _closing(await open_session(home, model=model)) as session:
-            _start(session, tuned, dtype)
-            yield session
-        return
-    with throwaway() as folder:
-        paths = replace(home, data=folder, models_folder=home.models)
-        async with _closing(await open_session(paths, model=model)) as session:
-            await session.shelf.adopt(home.database)
-            _start(session, tuned, dtype)
-            yield session
+    async with _closing(await open_session(Paths.find(), model=model, private=not keep)) as session:
+        _start(session, tuned, dtype)
+        yield session
 
 
 def _start(session: Session, tuned: Path | None, dtype: str | None) -> None:

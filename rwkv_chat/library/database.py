@@ -13,6 +13,7 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rwkv_chat.library.errors import (
@@ -28,27 +29,34 @@ from rwkv_chat.paths import private_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 Result = TypeVar("Result")
 BUSY_SECONDS = 5.0
 _MAGIC = b"SQLite format 3\0"
 
 
+MEMORY = Path(":memory:")  # in place of a file: a library that is written nowhere
+
+
 def connect(path: Path) -> sqlite3.Connection:
-    """Open (or make) the library's database and bring its schema up to date.
+    """Open (or make) the library's database and bring its schema up to date. `MEMORY` stands for one that is
+    gone when it is closed.
 
     Raises:
         LibraryTooNew, LibraryForeign, LibraryDamaged: the file is left as it is.
         LibraryReadOnly, LibraryLocked, LibraryFull, LibraryUnavailable: the system refuses.
     """
-    _look_before_opening(path)
+    if path != MEMORY:
+        _look_before_opening(path)
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _refuse_newer(path, db.execute("PRAGMA user_version").fetchone()[0])
         db.row_factory = sqlite3.Row
         db.text_factory = _text
-        _use_wal(db)
+        if path == MEMORY:
+            db.execute("PRAGMA temp_store = MEMORY")  # nor is anything beside it
+        else:
+            _use_wal(db)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA fullfsync = ON")  # macOS: past the drive's own cache; nothing elsewhere
         db.execute("PRAGMA foreign_keys = ON")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.types import SamplingParams
-from rwkv_chat.library.database import Library
+from rwkv_chat.library.database import MEMORY, Library
 from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import cards
@@ -42,6 +42,7 @@ class Session:
         turns: the replies and readings that go on.
         library: the database, for those who look at its health.
         paths: where everything lives.
+        private: nothing that is said is written; it is gone when the session is closed.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Session:
     ) -> None:
         self.paths, self.library, self._settings, self._engine = paths, library, settings, engine
         self._log = log
+        self.private = False
         self.shelf = Shelf(library, engine, paths, lambda: self.settings)
         self.models = Models(engine, card, settings, load_tokenizer, self.shelf)
         self.shelf.removed, self.shelf.given_up = self.models.leave, self.models.unload
@@ -66,7 +68,12 @@ class Session:
         self.books = Books(self.turns)
         self.convs = Convs(library, self.chats, engine, paths)
         self.states = States(self.turns.desk)
-        self._house = asyncio.get_running_loop().create_task(keep_house(library, engine, paths))
+        self._house: asyncio.Task[None] | None = None
+
+    def keep_house(self) -> None:
+        """Begin what is done when nobody waits."""
+        house = keep_house(self.library, self._engine, self.paths)
+        self._house = asyncio.get_running_loop().create_task(house)
 
     @property
     def settings(self) -> Settings:
@@ -103,8 +110,9 @@ class Session:
 
     async def close(self) -> None:
         """Stop and keep replies, give the engine back, close the database. May be called twice."""
-        self._house.cancel()
-        await asyncio.wait([self._house])
+        if self._house is not None:
+            self._house.cancel()
+            await asyncio.wait([self._house])
         await self.turns.close()
         await self.models.close()
         await self.shelf.close()
@@ -127,6 +135,7 @@ async def open_session(
     model: Path | None = None,
     worker: Literal["thread", "process"] = "thread",
     overrides: Mapping[str, Any] | None = None,
+    private: bool = False,
 ) -> Session:
     """Open the library and the settings; loads no torch and no model.
 
@@ -134,6 +143,7 @@ async def open_session(
         home: where everything lives; None asks the environment.
         model: a weights file for this run; None takes the one in the settings.
         overrides: settings for this run that are not written, e.g. {"device": "cpu"}.
+        private: conversations and states are in memory alone, and those that are on the disk are not there.
 
     Raises:
         LibraryError: the conversations cannot be opened.
@@ -145,14 +155,18 @@ async def open_session(
     try:
         settings = await asyncio.to_thread(SettingsFile, paths.settings_file, overrides)
         card = await asyncio.to_thread(_card, model, settings.values)
-        library = await Library.open(paths.database)
+        library = await Library.open(MEMORY if private else paths.database)
     except BaseException:
         if log is not None:
             stop_logging(log)
         raise
-    engine = _engine(paths, settings.values, worker)
+    engine = _engine(None if private else paths.states, paths.cache, settings.values, worker)
     session = Session(paths, library, settings, engine, card, _tokenizer_loader(), log)
-    session.shelf.apart = worker == "process"
+    session.shelf.apart, session.private = worker == "process", private
+    if private:
+        await session.shelf.adopt(paths.database)
+    else:
+        session.keep_house()
     return session
 
 
@@ -170,12 +184,14 @@ def _card(model: Path | None, settings: Settings) -> ModelCard:
     return cards.card_for(Path(settings.model)) if settings.model else cards.builtin()
 
 
-def _engine(paths: Paths, settings: Settings, worker: Literal["thread", "process"]) -> EngineLike:
+def _engine(
+    states: Path | None, cache: Path, settings: Settings, worker: Literal["thread", "process"]
+) -> EngineLike:
     from engine.service import Engine  # pyright: ignore[reportMissingImports]
 
     budget = int(settings.snapshot_budget_gb * GB) or None
     threads = settings.threads or None
-    return Engine(paths.states, cache=paths.cache, budget_bytes=budget, worker=worker, threads=threads)
+    return Engine(states, cache=cache, budget_bytes=budget, worker=worker, threads=threads)
 
 
 def _tokenizer_loader() -> LoadTokenizer:

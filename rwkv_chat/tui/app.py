@@ -89,6 +89,8 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         if not self.session.settings.first_run_done:
             card = self.session.models.current
             self.push_screen(WelcomeScreen(card.name, self.desk.advice, builtin=card.builtin), self._welcomed)
+        if self.session.private:
+            self.notify(say("app.private"), timeout=8)
         if self.session.settings_warning:
             text = settings_sentence(self.session.settings_warning)
             self.notify(text, severity="warning", timeout=15, markup=False)
@@ -199,14 +201,18 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             self._driver.write(sequence)
 
 
-def run(model: Path | None = None, dtype: str | None = None) -> int:
-    """Open the interface and stay until it is left; the exit code. `dtype`: in place of the settings'."""
-    return asyncio.run(_run(model, dtype))
+def run(model: Path | None = None, dtype: str | None = None, *, private: bool = False) -> int:
+    """Open the interface and stay until it is left; the exit code.
+
+    Args:
+        dtype: in place of the settings'.  private: nothing that is said is written.
+    """
+    return asyncio.run(_run(model, dtype, private=private))
 
 
-async def _run(model: Path | None, dtype: str | None) -> int:
+async def _run(model: Path | None, dtype: str | None, *, private: bool) -> int:
     # a process: torch's import and a busy reply hold its interpreter lock, not the one that typing needs
-    session = await open_session(model=model, worker="process")
+    session = await open_session(model=model, worker="process", private=private)
     session.models.dtype = dtype
     return await stay(RwkvChatApp(session))
 

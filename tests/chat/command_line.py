@@ -51,8 +51,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """The engine of every session that a command opens; script it before the call."""
     fake = FakeEngine()
 
-    async def open_fake(paths: Paths, *, model: Path | None = None) -> Session:
-        return await fake_session(paths.data.parent, fake)
+    async def open_fake(paths: Paths, *, model: Path | None = None, private: bool = False) -> Session:
+        return await fake_session(paths.data.parent, fake, private=private)
 
     monkeypatch.setattr(opening, "open_session", open_fake)
     return fake
