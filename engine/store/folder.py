@@ -5,15 +5,15 @@ remembered until the folder changes.
 from __future__ import annotations
 
 import os
+import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.store.ladder import SHORT, File
 from engine.store.writing import TEMPORARY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
 SUFFIX = ".safetensors"
@@ -43,11 +43,14 @@ def total(folder: Path) -> int:
 
 
 class Listing:
-    """The names and sizes in a folder, read again when somebody else changed it, and now and then."""
+    """The names and sizes in a folder, read again when somebody else changed it, and now and then. Several
+    threads may ask.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._sizes: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._sizes: Mapping[str, int] = {}  # replaced, never changed
         self._changed = 0  # the folder's time of change when it was looked at, 0 to look again
         self._looked = 0.0
 
@@ -59,24 +62,24 @@ class Listing:
         """Bytes of all files, those being written included."""
         return sum(self._seen().values())
 
-    @contextmanager
-    def changing(self) -> Iterator[dict[str, int]]:
-        """What is done inside changes the folder; it notes in the mapping which file now has how many bytes,
-        or takes it out.
-        """
-        seen = self._seen()
-        try:
-            yield seen
-        finally:
-            self._changed = self._time()
+    def changed(self, new: Mapping[str, int], gone: Collection[str] = ()) -> None:
+        """We have just written these files, of so many bytes, and deleted those."""
+        with self._lock:
+            left = {name: size for name, size in self._sizes.items() if name not in gone}
+            self._sizes, self._changed = {**left, **new}, self._time()
 
-    def _seen(self) -> dict[str, int]:
-        changed = self._time()
-        if changed != self._changed or time.monotonic() - self._looked > LOOK_SECONDS:
-            settled = time.time_ns() - changed > SETTLED_NS
-            self._sizes = {each.name: each.size for each in files(self._folder)}
-            self._changed, self._looked = changed if settled else 0, time.monotonic()
-        return self._sizes
+    def look_again(self) -> None:
+        """We have changed the folder; a change right after another does not show in its time."""
+        self._changed = 0
+
+    def _seen(self) -> Mapping[str, int]:
+        with self._lock:
+            changed = self._time()
+            if changed != self._changed or time.monotonic() - self._looked > LOOK_SECONDS:
+                settled = time.time_ns() - changed > SETTLED_NS
+                self._sizes = {each.name: each.size for each in files(self._folder)}
+                self._changed, self._looked = changed if settled else 0, time.monotonic()
+            return self._sizes
 
     def _time(self) -> int:
         try:

@@ -59,19 +59,23 @@ class Rung:
 
 @dataclass(slots=True)
 class Ladders:
-    """All that was told, by the short form of prefix keys."""
+    """All that was told, by the short form of prefix keys. A state on several ladders is worth what the one
+    says that needs it most.
+    """
 
-    _rungs: dict[str, Rung] = field(default_factory=dict)
+    _rungs: dict[str, tuple[Rung, ...]] = field(default_factory=dict)
     _names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _tips: frozenset[str] = frozenset()
 
     def tell(self, ladder: Ladder) -> None:
         """Takes a ladder in place of the one of its name."""
         for short in self._names.pop(ladder.name, ()):
-            if self._rungs.get(short, _NONE).ladder == ladder.name:
-                del self._rungs[short]
+            left = tuple(each for each in self._rungs.pop(short) if each.ladder != ladder.name)
+            if left:
+                self._rungs[short] = left
         rungs = rungs_of(ladder)
-        self._rungs |= rungs
+        for short, rung in rungs.items():
+            self._rungs[short] = (*self._rungs.get(short, ()), rung)
         if rungs:
             self._names[ladder.name] = tuple(rungs)
 
@@ -79,13 +83,10 @@ class Ladders:
         """States of these prefix keys are tips, whatever their ladders say; replaces those before."""
         self._tips = frozenset(each[:SHORT] for each in prefixes)
 
-    def is_pinned(self, file: File) -> bool:
-        return self._rungs.get(file.short, _NONE).is_pinned
-
     def order(self, files: Sequence[File], now: float) -> list[File]:
         """Those that may go, first those that go first."""
         used = self._last_use(files)
-        placed = ((self._stage(each, used, now), each) for each in files if not self.is_pinned(each))
+        placed = ((self._stage(each, used, now), each) for each in files if not self._is_pinned(each))
         return [each for _, each in sorted(placed, key=lambda pair: (pair[0], pair[1].used, pair[1].name))]
 
     def thinned(self, files: Sequence[File], now: float) -> list[File]:
@@ -95,40 +96,44 @@ class Ladders:
         """
         return [each for each in files if self._is_spare(each, now)]
 
+    def _is_pinned(self, file: File) -> bool:
+        return any(each.is_pinned for each in self._rungs.get(file.short, ()))
+
+    def _is_tip(self, file: File) -> bool:
+        return file.short in self._tips or any(each.is_tip for each in self._rungs.get(file.short, ()))
+
     def _is_spare(self, file: File, now: float) -> bool:
-        rung = self._rungs.get(file.short)
-        if rung is None:
-            return file.short not in self._tips and now - file.used > IDLE_SECONDS
-        if rung.is_pinned or self._is_tip(file, rung):
+        if self._is_pinned(file) or self._is_tip(file):
             return False
-        return rung.fineness < min(COARSEST, max(0, (rung.below // LAST).bit_length()))
+        rungs = self._rungs.get(file.short)
+        return all(map(_is_fine, rungs)) if rungs else now - file.used > IDLE_SECONDS
 
     def _last_use(self, files: Iterable[File]) -> dict[str, float]:
         """When each conversation was last of use."""
         used: dict[str, float] = {}
-        for each in files:
-            if (rung := self._rungs.get(each.short)) is not None:
-                used[rung.ladder] = max(used.get(rung.ladder, 0.0), each.used)
+        for file in files:
+            for each in self._rungs.get(file.short, ()):
+                used[each.ladder] = max(used.get(each.ladder, 0.0), file.used)
         return used
 
-    def _is_tip(self, file: File, rung: Rung) -> bool:
-        return rung.is_tip or file.short in self._tips
-
     def _stage(self, file: File, used: Mapping[str, float], now: float) -> tuple[int, int]:
-        rung = self._rungs.get(file.short)
-        if rung is None and file.short not in self._tips:
-            return _after(LOOSE, file.used, now), 0
-        if rung is None or self._is_tip(file, rung):
+        if self._is_tip(file):
             return STAGES + TIP, 0
-        last = used[rung.ladder]
-        if rung.below < LAST:
-            return _after(RECENT, last, now), 0
-        if rung.fineness < COARSEST:
-            return _after(MIDDLE, last, now), rung.fineness
-        return _after(REST, last, now), rung.fineness
+        rungs = self._rungs.get(file.short)
+        if not rungs:
+            return _after(LOOSE, file.used, now), 0
+        return max(_stage_of(each, used[each.ladder], now) for each in rungs)
 
 
-_NONE = Rung("", 0, 0)
+def _is_fine(rung: Rung) -> bool:
+    """Between others that stay."""
+    return rung.fineness < min(COARSEST, (rung.below // LAST).bit_length())
+
+
+def _stage_of(rung: Rung, used: float, now: float) -> tuple[int, int]:
+    if rung.below < LAST:
+        return _after(RECENT, used, now), 0
+    return _after(MIDDLE if rung.fineness < COARSEST else REST, used, now), rung.fineness
 
 
 def _after(kind: int, used: float, now: float) -> int:

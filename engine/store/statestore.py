@@ -25,7 +25,7 @@ from engine.store.ladder import SHORT, Ladders
 from engine.store.writing import TEMPORARY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from engine.store.ladder import File
@@ -65,8 +65,11 @@ class StateStore:
         DiskFailed: the folder cannot be made or read.
     """
 
-    def __init__(self, folder: Path, budget_bytes: int | None = None) -> None:
-        """`budget_bytes` None: `default_budget`, computed now."""
+    def __init__(
+        self, folder: Path, budget_bytes: int | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`budget_bytes` None: `default_budget`, computed now.  `clock`: seconds since the epoch."""
+        self.clock = clock
         self.folder, self.held, self.passing = folder, folder / HELD, folder / PASSING
         self._ladders = Ladders()
         self._listings = (Listing(self.held), Listing(folder), Listing(self.passing))
@@ -80,8 +83,17 @@ class StateStore:
         """Bytes that may lie here from the next save on; None: `default_budget`, computed now."""
         with self._failing(self.folder):
             self.budget = default_budget(self.folder) if budget_bytes is None else budget_bytes
-            with contextlib.suppress(StoreFull):  # the next save says so
-                self._make_room(0)
+            self._make_room(0)
+
+    @contextlib.contextmanager
+    def _changing(self, path: Path) -> Iterator[None]:
+        """What is done inside changes the folders; what the system refuses there is raised as DiskFailed."""
+        try:
+            with self._failing(path):
+                yield
+        finally:
+            for each in self._listings:
+                each.look_again()
 
     # ---------------------------------------------------------------------------------------- one snapshot
 
@@ -119,7 +131,7 @@ class StateStore:
 
     def discard(self, key: StateKey) -> None:
         """Deletes a snapshot that cannot be used, or is not needed any more."""
-        with contextlib.suppress(OSError):
+        with self._changing(self.folder), contextlib.suppress(OSError):
             self.path(key).unlink()
 
     def save(self, snapshot: Snapshot) -> int:
@@ -139,9 +151,8 @@ class StateStore:
             data = to_bytes(snapshot)
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it may have been taken away
             self._make_room(len(data))
-            with self._listings[1].changing() as seen:
-                writing.write(path, data)
-                seen[path.name] = len(data)
+            writing.write(path, data)
+            self._listings[1].changed({path.name: len(data)})
             self._make_room(0)  # another process may have written meanwhile
             return len(data)
 
@@ -150,7 +161,7 @@ class StateStore:
         from engine.store.snapshot import to_bytes
 
         path = self.passing / file_name(snapshot.key)
-        with self._failing(path):
+        with self._changing(path):
             data = to_bytes(snapshot)
             self.passing.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._make_room(len(data))
@@ -159,7 +170,7 @@ class StateStore:
     def passed(self, keys: Iterable[StateKey]) -> None:
         """These replies have ended, or have later snapshots."""
         for each in keys:
-            with contextlib.suppress(OSError):
+            with self._changing(self.passing), contextlib.suppress(OSError):
                 (self.passing / file_name(each)).unlink()
 
     # ---------------------------------------------------------------------------------------- names
@@ -173,7 +184,7 @@ class StateStore:
             DiskFailed: the disk refused.
         """
         path, target = self.folder / file_name(key), self.held / file_name(key)
-        with self._failing(path):
+        with self._changing(path):
             self.held.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not target.is_file():
                 self._check_holding(path, key)
@@ -195,7 +206,7 @@ class StateStore:
         """
         for name in keys:
             held = self.held / name
-            with self._failing(held), contextlib.suppress(FileNotFoundError):
+            with self._changing(held), contextlib.suppress(FileNotFoundError):
                 if forget:
                     held.unlink()
                 else:
@@ -220,20 +231,20 @@ class StateStore:
             DiskFailed: the disk refused.
         """
         gone = frozenset(prefix[:SHORT] for prefix in prefixes)
-        with self._failing(self.folder):
+        with self._changing(self.folder):
             self._sweep_passing(ABANDONED_SECONDS)
-            for each in files(self.folder):
+            for each in _whole(self.folder):
                 if each.short in gone:
                     (self.folder / each.name).unlink(missing_ok=True)
 
-    def thin(self, now: float | None = None) -> tuple[int, int]:
+    def thin(self) -> tuple[int, int]:
         """Gives up what conversations can do without; how many states, and their bytes.
 
         Raises:
             DiskFailed: the disk refused.
         """
-        with self._failing(self.folder):
-            spare = self._ladders.thinned(_whole(self.folder), time.time() if now is None else now)
+        with self._changing(self.folder):
+            spare = self._ladders.thinned(_whole(self.folder), self.clock())
             for each in spare:
                 (self.folder / each.name).unlink(missing_ok=True)
         return len(spare), sum(each.size for each in spare)
@@ -250,42 +261,43 @@ class StateStore:
         """Deletes until `nbytes` more fit the budget.
 
         Raises:
-            StoreFull: there is nothing left that may go.
+            StoreFull: what may go is not enough for that; nothing went.
         """
         over = self.used() + nbytes - self.budget
         if over <= 0:
             return
         here = _whole(self.folder)
-        going = self._ladders.order(here, time.time())
-        if over > sum(each.size for each in going):
-            raise StoreFull(nbytes, self.budget, self.used() - sum(each.size for each in going))
-        more = len(here) // SPARE
-        with self._listings[1].changing() as seen:
-            for each in going:
-                if over <= 0 and more <= 0:
-                    return
-                more -= over <= 0
-                (self.folder / each.name).unlink(missing_ok=True)
-                seen.pop(each.name, None)
-                over -= each.size
+        going = self._ladders.order(here, self.clock())
+        may = sum(each.size for each in going)
+        if nbytes and over > may:
+            raise StoreFull(nbytes, self.budget, self.used() - may)
+        more, gone = len(here) // SPARE, set[str]()
+        for each in going:
+            if over <= 0 and more <= 0:
+                break
+            more -= over <= 0
+            (self.folder / each.name).unlink(missing_ok=True)
+            gone.add(each.name)
+            over -= each.size
+        self._listings[1].changed({}, gone)
 
     def _sweep(self) -> None:
         """Deletes what processes that died left half written, and their replies' states of long ago."""
         self._sweep_passing(PASSING_SECONDS)
         for folder in (self.folder, self.held, self.passing):
             for each in files(folder):
-                if each.name.endswith(TEMPORARY) and time.time() - each.used > ABANDONED_SECONDS:
+                if each.name.endswith(TEMPORARY) and self.clock() - each.used > ABANDONED_SECONDS:
                     (folder / each.name).unlink(missing_ok=True)
 
     def _sweep_passing(self, seconds: float) -> None:
         for each in files(self.passing):
-            if time.time() - each.used > seconds:
+            if self.clock() - each.used > seconds:
                 (self.passing / each.name).unlink(missing_ok=True)
 
     def _touch(self, path: Path) -> None:
         """Raises: FileNotFoundError."""
         try:
-            os.utime(path)
+            os.utime(path, (now := self.clock(), now))
         except FileNotFoundError:
             raise
         except OSError:

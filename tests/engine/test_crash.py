@@ -81,7 +81,8 @@ def test_after_a_kill_it_is_the_reply_that_it_would_have_been(
     with engine_on(folder, model) as engine:
         first = ask(engine, replace(asked, params=replace(params, max_tokens=1))).finished
         tokens, state = ended(engine, asked)
-    assert first.usage.history_tokens < len(kept), "it went on from a state on the way"
+    if lost < 2:  # else both that are there may stand behind what was kept: all of it is fed again
+        assert first.usage.history_tokens < len(kept), "it went on from a state on the way"
     assert (kept + tokens, state) == whole
 
 
