@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.durable import into_place
-from engine.errors import InvalidParameter
 from rwkv_chat.paths import FILE_MODE
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ class Settings:
 
 def _fitted(base: SamplingParams, name: str, value: object) -> SamplingParams | None:
     """`base` with one value changed, None if there is no such parameter or it cannot be that."""
+    from engine.errors import InvalidParameter
+
     known = {each.name for each in fields(base) if each.metadata}
     try:
         return replace(base, **{name: value}) if name in known else None

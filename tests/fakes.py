@@ -427,12 +427,13 @@ async def fake_session(
     """A real session (library, settings, chats, models) over a fake engine; everything lives under `home`."""
     paths = Paths.under(home).make()
     library = await Library.open(MEMORY if private else paths.database)
+    speaking = engine or FakeEngine(replies, delay=delay)
     session = Session(
         paths,
         library,
         SettingsFile(paths.settings_file),
-        engine or FakeEngine(replies, delay=delay),
-        card,
+        lambda: speaking,
+        lambda: card,
         lambda ref: ByteTokenizer(),
     )
     session.shelf.listing.hub, session.private = FakeHub(), private

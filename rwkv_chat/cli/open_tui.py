@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from rwkv_chat.cli.options import found
+from rwkv_chat.cli.found import found
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def open_tui(model: Path | None, dtype: str | None = None, *, private: bool = Fa
     weights = found(model)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError(say("cli.needs_terminal"))
+    gc.disable()  # until the first frame stands: nothing that is made for it is garbage
     from rwkv_chat.tui.app import run
 
     return run(weights, dtype, private=private)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from engine.types import SamplingParams
+from rwkv_chat.cli.found import found
 from rwkv_chat.settings import DTYPES
 from rwkv_chat.texts import say
 
@@ -42,20 +43,6 @@ def state_option(command: Command) -> Command:
 def model_of(context: click.Context, model: Path | None) -> Path | None:
     """The weights meant after the command, else those meant before it. Raises: see `found`."""
     return found(model or context.find_root().params.get("model"))
-
-
-def found(model: Path | None) -> Path | None:
-    """The weights that `model` means: a file, a folder, or a name on the shelf.
-
-    Raises:
-        ModelNotFound, ModelUnknown, ModelAmbiguous.
-    """
-    if model is None:
-        return None
-    from rwkv_chat.paths import Paths
-    from rwkv_chat.session.shelf_names import resolve
-
-    return resolve(str(model), Paths.find())
 
 
 def sampling_options(command: Command) -> Command:

@@ -1,48 +1,58 @@
-"""The session: one library, one engine, the settings, and the use cases over them."""
+"""The session: one library, one engine, the settings, and the use cases over them.
+
+A front end draws its first frame with the library and the settings alone; the use cases, and what they
+import, come when they are asked for (`prepare`: all of them, off the event loop).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import importlib
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from engine.types import SamplingParams
 from rwkv_chat.library.database import MEMORY, Library
 from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.paths import Paths
-from rwkv_chat.session import cards
-from rwkv_chat.session.books import Books
-from rwkv_chat.session.branches import Branches
-from rwkv_chat.session.chats import Chats
-from rwkv_chat.session.convs import Convs
-from rwkv_chat.session.housekeeping import keep_house
-from rwkv_chat.session.models import Models
-from rwkv_chat.session.shelf import Shelf
-from rwkv_chat.session.states import States
-from rwkv_chat.session.turns import Turns
-from rwkv_chat.session.writings import Writings
 from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from engine.tokenizer import Tokenizer
+    from engine.types import SamplingParams, TokenizerRef
+    from rwkv_chat.session.books import Books
     from rwkv_chat.session.border import EngineLike, LoadTokenizer
+    from rwkv_chat.session.branches import Branches
     from rwkv_chat.session.cards import ModelCard
+    from rwkv_chat.session.chats import Chats
+    from rwkv_chat.session.convs import Convs
+    from rwkv_chat.session.models import Models
+    from rwkv_chat.session.shelf import Shelf
+    from rwkv_chat.session.states import States
+    from rwkv_chat.session.turns import Turns
+    from rwkv_chat.session.writings import Writings
 
 GB = 1_000_000_000
+# names of `Session`, and of the modules that have them
+USE_CASES = ("shelf", "models", "turns", "chats", "branches", "writings", "books", "convs", "states")
+HOUSE_SECONDS = 0.5  # what is done when nobody waits comes after the first frame
 
 
 class Session:
     """What a front end holds.
 
     Attributes:
-        chats, branches, writings, books, convs, states, models, shelf: the use cases.
+        chats, branches, writings, books, convs, states, models, shelf: the use cases, each made when it is
+            first asked for.
         turns: the replies and readings that go on.
         library: the database, for those who look at its health.
         paths: where everything lives.
         private: nothing that is said is written; it is gone when the session is closed.
+        apart: work on model files is done in processes of its own, since an interface draws in this one.
     """
 
     def __init__(
@@ -50,30 +60,88 @@ class Session:
         paths: Paths,
         library: Library,
         settings: SettingsFile,
-        engine: EngineLike,
-        card: ModelCard,
+        engine: Callable[[], EngineLike],
+        card: Callable[[], ModelCard],
         load_tokenizer: LoadTokenizer,
         log: logging.Handler | None = None,
     ) -> None:
-        self.paths, self.library, self._settings, self._engine = paths, library, settings, engine
+        """`engine`, `card`: make what they name, once, when it is needed."""
+        self.paths, self.library, self._settings = paths, library, settings
+        self._make_engine, self._find_card, self._load_tokenizer = engine, card, load_tokenizer
         self._log = log
-        self.private = False
-        self.shelf = Shelf(library, engine, paths, lambda: self.settings)
-        self.models = Models(engine, card, settings, load_tokenizer, self.shelf)
-        self.shelf.removed, self.shelf.given_up = self.models.leave, self.models.unload
-        self.turns = Turns(library, self.models, engine, lambda: self.settings.think)
-        self.chats = Chats(self.turns, self.sampling_for)
-        self.branches = Branches(self.chats, self.turns)
-        self.writings = Writings(self.chats, self.turns)
-        self.books = Books(self.turns)
-        self.convs = Convs(library, self.chats, engine, paths)
-        self.states = States(self.turns.desk)
+        self.apart = self.private = False
         self._house: asyncio.Task[None] | None = None
 
-    def keep_house(self) -> None:
-        """Begin what is done when nobody waits."""
-        house = keep_house(self.library, self._engine, self.paths)
-        self._house = asyncio.get_running_loop().create_task(house)
+    # ------------------------------------------------------------------ the use cases
+
+    async def prepare(self) -> None:
+        """Import what the use cases need, off the event loop, and make them."""
+        await asyncio.to_thread(_import_use_cases)
+        for name in USE_CASES:
+            getattr(self, name)
+
+    @functools.cached_property
+    def _engine(self) -> EngineLike:
+        return self._make_engine()
+
+    @functools.cached_property
+    def shelf(self) -> Shelf:
+        from rwkv_chat.session.shelf import Shelf
+
+        shelf = Shelf(self.library, self._engine, self.paths, lambda: self.settings)
+        shelf.removed, shelf.given_up = lambda path: self.models.leave(path), lambda: self.models.unload()
+        shelf.apart = self.apart
+        return shelf
+
+    @functools.cached_property
+    def models(self) -> Models:
+        from rwkv_chat.session.models import Models
+
+        return Models(self._engine, self._find_card(), self._settings, self._load_tokenizer, self.shelf)
+
+    @functools.cached_property
+    def turns(self) -> Turns:
+        from rwkv_chat.session.turns import Turns
+
+        return Turns(self.library, self.models, self._engine, lambda: self.settings.think)
+
+    @functools.cached_property
+    def chats(self) -> Chats:
+        from rwkv_chat.session.chats import Chats
+
+        return Chats(self.turns, self.sampling_for)
+
+    @functools.cached_property
+    def branches(self) -> Branches:
+        from rwkv_chat.session.branches import Branches
+
+        return Branches(self.chats, self.turns)
+
+    @functools.cached_property
+    def writings(self) -> Writings:
+        from rwkv_chat.session.writings import Writings
+
+        return Writings(self.chats, self.turns)
+
+    @functools.cached_property
+    def books(self) -> Books:
+        from rwkv_chat.session.books import Books
+
+        return Books(self.turns)
+
+    @functools.cached_property
+    def convs(self) -> Convs:
+        from rwkv_chat.session.convs import Convs
+
+        return Convs(self.library, self.chats, self._engine, self.paths)
+
+    @functools.cached_property
+    def states(self) -> States:
+        from rwkv_chat.session.states import States
+
+        return States(self.turns.desk)
+
+    # ------------------------------------------------------------------ settings
 
     @property
     def settings(self) -> Settings:
@@ -108,24 +176,42 @@ class Session:
         await self.change_settings(sampling=_differences(params, self.models.current.sampling))
         return self.sampling
 
+    # ------------------------------------------------------------------ the end
+
+    def keep_house(self) -> None:
+        """Begin what is done when nobody waits."""
+        self._house = asyncio.get_running_loop().create_task(self._keep_house())
+
+    async def _keep_house(self) -> None:
+        await asyncio.sleep(HOUSE_SECONDS)
+        from rwkv_chat.session.housekeeping import keep_house
+
+        await keep_house(self.library, self._engine, self.paths)
+
     async def close(self) -> None:
         """Stop and keep replies, give the engine back, close the database. May be called twice."""
         if self._house is not None:
             self._house.cancel()
             await asyncio.wait([self._house])
-        await self.turns.close()
-        await self.models.close()
-        await self.shelf.close()
-        await asyncio.to_thread(self._engine.close)
+        for name in ("turns", "models", "shelf"):
+            if name in self.__dict__:  # made
+                await getattr(self, name).close()
+        if "_engine" in self.__dict__:
+            await asyncio.to_thread(self._engine.close)
         await self.library.close()
         log, self._log = self._log, None
         if log is not None:
             stop_logging(log)
 
 
+def _import_use_cases() -> None:
+    for name in ("engine.service", *(f"rwkv_chat.session.{each}" for each in USE_CASES)):
+        importlib.import_module(name)
+
+
 def _differences(params: SamplingParams, base: SamplingParams) -> dict[str, Any]:
     wanted, own = asdict(params), asdict(base)
-    names = (each.name for each in fields(SamplingParams) if each.metadata)
+    names = (each.name for each in fields(base) if each.metadata)
     return {name: wanted[name] for name in names if wanted[name] != own[name] and wanted[name] is not None}
 
 
@@ -154,15 +240,16 @@ async def open_session(
     log = _start_log(paths)
     try:
         settings = await asyncio.to_thread(SettingsFile, paths.settings_file, overrides)
-        card = await asyncio.to_thread(_card, model, settings.values)
         library = await Library.open(MEMORY if private else paths.database)
     except BaseException:
         if log is not None:
             stop_logging(log)
         raise
-    engine = _engine(None if private else paths.states, paths.cache, settings.values, worker)
-    session = Session(paths, library, settings, engine, card, _tokenizer_loader(), log)
-    session.shelf.apart, session.private = worker == "process", private
+    states = None if private else paths.states
+    engine = functools.partial(_engine, states, paths.cache, settings.values, worker)
+    card = functools.partial(_card, model, settings.values)
+    session = Session(paths, library, settings, engine, card, _load_tokenizer, log)
+    session.apart, session.private = worker == "process", private
     if private:
         await session.shelf.adopt(paths.database)
     else:
@@ -179,6 +266,8 @@ def _start_log(paths: Paths) -> logging.Handler | None:
 
 
 def _card(model: Path | None, settings: Settings) -> ModelCard:
+    from rwkv_chat.session import cards
+
     if model is not None:
         return cards.card_for(model)
     return cards.card_for(Path(settings.model)) if settings.model else cards.builtin()
@@ -187,14 +276,14 @@ def _card(model: Path | None, settings: Settings) -> ModelCard:
 def _engine(
     states: Path | None, cache: Path, settings: Settings, worker: Literal["thread", "process"]
 ) -> EngineLike:
-    from engine.service import Engine  # pyright: ignore[reportMissingImports]
+    from engine.service import Engine
 
     budget = int(settings.snapshot_budget_gb * GB) or None
     threads = settings.threads or None
     return Engine(states, cache=cache, budget_bytes=budget, worker=worker, threads=threads)
 
 
-def _tokenizer_loader() -> LoadTokenizer:
-    from engine.tokenizer import load_tokenizer  # pyright: ignore[reportMissingImports]
+def _load_tokenizer(ref: TokenizerRef) -> Tokenizer:
+    from engine.tokenizer import load_tokenizer
 
-    return load_tokenizer
+    return load_tokenizer(ref)

@@ -1,13 +1,15 @@
 """The terminal interface: one app, one mode per main screen, one table of keys.
 
 The session is opened before the app (a database and a settings file: no torch) and closed after it, so that
-whatever ends the app, replies are kept. The model starts to load after the first frame.
+whatever ends the app, replies are kept. What the first frame can do without is imported after it, the
+conversations come next, and then the model begins to load.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from functools import partial
@@ -18,18 +20,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import events
 from textual.app import App, SystemCommand
 
-from rwkv_chat.explain import settings_sentence
 from rwkv_chat.plain_text import pasted, title
-from rwkv_chat.session import open_session
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 from rwkv_chat.tui.commands import Actions, Conversations
 from rwkv_chat.tui.desk import Desk
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.chat import ChatScreen
-from rwkv_chat.tui.screens.help import HelpScreen
-from rwkv_chat.tui.screens.models import ModelsScreen
-from rwkv_chat.tui.screens.welcome import WelcomeScreen
+from rwkv_chat.tui.stylesheet import KeptStylesheet
 from rwkv_chat.tui.terminal import VanishingFile
 from rwkv_chat.tui.themes import DARK, THEMES, defaults
 
@@ -44,7 +42,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MODES: dict[str, Callable[[Desk], Screen[None]]] = {"chat": ChatScreen, "models": ModelsScreen}
+
+def _models(desk: Desk) -> Screen[None]:
+    from rwkv_chat.tui.screens.models import ModelsScreen
+
+    return ModelsScreen(desk)
+
+
+MODES: dict[str, Callable[[Desk], Screen[None]]] = {"chat": ChatScreen, "models": _models}
 QUIT_TOLD_SECONDS = 5.0
 QUIT_KEYS = next(each.keys for each in BINDINGS if each.id == "app.quit")
 SIGNALS = ("SIGTERM", "SIGHUP")
@@ -75,6 +80,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         values = session.settings
         self.theme = values.theme if values.theme in self.available_themes else DARK.name
         swapped = {} if values.enter_sends else SWAPPED
+        self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self.set_keymap({**swapped, **values.keymap})
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -86,19 +92,37 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         self._catch_signals()
         self._write(PUSH_TITLE)
         self.theme_changed_signal.subscribe(self, lambda theme: self.remember_theme(theme.name))
-        if not self.session.settings.first_run_done:
-            card = self.session.models.current
-            self.push_screen(WelcomeScreen(card.name, self.desk.advice, builtin=card.builtin), self._welcomed)
-        if self.session.private:
-            self.notify(say("app.private"), timeout=8)
-        if self.session.settings_warning:
-            text = settings_sentence(self.session.settings_warning)
-            self.notify(text, severity="warning", timeout=15, markup=False)
         self.call_after_refresh(self.first_frame)
 
     def first_frame(self) -> None:
-        """The first frame stands on the screen: now torch may be loaded."""
+        """The first frame stands on the screen: now all else may be loaded."""
+        self.run_worker(self._begin())
+
+    async def _begin(self) -> None:
+        await self.desk.prepare()
+        gc.freeze()
+        gc.enable()  # `open_tui` has paused it: nothing that is made for the first frame is garbage
+        chat = self.screen_stack[0]
+        if isinstance(chat, ChatScreen):
+            await chat.begin()
+        if not self.session.settings.first_run_done:
+            await self._welcome()
+        if self.session.private:
+            self.notify(say("app.private"), timeout=8)
+        if self.session.settings_warning:
+            from rwkv_chat.explain import settings_sentence
+
+            text = settings_sentence(self.session.settings_warning)
+            self.notify(text, severity="warning", timeout=15, markup=False)
         self.desk.start()
+
+    async def _welcome(self) -> None:
+        from rwkv_chat.tui.screens.welcome import WelcomeScreen
+
+        card = self.session.models.current
+        await self.push_screen(
+            WelcomeScreen(card.name, self.desk.advice, builtin=card.builtin), self._welcomed
+        )
 
     async def _welcomed(self, _: None) -> None:
         await self.desk.change(first_run_done=True)
@@ -159,6 +183,8 @@ class RwkvChatApp(App[int], inherit_bindings=False):
     # ---------------------------------------------------------------- actions
 
     def action_toggle_help(self) -> None:
+        from rwkv_chat.tui.screens.help import HelpScreen
+
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss(None)
         else:
@@ -211,9 +237,11 @@ def run(model: Path | None = None, dtype: str | None = None, *, private: bool = 
 
 
 async def _run(model: Path | None, dtype: str | None, *, private: bool) -> int:
+    from rwkv_chat.session.session import open_session
+
     # a process: torch's import and a busy reply hold its interpreter lock, not the one that typing needs
-    session = await open_session(model=model, worker="process", private=private)
-    session.models.dtype = dtype
+    overrides = {"dtype": dtype} if dtype else None
+    session = await open_session(model=model, worker="process", overrides=overrides, private=private)
     return await stay(RwkvChatApp(session))
 
 

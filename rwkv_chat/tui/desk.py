@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import importlib
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.errors import EngineError
-from engine.types import Failed, Loaded, NotKept, Progress
-from rwkv_chat.explain import size
-from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
-from rwkv_chat.tui.pulls import Pulls, download_words
-from rwkv_chat.tui.shelf_rows import best_fit, memory
-from rwkv_chat.tui.turns import Turns
 from rwkv_chat.tui.widgets.status_line import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.types import SamplingParams
+    from engine.errors import EngineError
+    from engine.types import NotKept, SamplingParams
     from rwkv_chat.session import Session
+    from rwkv_chat.tui.pulls import Pulls
+    from rwkv_chat.tui.turns import Turns
 
 log = logging.getLogger(__name__)
+
+# what the chat screen needs once the first frame stands
+NEXT = (
+    "pulls",
+    "turns",
+    "words",
+    "widgets.transcript",
+    "widgets.suggestions",
+    "widgets.continue_bar",
+    "prose.markdown",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +57,29 @@ class Desk:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.turns = Turns()
-        self.pulls = Pulls()
+        self.prepared = False
         self.model = ModelState()
         self.watchers: list[Callable[[], None]] = []
         self.not_kept: NotKept | None = None  # to be told once
         self._watch: asyncio.Task[None] | None = None
+
+    async def prepare(self) -> None:
+        """Load what the first frame did without, off the event loop."""
+        await self.session.prepare()
+        await asyncio.to_thread(_import_next)
+        self.prepared = True
+
+    @functools.cached_property
+    def turns(self) -> Turns:
+        from rwkv_chat.tui.turns import Turns
+
+        return Turns()
+
+    @functools.cached_property
+    def pulls(self) -> Pulls:
+        from rwkv_chat.tui.pulls import Pulls
+
+        return Pulls()
 
     @property
     def params(self) -> SamplingParams:
@@ -82,10 +108,11 @@ class Desk:
 
     def leave(self) -> None:
         """The screens are going: tell them nothing more."""
-        self.turns.listener = None
         self.watchers.clear()
-        self.pulls.watchers.clear()
-        self.pulls.on_end = None
+        if self.prepared:
+            self.turns.listener = None
+            self.pulls.watchers.clear()
+            self.pulls.on_end = None
 
     async def close(self) -> None:
         await self.pulls.close()
@@ -100,6 +127,11 @@ class Desk:
 
     async def advice(self) -> str:
         """One sentence on the model to get for this machine, "" where nobody knows or it is here."""
+        from engine.errors import EngineError
+        from rwkv_chat.explain import size
+        from rwkv_chat.library.errors import LibraryError
+        from rwkv_chat.tui.shelf_rows import best_fit, memory
+
         try:
             offers = await self.session.shelf.offers()
         except (EngineError, LibraryError, OSError):
@@ -118,6 +150,10 @@ class Desk:
 
     def idle_status(self) -> Status:
         """The status line's words on the model alone."""
+        if not self.prepared:
+            return Status("")
+        from rwkv_chat.tui.pulls import download_words
+
         name, state = self.session.models.current.name, self.model
         download = download_words(self.pulls.active)
         if state.error is not None:
@@ -127,6 +163,8 @@ class Desk:
         return Status(name, "ready", tier=state.tier, state_bytes=state.state_bytes, download=download)
 
     async def _follow_model(self) -> None:
+        from engine.types import Failed, Loaded, NotKept, Progress
+
         async for event in self.session.models.watch():
             match event:
                 case Progress(done=done, total=total):
@@ -144,3 +182,8 @@ class Desk:
         self.model = state
         for watcher in self.watchers:
             watcher()
+
+
+def _import_next() -> None:
+    for name in NEXT:
+        importlib.import_module(f"rwkv_chat.tui.{name}")

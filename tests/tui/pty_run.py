@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -12,8 +13,12 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).parents[2]
+TERM = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+ENDING = 30.0
 
 
 def run_in_pty(
@@ -72,3 +77,49 @@ def _ended(pid: int, deadline: float) -> int:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     raise TimeoutError(pid)
+
+
+class Terminal:
+    """`python ARGS` in a terminal that is watched, and typed into, while it runs; ended when it is left.
+
+    Attributes:
+        drawn: what was drawn so far, without escape sequences.
+    """
+
+    def __init__(
+        self,
+        args: list[str],
+        *,
+        env: dict[str, str],
+        size: tuple[int, int] = (120, 40),
+        end: int = signal.SIGTERM,
+    ) -> None:
+        self.drawn, self._end = "", end
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:  # the child
+            os.chdir(ROOT)
+            os.execve(sys.executable, [sys.executable, *args], os.environ | TERM | env)  # noqa: S606
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.kill(self.pid, self._end)
+        deadline = time.monotonic() + ENDING
+        _drain(self._fd, deadline, None)
+        os.close(self._fd)
+        _ended(self.pid, deadline)
+
+    def type(self, keys: str) -> None:
+        os.write(self._fd, keys.encode())
+
+    def wait_for(self, *texts: str, seconds: float = 60) -> None:
+        """Until each of the texts was drawn, whatever else was. Raises: TimeoutError."""
+        deadline = time.monotonic() + seconds
+        while not all(each in self.drawn for each in texts):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{texts} not in {self.drawn[-2000:]!r}")
+            if select.select([self._fd], [], [], 0.1)[0]:
+                data = os.read(self._fd, 1 << 16).decode(errors="replace")
+                self.drawn += ESCAPES.sub("", data)

@@ -4,23 +4,14 @@ misread, and going on with another model."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from engine.types import Prefilled
-from rwkv_chat import templates
-from rwkv_chat.amounts import duration
-from rwkv_chat.lint import lint, sentence
-from rwkv_chat.session.events import HasRead, TurnFailed
-from rwkv_chat.session.manner import manner_of
-from rwkv_chat.templates import TemplateInvalid
 from rwkv_chat.texts import say
-from rwkv_chat.transcript import Thread
-from rwkv_chat.tui.screens.exact import ExactScreen
-from rwkv_chat.tui.screens.manner import Choices, MannerDialog, Way, Ways, mode_name
+from rwkv_chat.tui.choices import Choices
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.threads import ThreadScreen
-from rwkv_chat.tui.widgets.continue_bar import ContinueBar
 from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
 
@@ -29,7 +20,9 @@ if TYPE_CHECKING:
 
     from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.turn import Reading
+    from rwkv_chat.transcript import Thread
     from rwkv_chat.tui.desk import Desk
+    from rwkv_chat.tui.widgets.continue_bar import ContinueBar
 
 LINT_SECONDS = 0.4  # after the last key
 
@@ -38,11 +31,13 @@ class AsidesScreen(ThreadScreen):
     """Base of the chat screen, which draws the status line (`show_status`).
 
     Attributes:
+        begun: the conversations are there, and every widget (they come after the first frame).
         pending: choices for a new conversation, kept until its first message makes it.
     """
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
+        self.begun = False
         self.pending = Choices()
         self._readings: dict[str, Reading] = {}
         self._lint_due: Timer | None = None
@@ -53,6 +48,8 @@ class AsidesScreen(ThreadScreen):
 
     @property
     def bar(self) -> ContinueBar:
+        from rwkv_chat.tui.widgets.continue_bar import ContinueBar
+
         return self.query_one(ContinueBar)
 
     # ---------------------------------------------------------------- how it is spoken
@@ -70,26 +67,31 @@ class AsidesScreen(ThreadScreen):
         speaker = self.desk.session.models.speaker
         if speaker is None:
             return None
-        try:
-            return manner_of(_as_thread(self.choices), speaker, self.desk.session.settings.think)
-        except TemplateInvalid:
-            return None
+        from rwkv_chat.tui.manners import chosen_manner
+
+        return chosen_manner(self.choices, speaker, self.desk.session.settings.think)
 
     def manner_words(self) -> str:
         """What the status line says of it: only what was chosen."""
         chosen = self.choices
+        if chosen == Choices():
+            return ""
+        from rwkv_chat.tui.screens.manner import mode_name
+
         parts = [say("app.manner.short", mode=mode_name(chosen.mode))] if chosen.mode else []
         return ", ".join([*parts, chosen.template] if chosen.template else parts)
 
     @telling
     async def action_choose_manner(self) -> None:
-        ways = await asyncio.to_thread(_ways, self.desk.session.models.current.template)
+        from rwkv_chat.tui import manners
+        from rwkv_chat.tui.screens.manner import MannerDialog
+
+        ways = await asyncio.to_thread(manners.ways, self.desk.session.models.current.template)
         speaker = self.desk.session.models.speaker
         if speaker is not None:
-            usual = await asyncio.to_thread(
-                manner_of, _as_thread(Choices()), speaker, self.desk.session.settings.think
-            )
-            ways = Ways(ways.templates, ways.own, usual.mode.name)
+            think = self.desk.session.settings.think
+            usual = await asyncio.to_thread(manners.usual_mode, speaker, think, Choices())
+            ways = replace(ways, usual=usual)
         self.app.push_screen(MannerDialog(ways, self.choices), self._manner_chosen)
 
     @telling
@@ -120,6 +122,8 @@ class AsidesScreen(ThreadScreen):
         if self.desk.session.models.speaker is None:
             self.notify(say("app.exact.waiting"), markup=False)
             return
+        from rwkv_chat.tui.screens.exact import ExactScreen
+
         text = self.query_one(PromptBox).text
         prompt = await self.chats.exact_prompt(self.thread_id, text)
         await self.app.push_screen(ExactScreen(prompt))
@@ -134,9 +138,11 @@ class AsidesScreen(ThreadScreen):
 
     def show_lint(self) -> None:
         """One line under the prompt on what the model may misread; it stops nothing."""
-        text, manner = self.query_one(PromptBox).text, self.manner()
-        found = lint(manner.template, text) if text.strip() and manner is not None else ()
-        self.query_one(LintLine).show([sentence(each) for each in found])
+        if not self.begun:
+            return
+        from rwkv_chat.tui.manners import warnings
+
+        self.query_one(LintLine).show(warnings(self.manner(), self.query_one(PromptBox).text))
 
     # ---------------------------------------------------------------- another model
 
@@ -158,6 +164,8 @@ class AsidesScreen(ThreadScreen):
         there = await self.chats.to_read(thread.id)
         if self.thread is not thread or self.live is not None or not there.tokens:
             return
+        from rwkv_chat.amounts import duration
+
         tokens = f"{there.tokens:,}"
         if there.seconds is None:
             self.bar.offer(say("app.continue.offer", tokens=tokens))
@@ -173,6 +181,9 @@ class AsidesScreen(ThreadScreen):
 
     @telling
     async def _begin(self, thread: str) -> None:
+        from engine.types import Prefilled
+        from rwkv_chat.session.events import HasRead, TurnFailed
+
         whole = False
         self._readings[thread] = reading = self.chats.read(thread)
         self.bar.progress(say("app.continue.begun"))
@@ -208,30 +219,3 @@ class AsidesScreen(ThreadScreen):
         """Enter in the empty box: yes to what the bar offers."""
         if self.bar.offering:
             self.begin_reading()
-
-
-def _as_thread(choices: Choices) -> Thread:
-    return Thread(
-        "",
-        "",
-        None,
-        chosen_template=choices.template,
-        mode=choices.mode,
-        keep_reasoning=choices.keep_reasoning,
-    )
-
-
-def _ways(own: str) -> Ways:
-    """Every template that can be read. Raises: TemplateInvalid, of the model's own."""
-    found = {own: _way(own)}
-    for name in templates.names():
-        try:
-            found.setdefault(name, _way(name))
-        except TemplateInvalid:
-            continue
-    return Ways({name: found[name] for name in sorted(found)}, own)
-
-
-def _way(name: str) -> Way:
-    template = templates.template(name)
-    return Way(template.title or template.name, tuple(each.name for each in template.modes))

@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.containers import Center, Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Footer, Input, Static, TextArea
+from textual.widgets import Footer, Static, TextArea
 
-from engine.types import Prefilled
-from rwkv_chat.explain import explain, not_kept_sentence, sentence
 from rwkv_chat.plain_text import clean
-from rwkv_chat.session.errors import SessionError
-from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed, WaitingForModel
 from rwkv_chat.texts import say
+from rwkv_chat.tui.choices import Choices
 from rwkv_chat.tui.keys import textual_bindings
-from rwkv_chat.tui.prose.entry import Entry
 from rwkv_chat.tui.screens.asides import AsidesScreen
-from rwkv_chat.tui.screens.manner import Choices
 from rwkv_chat.tui.screens.meter import Meter
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.chat_list import ChatList
-from rwkv_chat.tui.widgets.continue_bar import ContinueBar
 from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
-from rwkv_chat.tui.widgets.sampling_panel import SamplingPanel
 from rwkv_chat.tui.widgets.status_line import StatusLine
-from rwkv_chat.tui.widgets.suggestions import Suggestions
-from rwkv_chat.tui.widgets.transcript import Transcript
-from rwkv_chat.tui.words import live_entry, node_entry
 
 if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
 
-    from rwkv_chat.session import TurnEvent
+    from rwkv_chat.session import Answered, TurnEvent, TurnFailed
+    from rwkv_chat.session.cards import ModelCard
     from rwkv_chat.transcript import Node
     from rwkv_chat.tui.desk import Desk
+    from rwkv_chat.tui.prose.entry import Entry
     from rwkv_chat.tui.turns import LiveReply
+    from rwkv_chat.tui.widgets.sampling_panel import SamplingPanel
+    from rwkv_chat.tui.widgets.suggestions import Suggestions
+    from rwkv_chat.tui.widgets.transcript import Transcript
 
+BEGUN = Path(__file__).with_name("begun.tcss")
 NARROW = 90  # cells; below, the list hides by itself
 
 
@@ -54,52 +51,95 @@ class ChatScreen(AsidesScreen):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self.meter = Meter(desk)
-        self._card = desk.session.models.current  # the model that the screen speaks of
+        self._card: ModelCard | None = None  # the model that the screen speaks of
+        self._early: list[str] = []  # what was sent before the conversations were there
+        self.add_class("-first")
+        settings = desk.session.settings
+        self.set_class(not settings.show_list, "-list-hidden")
+        self.set_class(not settings.show_sampling, "-sampling-hidden")
 
     def compose(self) -> ComposeResult:
+        """What the first frame shows; `begin` mounts the rest."""
         with Horizontal(id="columns"):
             yield ChatList(id="chats")
-            with Vertical(id="conversation"):
-                yield Transcript(id="transcript")
-                with Vertical(id="empty"):
-                    yield Static(id="greeting")
-                    yield Suggestions(id="suggestions")
-                yield ContinueBar(id="continue")
-                with Center():
-                    yield PromptBox(placeholder=say("app.prompt.placeholder"), id="prompt")
-                yield LintLine(id="lint")
-            yield SamplingPanel(self.desk.params, id="sampling")
+            with Vertical(id="conversation"), Center(id="typing"):
+                yield PromptBox(placeholder=say("app.prompt.placeholder"), id="prompt")
         yield StatusLine(id="status")
-        yield Footer(show_command_palette=False, compact=True)
 
     @property
     def transcript(self) -> Transcript:
+        from rwkv_chat.tui.widgets.transcript import Transcript
+
         return self.query_one(Transcript)
 
     @property
     def prompt(self) -> PromptBox:
         return self.query_one(PromptBox)
 
-    async def on_mount(self) -> None:
-        settings = self.desk.session.settings
-        self.set_class(not settings.show_list, "-list-hidden")
-        self.set_class(not settings.show_sampling, "-sampling-hidden")
-        self.desk.turns.listener = self.turn_event
-        self.desk.watchers.append(self.model_changed)
-        self.desk.pulls.watchers.append(self.show_status)
-        await self.refresh_list()
-        await self.open_thread(self.threads[0] if self.threads else None)
+    async def begin(self) -> None:
+        """The first frame stands, and the desk is prepared: the conversations, and all else around them."""
+        with self.app.batch_update():
+            await self._mount_rest()
+            self.desk.turns.listener = self.turn_event
+            self.desk.watchers.append(self.model_changed)
+            self.desk.pulls.watchers.append(self.show_status)
+            await self.refresh_list()
+            await self.open_thread(self.threads[0] if self.threads else None)
+        self.begun = True
+        early, self._early = self._early, []
+        for text in early:
+            self.send(text)
+
+    async def _mount_rest(self) -> None:
+        self.app.stylesheet.read(BEGUN)
+        from rwkv_chat.tui.widgets.continue_bar import ContinueBar
+        from rwkv_chat.tui.widgets.suggestions import Suggestions
+        from rwkv_chat.tui.widgets.transcript import Transcript
+
+        conversation = self.query_one("#conversation")
+        empty = Vertical(Static(id="greeting"), Suggestions(id="suggestions"), id="empty")
+        await conversation.mount(
+            Transcript(id="transcript"), empty, ContinueBar(id="continue"), before="#typing"
+        )
+        await conversation.mount(LintLine(id="lint"))
+        await self.mount(Footer(show_command_palette=False, compact=True))
+        self.remove_class("-first")
+        self.refresh_bindings()  # a footer that comes later waits for them
+        if not self.has_class("-sampling-hidden"):
+            await self._sampling()
+
+    @property
+    def _panel(self) -> SamplingPanel | None:
+        """The sampling panel; None until it is shown for the first time."""
+        from rwkv_chat.tui.widgets.sampling_panel import SamplingPanel
+
+        return next(iter(self.query(SamplingPanel)), None)
+
+    async def _sampling(self) -> SamplingPanel:
+        """The panel, mounted when it is first shown: it has half of the screen's widgets."""
+        if (there := self._panel) is not None:
+            return there
+        from rwkv_chat.tui.widgets.sampling_panel import SamplingPanel
+
+        panel = SamplingPanel(self.desk.params, id="sampling")
+        await self.query_one("#columns").mount(panel)
+        # the panel's inputs ask for their places before the layout, and then nobody is told of a new size
+        self.call_after_refresh(self.transcript.on_resize)
+        return panel
 
     def model_changed(self) -> None:
         """The model got further, or another was chosen."""
         if self._card is not self.desk.session.models.current:
             self._show_empty(empty=self.has_class("-empty"))
-            self.query_one(SamplingPanel).show(self.desk.params)
+            if (panel := self._panel) is not None:
+                panel.show(self.desk.params)
         self.show_status()
         if self.desk.model.ready:
             self.show_asides()
         if self.live is not None:
             self.transcript.hint(self.meter.hint(self.live))
+        from rwkv_chat.explain import not_kept_sentence, sentence
+
         if self.desk.model.error is not None:
             self.notify(sentence(self.desk.model.error), severity="error", markup=False)
         if self.desk.not_kept is not None:
@@ -109,6 +149,9 @@ class ChatScreen(AsidesScreen):
     # ---------------------------------------------------------------- what is shown
 
     def show_conversation(self) -> None:
+        from rwkv_chat.tui.prose.entry import Entry
+        from rwkv_chat.tui.words import live_entry
+
         live, nodes = self.live, self.nodes
         if live is not None and nodes and nodes[-1].message.role == "assistant":
             nodes = nodes[:-1]  # it is being written, or replaced: the live reply stands for it
@@ -125,6 +168,8 @@ class ChatScreen(AsidesScreen):
             self.prompt.focus()
 
     def _entry(self, node: Node) -> Entry:
+        from rwkv_chat.tui.words import node_entry
+
         return node_entry(node, self.desk.turns.thought.get(node.id, 0.0))
 
     def _show_empty(self, *, empty: bool) -> None:
@@ -136,7 +181,13 @@ class ChatScreen(AsidesScreen):
             text = say("app.greeting.guide") if card.builtin else say("app.greeting.model")
             greeting = Content.styled(clean(card.name), "bold $primary") + Content(f"\n{text}")
             self.query_one("#greeting", Static).update(greeting)
-            self.query_one(Suggestions).show(card.suggestions)
+            self.suggestions.show(card.suggestions)
+
+    @property
+    def suggestions(self) -> Suggestions:
+        from rwkv_chat.tui.widgets.suggestions import Suggestions
+
+        return self.query_one(Suggestions)
 
     def show_status(self) -> None:
         status = self.meter.status(self.thread_id, self.live)
@@ -146,6 +197,8 @@ class ChatScreen(AsidesScreen):
 
     def on_key(self, event: events.Key) -> None:
         """Letters typed on the list, the suggestions or a button are meant for the prompt."""
+        from textual.widgets import Input
+
         if event.is_printable and event.character and not isinstance(self.focused, Input | TextArea):
             event.stop()
             self.prompt.focus()
@@ -158,13 +211,19 @@ class ChatScreen(AsidesScreen):
         self.send(event.text)
 
     def on_prompt_box_asked(self) -> None:
-        self.query_one(Suggestions).focus()
+        self.suggestions.focus()
 
     def on_suggestions_chosen(self, event: Suggestions.Chosen) -> None:
         self.send(event.text)
 
     def send(self, text: str) -> None:
-        """Send a message; it goes back into the prompt while a reply is being written."""
+        """Send a message; it goes back into the prompt while a reply is being written.
+
+        One that is sent before the conversations are there is kept, and sent when they are.
+        """
+        if not self.begun:
+            self._early.append(text)
+            return
         if self.live is not None:
             self.prompt.give_back(text)
             self.notify(say("app.busy"), markup=False)
@@ -184,9 +243,13 @@ class ChatScreen(AsidesScreen):
         self._send(text)
 
     def _send(self, text: str) -> None:
+        from rwkv_chat.session.errors import SessionError
+
         try:
             turn = self.chats.send(self.thread_id, text)
         except SessionError as error:
+            from rwkv_chat.explain import sentence
+
             self.prompt.give_back(text)
             self.notify(sentence(error), severity="warning", markup=False)
             return
@@ -214,6 +277,9 @@ class ChatScreen(AsidesScreen):
 
     async def turn_event(self, live: LiveReply, event: TurnEvent) -> None:
         """One event of a reply, here or in a conversation that is not shown."""
+        from engine.types import Prefilled
+        from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed, WaitingForModel
+
         current = live.thread == self.thread_id
         shown = current and self.shown_id == self.thread_id
         match event:
@@ -248,6 +314,9 @@ class ChatScreen(AsidesScreen):
         return self.nodes[: ids.index(node.parent) + 1] if node.parent in ids else self.nodes
 
     async def _failed(self, live: LiveReply, event: TurnFailed, *, shown: bool) -> None:
+        from rwkv_chat.explain import explain, sentence
+        from rwkv_chat.tui.prose.entry import Entry
+
         words = explain(event.error)
         if not shown:
             self.notify(sentence(event.error), severity="error", markup=False)
@@ -293,7 +362,9 @@ class ChatScreen(AsidesScreen):
         if hidden:
             self.prompt.focus()
         else:
-            self.query_one(SamplingPanel).take_focus()
+            panel = await self._sampling()
+            panel.show(self.desk.params)
+            panel.take_focus()
         await self.desk.change(show_sampling=not hidden)
 
     async def on_sampling_panel_changed(self, event: SamplingPanel.Changed) -> None:
@@ -301,4 +372,4 @@ class ChatScreen(AsidesScreen):
 
     async def on_sampling_panel_reset_asked(self) -> None:
         await self.desk.sample(self.desk.session.models.current.sampling)
-        self.query_one(SamplingPanel).show(self.desk.params)
+        (await self._sampling()).show(self.desk.params)

@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
+from rwkv_chat.tui.choices import Choices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,15 +23,6 @@ if TYPE_CHECKING:
 
 CHOSEN, OTHER = "(x) ", "( ) "
 TICKED, EMPTY = "[x] ", "[ ] "
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """A person's choices for one conversation; "" leaves one to the model."""
-
-    template: str = ""
-    mode: str = ""
-    keep_reasoning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

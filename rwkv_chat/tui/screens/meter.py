@@ -6,7 +6,6 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from rwkv_chat.session.events import Answered, ReplyGrew
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -30,11 +29,15 @@ class Meter:
         self._last: TurnEvent | None = None
 
     def take(self, event: TurnEvent) -> None:
+        from rwkv_chat.session.events import Answered
+
         if isinstance(event, Answered) and event.usage is not None:
             self._usages[event.thread.id] = event.usage
 
     def due(self, event: TurnEvent) -> bool:
         """Whether the line should be drawn anew: a growing reply changes it at most a few times a second."""
+        from rwkv_chat.session.events import ReplyGrew
+
         now, before = monotonic(), self._last
         self._last = event
         goes_on = isinstance(event, ReplyGrew) and isinstance(before, ReplyGrew) and event.part == before.part

@@ -20,7 +20,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.convert_dialog import AskTarget
 from rwkv_chat.tui.screens.dialogs import Confirm
 from rwkv_chat.tui.screens.import_dialog import AskPath
-from rwkv_chat.tui.screens.telling import FORESEEN, telling
+from rwkv_chat.tui.screens.telling import foreseen, telling
 from rwkv_chat.tui.shelf_details import replacement
 from rwkv_chat.tui.shelf_rows import HERE, key_of
 
@@ -97,7 +97,7 @@ class ShelfScreen(Screen[None]):
     async def _use(self, path: Path | None, name: str) -> None:
         try:
             await self.desk.session.models.use(path)
-        except FORESEEN as error:
+        except foreseen() as error:
             self.say_outcome(sentence(error), wrong=True)
             return
         self.desk.model_chosen()
@@ -114,7 +114,7 @@ class ShelfScreen(Screen[None]):
         known = (offer.partial, offer.entry.size) if offer is not None else ()
         try:
             self.desk.pulls.follow(name, self.shelf.pull(name), *known)
-        except FORESEEN as error:
+        except foreseen() as error:
             self.say_outcome(sentence(error), wrong=True)
 
     def pull_ended(self, state: PullState) -> None:
@@ -160,7 +160,7 @@ class ShelfScreen(Screen[None]):
                     self.say_outcome(say("app.models.copying", share=f"{share:.0%}"))
                 else:
                     found.append(event)
-        except FORESEEN as error:
+        except foreseen() as error:
             self.say_outcome(sentence(error), wrong=True)
             return
         self._imported(found)
@@ -193,7 +193,7 @@ class ShelfScreen(Screen[None]):
                     self.verifying[key], told = _share(event), monotonic()
                     self.show_models()
             self.say_outcome(say("app.models.verified", model=title(entry.name)))
-        except FORESEEN as error:
+        except foreseen() as error:
             self.say_outcome(sentence(error), wrong=True)
         finally:
             del self.verifying[key]
@@ -220,7 +220,7 @@ class ShelfScreen(Screen[None]):
                     beside = say("app.models.with_modelfile") if event.modelfile else ""
                     written = say("app.models.converted_to", file=file, size=size(event.nbytes))
                     self.say_outcome(written + beside)
-        except FORESEEN as error:
+        except foreseen() as error:
             self.say_outcome(sentence(error), wrong=True)
 
     def remove_model(self, entry: ShelfEntry) -> None:
@@ -245,7 +245,7 @@ class ShelfScreen(Screen[None]):
     async def _remove(self, entry: ShelfEntry) -> None:
         try:
             await self.shelf.remove(entry, files=entry.ours)
-        except FORESEEN as error:
+        except foreseen() as error:
             self.say_outcome(sentence(error), wrong=True)
         else:
             self.desk.pulls.forget(entry.offer)

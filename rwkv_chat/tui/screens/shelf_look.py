@@ -13,7 +13,7 @@ from rwkv_chat.explain import sentence
 from rwkv_chat.paths import hub_endpoint
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.shelf import ShelfScreen, names_of
-from rwkv_chat.tui.screens.telling import FORESEEN
+from rwkv_chat.tui.screens.telling import foreseen
 from rwkv_chat.tui.shelf_rows import key_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class LookingScreen(ShelfScreen):
         await asyncio.sleep(REST_SECONDS)
         try:
             self.infos[key_of(entry)] = await self.shelf.info(entry.path)
-        except FORESEEN as error:  # the row says what is wrong with it
+        except foreseen() as error:  # the row says what is wrong with it
             log.info("a model could not be looked into: %s", type(error).__name__)
         else:
             self.show_models()
@@ -64,7 +64,7 @@ class LookingScreen(ShelfScreen):
         known = {each.name for each in self.offers}
         try:
             self.offers = await self.shelf.offers(online=True)
-        except FORESEEN as error:
+        except foreseen() as error:
             self.say_outcome(sentence(error), wrong=True)
             return
         new = [each for each in self.offers if each.live and each.name not in known]

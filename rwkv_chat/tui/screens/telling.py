@@ -6,17 +6,20 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from engine.errors import EngineError
-from rwkv_chat.explain import sentence
-from rwkv_chat.library.errors import LibraryError
-from rwkv_chat.session.errors import SessionError
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
 P = ParamSpec("P")
-FORESEEN = (SessionError, LibraryError, EngineError, OSError)
 log = logging.getLogger(__name__)
+
+
+def foreseen() -> tuple[type[Exception], ...]:
+    """Errors that are told and survived; asked for when one is there: the first frame knows none of them."""
+    from engine.errors import EngineError
+    from rwkv_chat.library.errors import LibraryError
+    from rwkv_chat.session.errors import SessionError
+
+    return SessionError, LibraryError, EngineError, OSError
 
 
 def telling(method: Callable[P, Awaitable[None]]) -> Callable[P, Coroutine[Any, Any, None]]:
@@ -26,7 +29,9 @@ def telling(method: Callable[P, Awaitable[None]]) -> Callable[P, Coroutine[Any, 
     async def told(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             await method(*args, **kwargs)
-        except FORESEEN as error:
+        except foreseen() as error:
+            from rwkv_chat.explain import sentence
+
             log.warning("%s: %s", method.__qualname__, type(error).__name__)
             screen: Any = args[0]
             screen.notify(sentence(error), severity="error", markup=False)

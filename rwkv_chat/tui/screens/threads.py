@@ -8,11 +8,11 @@ from textual.screen import Screen
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
-from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.chat_list import ChatList, ChatRow
 
 if TYPE_CHECKING:
+    from rwkv_chat.session import Chats
     from rwkv_chat.transcript import Conversation, Node, Thread
     from rwkv_chat.tui.desk import Desk
     from rwkv_chat.tui.turns import LiveReply
@@ -31,13 +31,16 @@ class ThreadScreen(Screen[None]):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
-        self.chats = desk.session.chats
         self.thread_id: str | None = None
         self.shown_id: str | None = None
         self.thread: Thread | None = None
         self.threads: tuple[Thread, ...] = ()
         self.nodes: tuple[Node, ...] = ()
         self._deleted: Thread | None = None
+
+    @property
+    def chats(self) -> Chats:
+        return self.desk.session.chats
 
     @property
     def live(self) -> LiveReply | None:
@@ -106,6 +109,8 @@ class ThreadScreen(Screen[None]):
 
     def action_rename_chat(self) -> None:
         if self.thread is not None:
+            from rwkv_chat.tui.screens.dialogs import Ask
+
             self.app.push_screen(Ask(say("app.rename.title"), self.thread.title), self._rename)
 
     @telling
@@ -117,6 +122,8 @@ class ThreadScreen(Screen[None]):
 
     def action_delete_chat(self) -> None:
         if self.thread is not None:
+            from rwkv_chat.tui.screens.dialogs import Confirm
+
             question = "app.delete.question_one" if len(self.nodes) == 1 else "app.delete.question"
             text = say(question, title=name_of(self.thread), count=len(self.nodes))
             self.app.push_screen(Confirm(text, say("app.delete.yes")), self._delete)

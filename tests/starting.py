@@ -1,0 +1,65 @@
+"""How long the program takes to its help and to its first frame, beside what its libraries take alone.
+
+Seconds of processor time, not of the clock: a busy machine changes them little. The two kinds of process take
+turns, and medians are compared.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tests.tui.pty_run import ROOT, Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CLICK = ["-c", "import click"]
+TEXTUAL = ["-c", "import textual.app, textual.widgets"]
+HELP = ["-m", "rwkv_chat", "--help"]
+PROGRAM = ["-m", "rwkv_chat"]
+PROMPT = "Write a message"
+
+
+def run_alone(arguments: list[str]) -> float:
+    """Processor seconds of a whole Python process."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime
+
+
+def first_frame(home: Path) -> tuple[float, float]:
+    """Processor seconds, and seconds of the clock, from the program's start to the frame with its prompt."""
+    begun = time.monotonic()
+    with Terminal(PROGRAM, env={"RWKV_CHAT_HOME": str(home)}, end=signal.SIGKILL) as terminal:
+        terminal.wait_for(PROMPT)
+        wall = time.monotonic() - begun
+        used = psutil.Process(terminal.pid).cpu_times()
+    return used.user + used.system, wall
+
+
+def ratio(ours: Callable[[], float], theirs: Callable[[], float], turns: int) -> float:
+    """The median of ours over the median of theirs; they take turns, after one that warms the page cache."""
+    ours()
+    pairs = [(ours(), theirs()) for _ in range(turns)]
+    return statistics.median(a for a, _ in pairs) / statistics.median(b for _, b in pairs)
+
+
+def settled_home(home: Path) -> Path:
+    """A data folder whose welcome was seen."""
+    settings = home / "config" / "settings.toml"
+    settings.parent.mkdir(mode=0o700, parents=True)
+    settings.write_text("first_run_done = true\n")
+    return home
