@@ -132,6 +132,8 @@ def check(values: Mapping[str, Any]) -> tuple[Settings, tuple[str, ...]]:
 
 def _unfit(sampling: Mapping[str, Any]) -> list[str]:
     """Sampling values that `sampling_over` leaves out, whatever the model."""
+    if not sampling:  # as for most people: the first frame needs no parameters
+        return []
     from engine.types import SamplingParams
 
     base = SamplingParams()
