@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.models.int8_names import SCALE, VALUE
+from engine.models.int8_names import SCALE, VALUE, is_quantised
 from engine.models.packed_names import GROUPS, bits_of
 from engine.models.prepare import dtype_of, halvings, prepare_tensor
 from engine.models.tiers import RUN_DTYPES
@@ -49,10 +49,12 @@ def packed_tensors(
 ) -> dict[str, Tensor]:
     """All tensors of `packed_forms` for one official name, on the device; see `prepare_tensor`."""
     dtype = RUN_DTYPES[tier]
-    x = read(name) if name != "emb.weight" else None
-    bits = bits_of(name, tuple(x.shape), tier) if x is not None else 0
-    if x is None or not bits:
+    if not is_quantised(name):
         return {name: prepare_tensor(name, read, spec, dtype).to(device)}
+    x = read(name)
+    bits = bits_of(name, tuple(x.shape), tier)
+    if not bits:
+        return {name: prepare_tensor(name, lambda _: x, spec, dtype).to(device)}
     rows = x.to(device).mT if name.endswith(VALUE) else x
     values, scale = _packed(rows, bits, dtype, 2 ** halvings(name, spec, dtype), device)
     return {name: values, name + SCALE: scale}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.models import rwkv7
+from engine.models import block
 from engine.ops.ffn_value import ffn_value
 from engine.weights import reading
 from engine.weights.load import load
@@ -72,13 +72,13 @@ def zeros_in(model: Model) -> float:
     """The share of hidden units that are zero for one token."""
     seen: list[float] = []
 
-    def counting(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    def counting(hidden: torch.Tensor, *weight: torch.Tensor) -> torch.Tensor:
         seen.append((hidden == 0).float().mean().item())
-        return ffn_value(hidden, weight)
+        return ffn_value(hidden, *weight)
 
-    rwkv7.ffn_value = counting
+    block.ffn_value = counting
     model.step(torch.tensor([7]), model.zero_state())
-    rwkv7.ffn_value = ffn_value
+    block.ffn_value = ffn_value
     return statistics.mean(seen)
 
 
