@@ -100,6 +100,7 @@ class FakeReply:
         text: as a model writes it, with its leading space.
         error: what it fails with after the text, instead of an end.
         tokens: the reply's, where they are not those of the text.
+        others: further replies, where several are asked for at once.
     """
 
     text: str = " Hello there."
@@ -109,6 +110,7 @@ class FakeReply:
     history_tokens: int = 0
     prefill: Sequence[Prefilled] = ()
     tokens: TokenIds | None = None
+    others: Sequence[str] = ()
 
 
 class FakeJob:
@@ -234,20 +236,23 @@ class FakeGenerate(FakeJob):
     async def __aiter__(self) -> AsyncIterator[Event]:
         for each in self.reply.prefill or (Prefilled(len(self.request.prompt), len(self.request.prompt)),):
             yield each
-        said, reason = "", self.reply.reason
-        for start in range(0, len(self.reply.text), self.chunk):
+        reason, texts = self.reply.reason, [self.reply.text, *self.reply.others][: self.request.n]
+        said = [""] * len(texts)
+        for start in range(0, max(map(len, texts)), self.chunk):
             if not await self.pause():
                 reason = "cancelled"
                 break
-            text = self.reply.text[start : start + self.chunk]
-            said += text
-            yield Piece(0, text, self.tokenizer.encode(text))
+            for index, whole in enumerate(texts):
+                if text := whole[start : start + self.chunk]:
+                    said[index] += text
+                    yield Piece(index, text, self.tokenizer.encode(text))
         if self.reply.error:
             yield Failed(self.reply.error)
             return
-        yield self._end(said, reason)
+        for index, each in enumerate(said):
+            yield self._end(index, each, reason)
 
-    def _end(self, said: str, reason: FinishReason) -> Finished:
+    def _end(self, index: int, said: str, reason: FinishReason) -> Finished:
         tokens = self.tokenizer.encode(said) if self.reply.tokens is None else self.reply.tokens
         request = self.request
         usage = Usage(
@@ -256,12 +261,12 @@ class FakeGenerate(FakeJob):
             reply_tokens=len(tokens),
             prefill_seconds=0.01,
             decode_seconds=0.1,
-            seed=request.params.seed or 0,
+            seed=(request.params.seed or 0) + index,
             source=self.reply.source,
         )
         before = extend(request.history) if request.start is None else request.start
         prefix = extend((*request.prompt, *tokens), before)
-        return Finished(0, reason, tokens, said, usage, prefix)
+        return Finished(index, reason, tokens, said, usage, prefix)
 
 
 class FakeFeed(FakeJob):

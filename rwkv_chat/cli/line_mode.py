@@ -13,28 +13,24 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from engine.types import Prefilled
 from rwkv_chat import templates
-from rwkv_chat.cli.ask import Printer
-from rwkv_chat.cli.interrupts import on_interrupt
-from rwkv_chat.cli.manner import Manner, tell_oddities
+from rwkv_chat.cli.line_base import name_of
+from rwkv_chat.cli.line_texts import TextCommands
+from rwkv_chat.cli.line_tree import TreeCommands
+from rwkv_chat.cli.manner import tell_oddities
 from rwkv_chat.cli.opening import opened
-from rwkv_chat.cli.options import given, sampling_of
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.cli.prompt_rows import heading, lines
 from rwkv_chat.cli.slash import SLASH_COMMANDS, UnknownCommand, parse
 from rwkv_chat.explain import INTERRUPTED, sentence
-from rwkv_chat.plain_text import title
 from rwkv_chat.settings import THINK_MODES
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from engine.types import SamplingParams
-    from rwkv_chat.session import Session, Turn, TurnEvent
-    from rwkv_chat.transcript import Thread
+    from rwkv_chat.session import Session
 
 
 def run(model: Path | None, options: Mapping[str, Any], *, private: bool = False) -> int:
@@ -52,19 +48,12 @@ def run(model: Path | None, options: Mapping[str, Any], *, private: bool = False
             runner.run(opening.__aexit__(None, None, None))
 
 
-class LineMode:
-    """One conversation at a time, and the table of commands.
-
-    Attributes:
-        thread: the open conversation; None until the first message makes one.
-    """
+class LineMode(TreeCommands, TextCommands):
+    """The conversation, and the table of commands."""
 
     def __init__(self, session: Session, runner: asyncio.Runner, options: Mapping[str, Any]) -> None:
-        self.session, self._runner, self._options = session, runner, options
-        self.thread: str | None = None
+        super().__init__(session, runner, options)
         self._deleted: str | None = None
-        self._asked = sys.stdin.isatty()
-        self._manner = Manner.of(options)
 
     def talk(self) -> int:
         """Read and answer lines until the input or the person ends it."""
@@ -117,43 +106,26 @@ class LineMode:
         getattr(self, f"do_{row.name}")(*((rest,) if row.takes_text else ()))
         return row.name == "quit"
 
-    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self._runner.run(work)
-
     # ---------------------------------------------------------------- replies
 
     def _say(self, text: str) -> None:
+        if self.thread is not None and self.is_text(self.thread):
+            self.write(self.thread, text)
+            return
         new = self.thread is None
         if new:
             self.thread = self._wait(self._manner.begun(self.session))
         tell_oddities(self.session, self._template(), text)
-        system = self._manner.system if new else ""
+        system, whole = self._manner.system if new else "", self.with_quotes(text)
         self._wait(
-            self._turn(lambda: self.session.chats.send(self.thread, text, self._sampled, system=system))
+            self._turn(lambda: self.session.chats.send(self.thread, whole, self._sampled, system=system))
         )
-
-    def _sampled(self, base: SamplingParams) -> SamplingParams:
-        return sampling_of(self._options, base)
 
     def _template(self) -> str:
         """The one chosen for the open conversation, "" for the model's own."""
         if self.thread is None:
             return self._manner.template
         return self._wait(self.session.chats.open(self.thread)).thread.chosen_template
-
-    async def _turn(self, begin: Any) -> None:
-        """Print one reply; Ctrl-C stops it and keeps what was said."""
-        turn: Turn = begin()
-        self.thread = turn.thread
-        if self._asked:
-            note(say("cli.chat.model", name=title(self.session.models.current.name)), end="")
-        printer = LinePrinter(self.session.models.current, stream=True)
-        with on_interrupt(turn.stop) as interrupt:
-            await printer.follow(turn)
-        if interrupt.number:
-            note(say("cli.chat.stopped"))
-        elif printer.end is not None and printer.end.reason == "length" and printer.end.usage is not None:
-            note(say("cli.chat.cut", tokens=printer.end.usage.reply_tokens))
 
     # ---------------------------------------------------------------- commands
 
@@ -163,13 +135,13 @@ class LineMode:
             note(say("cli.slash.row", usage=usage, help=what))
 
     def do_new(self) -> None:
-        self.thread = None
+        self.thread, self._deleted = None, None
         note(say("cli.chat.begun"))
 
     def do_list(self) -> None:
         threads = self._wait(self.session.chats.threads())
         for number, each in enumerate(threads, 1):
-            result(say("cli.chat.row", number=number, title=_name(each)))
+            result(say("cli.chat.row", number=number, title=name_of(each)))
         if not threads:
             note(say("cli.chat.no_conversations"))
 
@@ -180,13 +152,13 @@ class LineMode:
             return
         chosen = threads[int(number) - 1]
         self.thread = chosen.id
-        note(say("cli.chat.opened", title=_name(chosen)))
+        note(say("cli.chat.opened", title=name_of(chosen)))
         self._show_conversation(chosen.id)
         self._answer_pending(chosen.id)
 
     def _show_conversation(self, thread: str) -> None:
-        for node in self._wait(self.session.chats.open(thread)).nodes:
-            who = say(_WHO[node.message.role])
+        for node in self._messages(thread):
+            who = say(f"cli.chat.said_by_{node.message.role}")
             result(say("cli.chat.message", who=who, text=node.message.text))
 
     def _answer_pending(self, thread: str) -> None:
@@ -194,11 +166,6 @@ class LineMode:
         if (turn := self._wait(self.session.chats.answer_pending(thread))) is not None:
             note(say("cli.chat.pending"))
             self._wait(self._turn(lambda: turn))
-
-    def do_regen(self) -> None:
-        if (thread := self._open_one()) is not None:
-            params = self._sampled if given(self._options) else None
-            self._wait(self._turn(lambda: self.session.chats.regenerate(thread, params)))
 
     def do_think(self, mode: str) -> None:
         """In the open conversation, and in those begun from now on."""
@@ -230,59 +197,32 @@ class LineMode:
     def do_rename(self, text: str) -> None:
         if (thread := self._open_one()) is not None:
             renamed = self._wait(self.session.chats.rename(thread, text))
-            note(say("cli.chat.renamed", title=_name(renamed)))
+            note(say("cli.chat.renamed", title=name_of(renamed)))
 
     def do_delete(self) -> None:
         if (thread := self._open_one()) is not None:
             deleted = self._wait(self.session.chats.delete(thread))
             self._deleted, self.thread = thread, None
-            note(say("cli.chat.deleted", title=_name(deleted)))
+            note(say("cli.chat.deleted", title=name_of(deleted)))
 
     def do_undo(self) -> None:
+        """A conversation that was just deleted comes back; else the last turn is taken back."""
         if self._deleted is None:
-            note(say("cli.chat.nothing_deleted"))
+            self.take_back()
             return
         restored = self._wait(self.session.chats.restore(self._deleted))
         self.thread, self._deleted = self._deleted, None
-        note(say("cli.chat.restored", title=_name(restored)))
+        note(say("cli.chat.restored", title=name_of(restored)))
 
     def do_quit(self) -> None:
         """`_obey` ends the loop."""
 
-    def _open_one(self) -> str | None:
-        if self.thread is None:
-            note(say("cli.chat.no_conversation"))
-        return self.thread
-
-
-class LinePrinter(Printer):
-    """Also says when a conversation is being read again."""
-
-    _told = False
-
-    def show(self, event: TurnEvent) -> None:
-        if isinstance(event, Prefilled) and event.rebuilt and not self._told:
-            self._told = True
-            note(say("cli.chat.rebuilding", total=event.total))
-        super().show(event)
-
-
-_WHO = {
-    "user": "cli.chat.said_by_you",
-    "assistant": "cli.chat.said_by_model",
-    "system": "cli.chat.said_by_system",
-}
-
-
-def _name(thread: Thread) -> str:
-    return title(thread.title) or say("cli.chat.untitled")
-
 
 def _expected(error: Exception) -> bool:
-    """Errors of the four families are told; anything else is a bug and ends the program."""
+    """Errors of the four families and of the system are told; anything else is a bug and ends the program."""
     from engine.errors import EngineError
     from rwkv_chat.library.errors import LibraryError
     from rwkv_chat.session.errors import SessionError
     from rwkv_chat.templates import TemplateInvalid
 
-    return isinstance(error, EngineError | LibraryError | SessionError | TemplateInvalid)
+    return isinstance(error, EngineError | LibraryError | SessionError | TemplateInvalid | OSError)

@@ -80,7 +80,7 @@ class Undone:
 def go(db: sqlite3.Connection, thread: str, node: str | None, kind: Kind = "moved") -> Thread:
     """Point a conversation at another message of its tree. Raises: ThreadMissing, NodeMissing."""
     with transaction(db):
-        _check(db, thread, node)
+        check(db, thread, node)
         _move(db, thread, node, kind)
     return threads.get(db, thread)
 
@@ -101,7 +101,7 @@ def fork(db: sqlite3.Connection, thread: str, node: str, title: str = "") -> Thr
     new, now = threads.new_id(), time.time()
     with transaction(db):
         of = threads.get(db, thread)
-        _check(db, thread, node)
+        check(db, thread, node)
         db.execute(
             "INSERT INTO threads (id, tree, title, model, template, chosen_template, mode, keep_reasoning, "
             "persona, initial, sampling, kind, branched_from, created, updated) SELECT ?, tree, ?, model, "
@@ -120,7 +120,7 @@ def _move(db: sqlite3.Connection, thread: str, node: str | None, kind: Kind) -> 
         steps.record(db, thread, kind, before, node)
 
 
-def _check(db: sqlite3.Connection, thread: str, node: str | None) -> None:
+def check(db: sqlite3.Connection, thread: str, node: str | None) -> None:
     """Raises: ThreadMissing, NodeMissing (also where it stands in another tree)."""
     threads.get(db, thread)
     inside = "SELECT 1 FROM nodes WHERE id = ? AND tree = (SELECT tree FROM threads WHERE id = ?)"
@@ -137,7 +137,7 @@ def delete(db: sqlite3.Connection, thread: str, node: str) -> Deleted:
     Raises: see `go`.
     """
     with transaction(db):
-        _check(db, thread, node)
+        check(db, thread, node)
         before = tip = nodes.tip(db, thread)
         inside, gone, kept = _hide(db, thread, node)
         if before in inside:

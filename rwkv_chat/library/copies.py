@@ -9,9 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import index, nodes, steps, threads
+from rwkv_chat.library import branches, index, nodes, steps, threads
 from rwkv_chat.library.database import transaction
-from rwkv_chat.library.errors import NodeMissing
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,23 +20,28 @@ if TYPE_CHECKING:
 
 
 def replace(db: sqlite3.Connection, thread: str, node: str, text: str) -> tuple[Thread, Node]:
-    """Another text for a message on the way to the tip, and after it copies of all that follows it there; the
-    tip moves to the last copy.
+    """Another text for a message, and after it copies of all that follows it; the tip moves to the last copy.
 
     Returns:
         The thread and the message with the new text. Raises: ThreadMissing, NodeMissing.
     """
     with transaction(db):
-        threads.get(db, thread)
+        branches.check(db, thread, node)
         before = nodes.tip(db, thread)
-        path = [each.node for each in nodes.path(db, before)]
-        place = next((at for at, each in enumerate(path) if each.id == node), None)
-        if place is None:
-            raise NodeMissing(node)
-        changed = _changed(db, thread, path[place], text)
-        last = copy(db, thread, path[place + 1 :], changed)
+        changed = _changed(db, thread, nodes.get(db, node), text)
+        last = copy(db, thread, following(db, thread, node), changed)
         nodes.stand(db, thread, last or changed, "edited", before)
     return threads.get(db, thread), nodes.get(db, changed)
+
+
+def following(db: sqlite3.Connection, thread: str, node: str) -> tuple[Node, ...]:
+    """What follows a message on the way to the tip; in another branch, on the way to its newest end."""
+    for tip in (nodes.tip(db, thread), branches.leaf(db, node)):
+        path = [each.node for each in nodes.path(db, tip)]
+        place = next((at for at, each in enumerate(path) if each.id == node), None)
+        if place is not None:
+            return tuple(path[place + 1 :])
+    return ()
 
 
 def edit(db: sqlite3.Connection, thread: str, node: str, text: str) -> tuple[Thread, Node]:
@@ -47,7 +51,7 @@ def edit(db: sqlite3.Connection, thread: str, node: str, text: str) -> tuple[Thr
         ThreadMissing, NodeMissing.
     """
     with transaction(db):
-        threads.get(db, thread)
+        branches.check(db, thread, node)
         before = nodes.tip(db, thread)
         changed = _changed(db, thread, nodes.get(db, node), text)
         nodes.stand(db, thread, changed, "edited", before)

@@ -141,6 +141,8 @@ def _text_of(given: str | Path) -> str:
     """A text as it is read: UTF-8 (UTF-16 with its mark), LF line ends. Raises: NotReadable, OSError."""
     name = str(given) if isinstance(given, Path) else ""
     if isinstance(given, Path):
+        if given.exists() and not given.is_file():  # a pipe would be waited for
+            raise NotReadable(name, "file")
         with given.open("rb") as file:
             data = file.read(LARGEST + 1)
         if len(data) > LARGEST:

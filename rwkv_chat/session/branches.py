@@ -91,8 +91,8 @@ class Branches:
         that the next message is answered at once.
 
         Args:
-            keep_following: what follows the message on the way to the tip is copied after it and read (a
-                `Reading` with its progress); the old branch stays.
+            keep_following: what follows the message is copied after it and read (a `Reading` with its
+                progress); the old branch stays.
 
         Raises:
             EmptyMessage, ThreadBusy, SessionClosed.
@@ -101,7 +101,7 @@ class Branches:
         if not text.strip():
             raise EmptyMessage
         node = await self._library.run(nodes.get, node_id)
-        keep_following &= not await self._is_tip(thread_id, node_id)
+        keep_following &= bool(await self._library.run(copies.following, thread_id, node_id))
         work = copies.replace if keep_following else copies.edit
 
         async def commit() -> tuple[Thread, Node]:
@@ -202,6 +202,3 @@ class Branches:
     async def _moved(self, work: Callable[..., Result], thread: str, *args: object) -> Result:
         self._turns.free(thread)
         return await self._library.run(work, thread, *args)
-
-    async def _is_tip(self, thread: str, node: str) -> bool:
-        return (await self._library.run(thread_and_tip, thread))[1] == node

@@ -69,7 +69,7 @@ class NothingToRefresh(SessionError):
 
 @dataclass(eq=False)
 class NotReadable(SessionError):
-    """`hint`: why, a word of the catalogue: "empty", "binary" or "large"."""
+    """`hint`: why, a word of the catalogue: "file", "empty", "binary" or "large"."""
 
     path: str
     hint: str

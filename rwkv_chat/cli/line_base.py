@@ -1,0 +1,102 @@
+"""What all commands of line mode work with: the open conversation, and a way to wait for replies."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from engine.types import Prefilled
+from rwkv_chat.cli.ask import Printer
+from rwkv_chat.cli.interrupts import on_interrupt
+from rwkv_chat.cli.manner import Manner
+from rwkv_chat.cli.options import given, sampling_of
+from rwkv_chat.cli.output import note, result
+from rwkv_chat.plain_text import title
+from rwkv_chat.session import ReplyEnded, ReplyGrew
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Coroutine, Mapping
+
+    from engine.types import SamplingParams
+    from rwkv_chat.session import Session, Turn, TurnEvent
+    from rwkv_chat.transcript import Node, Thread
+
+
+class LineBase:
+    """One conversation at a time.
+
+    Attributes:
+        thread: the open conversation; None until the first message makes one.
+    """
+
+    def __init__(self, session: Session, runner: asyncio.Runner, options: Mapping[str, Any]) -> None:
+        self.session, self._runner, self._options = session, runner, options
+        self.thread: str | None = None
+        self._asked = sys.stdin.isatty()
+        self._manner = Manner.of(options)
+
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(work)
+
+    def _sampled(self, base: SamplingParams) -> SamplingParams:
+        return sampling_of(self._options, base)
+
+    @property
+    def _chosen(self) -> Any:
+        """How to sample where a new seed is wanted; None as long as no option says anything."""
+        return self._sampled if given(self._options) else None
+
+    async def _turn(self, begin: Any) -> Printer:
+        """Print one reply; Ctrl-C stops it and keeps what was said."""
+        turn: Turn = begin()
+        self.thread = turn.thread or self.thread
+        if self._asked:
+            note(say("cli.chat.model", name=title(self.session.models.current.name)), end="")
+        printer = LinePrinter(self.session.models.current, stream=True)
+        with on_interrupt(turn.stop) as interrupt:
+            await printer.follow(turn)
+        if interrupt.number:
+            note(say("cli.chat.stopped"))
+        elif printer.end is not None and printer.end.reason == "length" and printer.end.usage is not None:
+            note(say("cli.chat.cut", tokens=printer.end.usage.reply_tokens))
+        return printer
+
+    def _open_one(self) -> str | None:
+        if self.thread is None:
+            note(say("cli.chat.no_conversation"))
+        return self.thread
+
+    def _messages(self, thread: str) -> tuple[Node, ...]:
+        """The messages of the open branch."""
+        return self._wait(self.session.chats.open(thread)).nodes
+
+    def _message(self, thread: str, number: str) -> Node | None:
+        """The message of that number, as /messages counts; None is said."""
+        nodes = self._messages(thread)
+        if number.isascii() and number.isdigit() and 1 <= int(number) <= len(nodes):
+            return nodes[int(number) - 1]
+        note(say("cli.chat.no_such_message", number=number))
+        return None
+
+
+class LinePrinter(Printer):
+    """Also says when a conversation is being read again; of several replies, each is shown whole."""
+
+    _told = False
+
+    def show(self, event: TurnEvent) -> None:
+        match event:
+            case Prefilled(rebuilt=True) if not self._told:
+                self._told = True
+                note(say("cli.chat.rebuilding", total=event.total))
+            case ReplyGrew(part="answer") if not self.stream:
+                return
+            case ReplyEnded(node=node) if node is not None:
+                result(say("cli.chat.alternative", number=event.index + 1, text=node.message.text))
+        super().show(event)
+
+
+def name_of(thread: Thread) -> str:
+    return title(thread.title) or say("cli.chat.untitled")
