@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812  the field's custom
 from engine.models.int8_names import SCALE
 from engine.ops.ffn_value import ffn_value
 from engine.ops.linear import linear
+from engine.ops.linear.alone import alone
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,8 @@ def head_norm(y: Tensor, n_head: int, w: dict[str, Tensor]) -> Tensor:
 
 def project(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
     """x [.., K] times the matrix of that name [N,K]; its scales stand beside it if it has any."""
-    return linear(x, w[name], w.get(name + SCALE))
+    ready = alone(x, w[name])
+    return ready(x) if ready else linear(x, w[name], w.get(name + SCALE))
 
 
 def project_value(hidden: Tensor, w: dict[str, Tensor]) -> Tensor:

@@ -1,4 +1,9 @@
-"""Which tensors are 8-bit numbers in the tier int8, and how many bytes that makes; no torch in here."""
+"""The CPU's tiers of few bits: which tensors are quantised in them, and how many bytes that makes; no torch.
+
+In int8 all large matrices are 8-bit numbers. In int4-rows the projections and the channel mix's other
+matrices are packed in 4 bits (`engine.quant`), while the head, whose errors are those of the answer, and the
+channel mix's second matrix, of which a token reads few rows, are as in int8.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,11 @@ from engine.models.names import expected_shapes, split_name
 
 if TYPE_CHECKING:
     from engine.types import ModelSpec
+
+INT8, INT4 = "int8", "int4-rows"
+ROW_TIERS = (INT8, INT4)
+GROUP4 = 32  # numbers that share a scale of 4-bit ones
+_ROWS4 = 16  # PyTorch's operator takes so many rows together
 
 SCALE = ".scale"  # after a matrix's name: its scales
 VALUE = ".ffn.value.weight"
@@ -23,13 +33,43 @@ def is_quantised(name: str) -> bool:
     return found[1] in _OF_BLOCK if found else name == "head.weight"
 
 
-def quantised_bytes(spec: ModelSpec) -> tuple[int, int]:
-    """How many numbers of a model are kept in 8 bits, and the bytes that they take with their scales."""
-    shapes = [(name, shape) for name, shape in expected_shapes(spec).items() if is_quantised(name)]
-    count = sum(math.prod(shape) for _, shape in shapes)
-    return count, count + sum(_scale_bytes(name, *shape) for name, shape in shapes)
+def is_projection(name: str) -> bool:
+    """Whether `block.project` multiplies with it; a name without "blocks.i."."""
+    return name == "head.weight" or (name in _OF_BLOCK and not VALUE.endswith(name))
 
 
-def _scale_bytes(name: str, rows: int, columns: int) -> int:
-    """bf16 for an output; for a hidden unit two numbers of fp32."""
-    return 8 * columns if name.endswith(VALUE) else 2 * rows
+def bits_of_rows(name: str, shape: tuple[int, ...], tier: str) -> int:
+    """8, 4, or 0 for a tensor that is not quantised in this tier; `shape` as the official name has it."""
+    if tier not in ROW_TIERS or not is_quantised(name):
+        return 0
+    eight = tier == INT8 or name == "head.weight" or name.endswith(VALUE)
+    return 8 if eight or shape[0] % _ROWS4 or shape[1] % GROUP4 else 4
+
+
+def quantised_bytes(spec: ModelSpec, tier: str) -> tuple[int, int]:
+    """How many numbers of a model are kept in few bits, and the bytes that they take with their scales."""
+    count = taken = 0
+    for name, shape in expected_shapes(spec).items():
+        if bits := bits_of_rows(name, shape, tier):
+            count += math.prod(shape)
+            taken += math.prod(shape) * bits // 8 + _scale_bytes(name, shape, bits)
+    return count, taken
+
+
+def copied_bytes(spec: ModelSpec, tier: str) -> int:
+    """Bytes of the copies that are packed in memory, for products with one row."""
+    shapes = expected_shapes(spec).items()
+    bits = {name: bits_of_rows(name, shape, tier) for name, shape in shapes if not name.endswith(VALUE)}
+    # 4-bit numbers with scales and offsets in pairs of bf16
+    return sum(
+        math.prod(shape) * bits[name] // 8 + (bits[name] == 4) * 4 * math.prod(shape) // GROUP4
+        for name, shape in shapes
+        if bits.get(name)
+    )
+
+
+def _scale_bytes(name: str, shape: tuple[int, ...], bits: int) -> int:
+    """bf16 for an output, or for a group of 4-bit numbers; for a hidden unit two numbers of fp32."""
+    if bits == 4:
+        return 2 * math.prod(shape) // GROUP4
+    return 8 * shape[1] if name.endswith(VALUE) else 2 * shape[0]

@@ -14,11 +14,13 @@ from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.errors import InvalidRequest, StateMismatch
 from engine.models.block import LN_EPS, last_token, project
+from engine.models.int8_names import SCALE, is_projection
 from engine.models.names import split_name
 from engine.models.prepare import dtype_of, halved_every
 from engine.models.state import State, layout
 from engine.models.state_layout import state_tensors
 from engine.models.tiers import tier_name
+from engine.ops.linear.alone import make_ready
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +104,16 @@ class Model(ABC):
         arranged = self._arrange()
         if not any(x.requires_grad for x in self.tensors.values()):
             self._arranged = arranged
+            if self.device.type == "cpu" and torch.is_inference_mode_enabled():
+                self._make_rows_ready(arranged)
         return arranged
+
+    def _make_rows_ready(self, weights: Weights) -> None:
+        """Packed copies of quantised matrices, for the decode step."""
+        for block in (*weights.blocks, weights.head):
+            for name, x in block.items():
+                if is_projection(name) and name + SCALE in block:
+                    make_ready(x, block[name + SCALE], self.dtype)
 
     def _arrange(self) -> Weights:
         named = {name: self._cast(name, x) for name, x in self.tensors.items()}

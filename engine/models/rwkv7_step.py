@@ -24,7 +24,8 @@ from engine.models.low_rank import LOW_RANK, LowRank, stacked
 from engine.models.rwkv7_names import LOG_W_SCALE, MIXED
 from engine.models.state import State
 from engine.ops.ffn_value.one import one_token_sum
-from engine.ops.linear.choose import one_row, rows_for
+from engine.ops.linear.alone import ready_matrix
+from engine.ops.linear.choose import rows_for
 from engine.ops.wkv7.one import Wkv7One
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Rwkv7Step:
 
     def __init__(self, spec: ModelSpec, weights: Weights, dtype: torch.dtype) -> None:
         C, H, N, F_ = spec.n_embd, spec.n_embd // spec.head_size, spec.head_size, spec.n_ffn
-        self._emb, self._ln_out, self._sizes = weights.emb, weights.ln_out, (C,)
+        self._emb, self._ln0, self._ln_out, self._sizes = weights.emb, weights.ln0, weights.ln_out, (C,)
         self._heads, self._head_size = (H, N), (N,)
         self._layers = tuple(_layer(block, spec.rank("v")) for block in weights.blocks)
         self._head = _matrix(weights.head, "head.weight")
@@ -92,7 +93,7 @@ class Rwkv7Step:
         new = torch.empty_like(old)
         shifts: list[Tensor] = []
         ffn_shifts: list[Tensor] = []
-        x = self._emb[token].clone()
+        x = self._embedded(token)
         parts = zip(self._layers, old, new, shift, ffn_shift, strict=True)
         for i, (layer, its_old, its_new, last, ffn_last) in enumerate(parts):
             normed = torch.layer_norm(x, self._sizes, *layer.ln1, LN_EPS)
@@ -103,6 +104,10 @@ class Rwkv7Step:
             x.add_(self._channel_mix(layer, normed, ffn_last))
         made = (new[None], torch.stack(shifts)[None], torch.stack(ffn_shifts)[None])
         return self._read_out(x), State(state.arch, dict(zip(_NAMES, made, strict=True)))
+
+    def _embedded(self, token: int) -> Tensor:
+        x = self._emb[token]
+        return x.clone() if self._ln0 is None else torch.layer_norm(x, self._sizes, *self._ln0, LN_EPS)
 
     def _read_out(self, x: Tensor) -> Tensor:
         self._last.x[0] = torch.layer_norm(x, self._sizes, *self._ln_out, LN_EPS)
@@ -182,4 +187,4 @@ def _layer(w: Block, rank_v: int) -> _Layer:
 
 
 def _matrix(w: Block, name: str) -> OneRow:
-    return one_row(w[name], w.get(name + SCALE))
+    return ready_matrix(w[name], w.get(name + SCALE))

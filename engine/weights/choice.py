@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from engine.devices import has_bf16
 from engine.errors import InvalidRequest, TierUnavailable
+from engine.models.int8_names import INT4, INT8, ROW_TIERS
 from engine.models.packed_names import BITS, INT4_FROM, in_fp16
 from engine.weights.fit import RUN_BYTES, best, fit
 
@@ -24,7 +25,7 @@ SMALL_MODEL = 1_000_000_000
 
 # kind of device → what a person asks for → the tier that it is there
 ASKED = {
-    "cpu": {"int8": "int8"},
+    "cpu": {"int8": INT8, "int4": INT4},
     "cuda": {"int8": "int8-g64", "int4": "int4-g32"},
 }
 
@@ -57,19 +58,23 @@ def choose(asked: str, device: str, size: Size, stored_bytes: int, free: int | N
 def _named(asked: str, kind: str) -> str:
     if asked in ASKED[kind]:
         return ASKED[kind][asked]
-    if any(asked in names for names in ASKED.values()):
-        raise TierUnavailable(asked, kind)
     if asked not in RUN_BYTES:
         raise InvalidRequest(f"dtype {asked}")
+    if asked in ROW_TIERS and kind != "cpu":
+        raise TierUnavailable(asked, kind)
     return asked
 
 
 def _on_card(tier: str, device: str, size: Size) -> Choice:
     """As asked for, but in fp16 on a card that has no bf16; 4 bits of a small model come with a warning."""
-    reasons: tuple[TierReason, ...] = ("lossy",) if BITS.get(tier) == 4 and size.params < INT4_FROM else ()
+    reasons: tuple[TierReason, ...] = ("lossy",) if _bits(tier) == 4 and size.params < INT4_FROM else ()
     if tier in ("fp32", "fp16") or has_bf16(device):
         return Choice(tier, reasons)
     return Choice("fp16" if tier == "bf16" else in_fp16(tier), ("no-bf16", *reasons))
+
+
+def _bits(tier: str) -> int | None:
+    return 4 if tier == INT4 else BITS.get(tier)
 
 
 def _fitting(device: str, size: Size, free: int | None) -> Choice:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from engine import memory
 from engine.devices import chunk_for, has_bf16
 from engine.errors import OutOfMemory
-from engine.models.int8_names import quantised_bytes
+from engine.models.int8_names import INT4, ROW_TIERS, copied_bytes, quantised_bytes
 from engine.models.names import expected_shapes
 from engine.models.packed_names import BITS, INT4_FROM, asked_name, is_fp16, packed_bytes
 from engine.types import ModelSpec
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # tier → bytes of what is no matrix in few bits; weights of the tier that needs most first
-RUN_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 2} | dict.fromkeys(BITS, 2)
+RUN_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, **dict.fromkeys((*ROW_TIERS, *BITS), 2)}
 
 # Peak of one prefill chunk, fitted to measurements (tests/engine/test_fit.py compares them anew): so many
 # bytes for each token and channel, so many numbers of the run dtype for both and for each token and ffn
@@ -114,17 +114,18 @@ def fit(size: Size, tier: str, device: str, free: int | None) -> Fit:
 
 
 def runs_on(tier: str, device: str) -> bool:
-    """Whether a device computes with this tier: int8's rows only a CPU reads, packed ones only CUDA."""
+    """Whether a device computes with this tier: those of rows only a CPU reads, packed ones only CUDA."""
     if tier in BITS:
         return device != "cpu"
-    return tier != "int8" or device == "cpu"
+    return tier not in ROW_TIERS or device == "cpu"
 
 
 def offered(size: Size, device: str) -> list[str]:
     """The tiers that make sense for a model of this size on a device, the one that needs most first."""
     fp16_alone = not has_bf16(device)
     unfit = {tier for tier in RUN_BYTES if tier in BITS and is_fp16(tier) != fp16_alone}
-    unfit |= {tier for tier, bits in BITS.items() if bits == 4 and size.params < INT4_FROM}
+    four = {INT4, *(tier for tier, bits in BITS.items() if bits == 4)}
+    unfit |= four if size.params < INT4_FROM else set()
     unfit |= {"bf16"} if fp16_alone else set()
     return [tier for tier in RUN_BYTES if tier not in unfit and runs_on(tier, device)]
 
@@ -157,7 +158,7 @@ def weight_bytes(size: Size, tier: str) -> int:
     if tier in TIERS_OF_ONE_DTYPE:
         return size.params * RUN_BYTES[tier]
     spec = _spec(size)
-    count, taken = quantised_bytes(spec) if tier == "int8" else packed_bytes(spec, tier)
+    count, taken = (quantised_bytes if tier in ROW_TIERS else packed_bytes)(spec, tier)
     return (size.params - count) * RUN_BYTES[tier] + taken
 
 
@@ -181,7 +182,8 @@ def _working(size: Size, tier: str, chunk: int) -> int:
     unpacked = (
         size.n_embd * size.n_ffn * run if tier not in TIERS_OF_ONE_DTYPE else 0
     )  # for a product with many rows
-    return chunk * of_token + unpacked + size.vocab_size * 16 + FIXED
+    copied = copied_bytes(_spec(size), tier)
+    return chunk * of_token + unpacked + copied + size.vocab_size * 16 + FIXED
 
 
 def _size(source: Path | str | ModelSpec | Size) -> Size:

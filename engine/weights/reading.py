@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.errors import DiskFailed, WeightsCorrupt
-from engine.models.int8 import forms, tier_tensor
-from engine.models.int8_names import SCALE, VALUE, is_quantised
+from engine.models.int8 import forms, tier_tensors
+from engine.models.int8_names import SCALE, VALUE, bits_of_rows
 from engine.models.names import expected_shapes
 from engine.models.packed import packed_tensors
 from engine.models.packed_names import BITS
 from engine.models.prepare import LN0, is_unchanged, prepared_shapes
-from engine.models.tiers import INT8, RUN_DTYPES, TIERS
+from engine.models.tiers import RUN_DTYPES, TIERS
 from engine.types import NotKept, Progress
 from engine.weights.layout import (
     Damaged,
@@ -66,6 +66,7 @@ class Reading:
     should_stop: Callable[[], bool]
     change: Callable[[str, Tensor], Tensor] = lambda _, x: x
     shapes: dict[str, tuple[int, ...]] = field(init=False)
+    _scales: Tensors = field(init=False, default_factory=dict)  # made with their matrices, until asked for
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shapes", expected_shapes(self.spec))  # once: every tensor asks for it
@@ -80,7 +81,9 @@ class Reading:
 
     def converted(self, name: str) -> Tensor:
         """A prepared tensor of `forms`, contiguous."""
-        return tier_tensor(name, self.checked, self.spec, self.tier).contiguous()
+        if name not in self._scales:
+            self._scales.update(tier_tensors(name.removesuffix(SCALE), self.checked, self.spec, self.tier))
+        return self._scales.pop(name).contiguous()
 
     def made(self, name: str) -> Tensors:
         """All tensors of `forms` that an official one becomes, in memory of their own on the device."""
@@ -102,7 +105,7 @@ class Reading:
         return stored.is_contiguous() and is_unchanged(name, stored.dtype, self.spec, RUN_DTYPES[self.tier])
 
     def _is_quantised(self, name: str) -> bool:
-        return self.tier == INT8 and is_quantised(name)
+        return bits_of_rows(name, self.shapes[name], self.tier) > 0
 
 
 def tensors_of(reading: Reading, cache: Path | None) -> Generator[Progress | NotKept, None, Tensors | None]:

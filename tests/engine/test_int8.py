@@ -1,4 +1,4 @@
-"""The tier int8: near fp32 and bf16 in every version, few bytes, and a state that goes on as it was.
+"""The tiers int8 and int4-rows: near fp32 and bf16 in every version, few bytes, a state that goes on.
 
 `pytest -s` prints how near.
 """
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 # positions where the likeliest token is the same. Random weights are the hard case: all tokens are about as
 # likely, and nothing was trained to be kept.
 FARTHEST, SAME = 0.1, 0.8
+FARTHEST_4 = 0.6  # a weight is off by a tenth of its size in 4 bits
 BUILT_IN = 0.02, 0.94
+BUILT_IN_4 = 0.08, 0.92
 TOKENS = 300
 
 Tiers = dict[str, "Model"]
@@ -38,7 +40,7 @@ Tiers = dict[str, "Model"]
 def models(request: pytest.FixtureRequest) -> Tiers:
     """A random model of each version, of seven layers, in three tiers."""
     spec = tiny.spec(7, 128, 64, 1000, 16, arch=request.param)
-    return {tier: tiny.of_tier(spec, tier, seed=4) for tier in ("fp32", "bf16", "int8")}
+    return {tier: tiny.of_tier(spec, tier, seed=4) for tier in ("fp32", "bf16", "int8", "int4-rows")}
 
 
 def logits(model: Model, tokens: torch.Tensor) -> torch.Tensor:
@@ -60,6 +62,7 @@ def shown(name: str, models: dict[str, torch.Tensor]) -> dict[str, tuple[float, 
         "int8 and fp32": compared(models["int8"], models["fp32"]),
         "int8 and bf16": compared(models["int8"], models["bf16"]),
         "bf16 and fp32": compared(models["bf16"], models["fp32"]),
+        "int4 and fp32": compared(models["int4-rows"], models["fp32"]),
     }
     for which, (distance, divergence, same) in rows.items():
         print(f"{name}, {which}: {distance:.4f} by norms, KL {divergence:.1e}, same first choice {same:.3f}")
@@ -72,16 +75,19 @@ def test_logits_are_near_those_of_fp32(models):
     distance, _, same = found["int8 and fp32"]
     assert distance <= FARTHEST
     assert same >= SAME
+    assert found["int4 and fp32"][0] <= FARTHEST_4
 
 
-def test_one_by_one_is_near_all_at_once(models):
-    """Steps read 8-bit numbers in place, a prompt turns them into bf16: the same, rounded elsewhere."""
-    model = models["int8"]
+@pytest.mark.parametrize("tier", ["bf16", "int8", "int4-rows"])
+def test_one_by_one_is_near_all_at_once(models, tier):
+    """Steps read packed numbers in place, a prompt turns them into bf16: the same, rounded elsewhere."""
+    model = models[tier]
     tokens = tiny.ids(model.spec, 40)
     state, steps = model.zero_state(), []
-    for token in tokens[0]:
-        row, state = model.step(token[None], state)
-        steps.append(row[0])
+    with torch.inference_mode():
+        for token in tokens[0]:
+            row, state = model.step(token[None], state)
+            steps.append(row[0])
     assert compared(torch.stack(steps).double(), logits(model, tokens))[0] <= 0.05
 
 
@@ -94,22 +100,26 @@ def test_rows_of_a_batch_do_not_depend_on_each_other(models):
         assert (together[n] - alone[0]).norm() <= 0.05 * alone.norm()
 
 
+@pytest.mark.parametrize("tier", ["int8", "int4-rows"])
 @pytest.mark.parametrize("arch", tiny.ARCHS)
-def test_what_is_in_8_bits_and_what_is_not(arch):
+def test_what_is_in_few_bits_and_what_is_not(arch, tier):
     """All large matrices but the embedding; no norm, no mixing vector, no decay, no low-rank matrix."""
     spec = tiny.spec(2, 128, 64, 1000, 16, arch=arch)
-    made = forms(prepared_shapes(spec), spec, "int8")
+    made = forms(prepared_shapes(spec), spec, tier)
     small = {name for name, (_, dtype) in made.items() if not dtype.is_floating_point}
     assert small == {
         name for name, shape in prepared_shapes(spec).items() if len(shape) == 2 and min(shape) >= 128
     } - {"emb.weight"}
     assert all(is_quantised(name) for name in small)
-    model = tiny.of_tier(spec, "int8")
+    model = tiny.of_tier(spec, tier)
     assert {name: (tuple(x.shape), x.dtype) for name, x in model.tensors.items()} == made
     kept = [x.nbytes for name, x in model.tensors.items() if is_quantised(name.removesuffix(SCALE))]
-    assert sum(kept) == quantised_bytes(spec)[1]
-    assert model.tier == "int8"
-    assert model.dtype == RUN_DTYPES["int8"]
+    assert sum(kept) == quantised_bytes(spec, tier)[1]
+    assert model.tier == tier
+    assert model.dtype == RUN_DTYPES[tier]
+    in_4_bits = {name for name in small if len(made.get(name + SCALE, ((),))[0]) == 2}
+    heads = {name for name in small if name.endswith(("head.weight", "ffn.value.weight"))}
+    assert in_4_bits == (small - heads if tier == "int4-rows" else set())
 
 
 # ------------------------------------------------------------------------------------- the built-in model
@@ -127,7 +137,7 @@ def guide() -> Tiers:
             except StopIteration as stop:
                 return stop.value
 
-    return {tier: loaded(tier) for tier in ("fp32", "bf16", "int8")}
+    return {tier: loaded(tier) for tier in ("fp32", "bf16", "int8", "int4-rows")}
 
 
 @torch.inference_mode()
@@ -147,6 +157,8 @@ def test_the_built_in_model_chooses_the_same_tokens(guide):
     asked = [(0, *tokenizer.encode(f"User: {each}\n\nAssistant:")) for each in QUESTIONS]
     chains = [continued(guide["fp32"], prompt, 50) for prompt in asked]
     written = {tier: torch.cat([logits(model, each) for each in chains]) for tier, model in guide.items()}
-    distance, _, same = shown("built-in", written)["int8 and fp32"]
-    assert distance <= BUILT_IN[0]
-    assert same >= BUILT_IN[1]
+    found = shown("built-in", written)
+    for which, (farthest, least) in {"int8": BUILT_IN, "int4": BUILT_IN_4}.items():
+        distance, _, same = found[f"{which} and fp32"]
+        assert distance <= farthest
+        assert same >= least

@@ -12,7 +12,9 @@ import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.ops.linear.cpu import linear_few_rows, linear_many_rows, takes_few_rows
+from engine.ops.linear.int4 import linear_int4_many_rows
 from engine.ops.linear.naive import linear_naive, linear_packed_naive
+from engine.ops.linear.one_row import linear_native, takes_native
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +29,7 @@ def linear(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
         weight: of x's dtype; or int8, with `scale` [N] of x's dtype; or packed, with its `scale` [N,groups].
     """
     if scale is None:
-        return F.linear(x, weight)
+        return (linear_native if takes_native(x, weight) else F.linear)(x, weight)
     if scale.ndim == 2:
         return _packed(x, weight, scale)
     if weight.device.type != "cpu" or x.dtype != torch.bfloat16:
@@ -37,7 +39,8 @@ def linear(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
 
 def _packed(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     if weight.device.type != "cuda":
-        return linear_packed_naive(x, weight, scale)
+        is_int4 = x.dtype == torch.bfloat16 and weight.dtype == torch.uint8
+        return (linear_int4_many_rows if is_int4 else linear_packed_naive)(x, weight, scale)
     from engine.ops.linear.packed import linear_packed  # Triton, which a computer without a card may lack
 
     return linear_packed(x, weight, scale)

@@ -38,7 +38,6 @@ class DigitRows(Rows):
 
     def __init__(self, n: int, K: int, dtype: torch.dtype) -> None:
         super().__init__(n, K, dtype)
-        self.step = 0.0
         self._wide = torch.zeros(n, K)
         self._both = torch.zeros(n, 2, K + PADDING)
         self._both[:, 0, K], self._both[:, 0, K + 1] = _LOWEST, _HIGHEST
@@ -66,7 +65,7 @@ class DigitRow:
     def __init__(self, values: Tensor, scale: Tensor) -> None:
         self._packed = _packed(values, scale)
 
-    def __call__(self, rows: DigitRows, i: int, out: Tensor) -> None:
+    def __call__(self, rows: Rows, i: int, out: Tensor) -> None:
         coarse, fine = _multiply(rows.pairs[i], self._packed, True).unbind(0)
         torch.add(coarse, fine, alpha=1 / FINE, out=out)
         out.mul_(rows.step)

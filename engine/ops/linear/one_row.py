@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from engine.ops.linear import linear
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -47,7 +45,15 @@ class OneRow(Protocol):
 
 
 class Rows:
-    """The inputs of some matrices of one step: `x` [n,K] is written, then `ready` called, then multiplied."""
+    """The inputs of some matrices of one step: `x` [n,K] is written, then `ready` called, then multiplied.
+
+    Attributes:
+        each: the rows of x.
+        pairs, step: each as two rows of digits, and what they are to be multiplied with (`digits.py`).
+    """
+
+    pairs: tuple[Tensor, ...] = ()
+    step = 1.0
 
     def __init__(self, n: int, K: int, dtype: torch.dtype) -> None:
         self.x = torch.zeros(n, K, dtype=dtype)
@@ -55,6 +61,18 @@ class Rows:
 
     def ready(self) -> None:
         """What all matrices need of x is made once."""
+
+
+def takes_native(x: Tensor, weight: Tensor) -> bool:
+    """Whether a plain product x [.., K] · weight [N,K]ᵀ is one row of 16-bit numbers on a CPU, to decode."""
+    one_row = x.numel() == x.shape[-1] and torch.is_inference_mode_enabled()
+    return one_row and weight.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16)
+
+
+def linear_native(x: Tensor, weight: Tensor) -> Tensor:
+    """x [.., K], one row in all, weight [N,K] → [.., N]."""
+    with native():
+        return torch.mv(weight, x.reshape(-1)).view(*x.shape[:-1], -1)
 
 
 class PlainRow:
@@ -76,13 +94,3 @@ class NativeRow(PlainRow):
             torch.mv(self._weight, rows.each[i], out=out)
         finally:
             _set_onednn(True)
-
-
-class CommonRow:
-    """A quantised matrix in whatever form, the way that any number of rows takes."""
-
-    def __init__(self, weight: Tensor, scale: Tensor) -> None:
-        self._weight, self._scale, self.dtype = weight, scale, scale.dtype
-
-    def __call__(self, rows: Rows, i: int, out: Tensor) -> None:
-        out.copy_(linear(rows.each[i][None], self._weight, self._scale)[0])
