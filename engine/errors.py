@@ -133,8 +133,8 @@ class InvalidRequest(EngineError):
 class OutOfMemory(EngineError):
     """Bytes needed and bytes free on the device.
 
-    `hint` is what would fit: "bf16", "int8" (those tiers), "cpu" (main memory), "smaller-model" (no form
-    of this one), or "smaller" where that is not known.
+    `hint` is what would fit: "bf16", "fp16", "int8", "int4" (`--dtype` takes them), "cpu" (main memory),
+    "smaller-model" (no form of this one), or "smaller" where that is not known.
     """
 
     needed: int

@@ -23,6 +23,7 @@ from engine.errors import DiskFailed, EngineClosed, EngineError, ModelNotLoaded,
 from engine.identifier import Identifier
 from engine.ram import Ram
 from engine.saver import Save, Saver
+from engine.shortage import shortage
 from engine.store.fingerprint import Stopped
 from engine.store.statestore import StateStore
 from engine.types import (
@@ -305,8 +306,8 @@ def at_border(error: Exception) -> EngineError:
     """The engine's error for any exception; what nobody foresaw goes to the log with its traceback."""
     if isinstance(error, EngineError):
         return error
-    if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):
-        mapped: EngineError = OutOfMemory(0, 0)
+    if found := shortage(error):
+        mapped: EngineError = found
     elif isinstance(error, OSError):
         mapped = DiskFailed(str(error.filename or ""), error.strerror or str(error))
     else:

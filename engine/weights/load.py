@@ -9,6 +9,7 @@ import torch
 
 from engine.errors import DeviceUnavailable, OutOfMemory
 from engine.models import ARCHITECTURES
+from engine.shortage import shortage
 from engine.types import TierChosen
 from engine.weights.archive import open_archive
 from engine.weights.choice import choose
@@ -44,10 +45,6 @@ def choose_device(name: str) -> torch.device:
     if missing or device.type not in {"cpu", "cuda"}:
         raise DeviceUnavailable(name)
     return device
-
-
-def _memory_error(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def load(
@@ -90,6 +87,6 @@ def load(
         tensors = yield from tensors_of(reading, cache)
         return None if tensors is None else ARCHITECTURES[spec.arch](spec, tensors, tier=tier)
     except (RuntimeError, MemoryError) as error:
-        if _memory_error(error):
-            raise OutOfMemory(needed, 0) from error
+        if found := shortage(error):
+            raise OutOfMemory(needed, found.free) from error
         raise
