@@ -1,4 +1,4 @@
-"""What Python, PyTorch and CUDA raise when memory runs out, told apart from other errors; no torch in here."""
+"""What Python, PyTorch and CUDA raise when memory runs out, told apart from other errors. Loads no torch."""
 
 from __future__ import annotations
 
