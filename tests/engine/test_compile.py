@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 pytest.importorskip("triton", reason="Triton has wheels for Linux only; elsewhere there are no kernels")
 
 HALF = ("float16", "bfloat16")
+WITH_BF16 = tuple(card for card in CARDS if card not in WITHOUT_BF16)
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,13 @@ class Row:
         launch: "module:function"; it is called with a run dtype and launches kernels on "meta" tensors.
         dtypes: the run dtypes that the kernels are compiled for; bfloat16 is left out where a card has none.
         cards: the compute capabilities.
+        long: those of them that are left to --long.
     """
 
     launch: str
     dtypes: tuple[str, ...] = HALF
     cards: tuple[int, ...] = tuple(CARDS)
+    long: tuple[int, ...] = ()
 
 
 ROWS: dict[str, Row] = {
@@ -46,6 +49,13 @@ ROWS: dict[str, Row] = {
     "int4": Row("tests.engine.compile_packed:int4", ("bfloat16",)),
     "int8-fp16": Row("tests.engine.compile_packed:int8", ("float16",), tuple(WITHOUT_BF16)),
     "int4-fp16": Row("tests.engine.compile_packed:int4", ("float16",), tuple(WITHOUT_BF16)),
+    "wkv7": Row("tests.engine.compile_wkv:wkv7", ("bfloat16",), WITH_BF16),
+    "wkv7-fp16": Row("tests.engine.compile_wkv:wkv7", ("float16",), tuple(WITHOUT_BF16)),
+    "wkv7-training": Row(
+        "tests.engine.compile_wkv:wkv7_training", ("bfloat16",), WITH_BF16, (80, 89, 100, 120)
+    ),
+    "wkv7-training-fp16": Row("tests.engine.compile_wkv:wkv7_training", ("float16",), (75,), (75,)),
+    "wkv7-training-fp32": Row("tests.engine.compile_wkv:wkv7_training", ("float32",), long=tuple(CARDS)),
 }
 
 # (row, sm, kernel) → why its registers may be spilled there, or why it may not fit (it is not used there)
@@ -58,19 +68,26 @@ CASES = [
     for dtype in row.dtypes
     if not (dtype == "bfloat16" and sm in WITHOUT_BF16)
 ]
+LONG = [(name, sm, dtype) for name, sm, dtype in CASES if sm in ROWS[name].long]
+SHORT = [case for case in CASES if case not in LONG]
 
 FAULTS = [(f"tests.engine.compile_faults:{name}", 86, "float32") for name in ("spilling", "sharing")]
 
 
 @pytest.fixture(scope="module")
-def compiled() -> Iterator[dict[tuple[str, int, str], Future[list[Usage]]]]:
+def compiled(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, int, str], Future[list[Usage]]]]:
     """All cases, begun at once on two processes, which import kernels for the compiler."""
+    cases = CASES if request.config.getoption("--long") else SHORT
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        begun = {case: pool.submit(usages, ROWS[case[0]].launch, *case[1:]) for case in CASES}
+        begun = {case: pool.submit(usages, ROWS[case[0]].launch, *case[1:]) for case in cases}
         yield begun | {fault: pool.submit(usages, *fault) for fault in FAULTS}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
+@pytest.mark.parametrize(
+    "case",
+    SHORT + [pytest.param(case, marks=pytest.mark.long) for case in LONG],
+    ids=lambda case: "-".join(map(str, case)),
+)
 def test_it_compiles_and_fits(case, compiled):
     name, sm, _ = case
     found = compiled[case].result()

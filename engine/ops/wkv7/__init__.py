@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 # Below this many tokens the sequential form does less work than one padded chunk.
 SHORTEST_CHUNKED = 4
+# The same on a card, where the sequential form is one launch and the chunk form three (not measured yet).
+SHORTEST_CHUNKED_ON_CARD = 17
+# What Triton's kernels are made for; every official model has heads of 64.
+TRITON_HEADS = (16, 32, 64)
 
 
 def wkv7(
@@ -43,11 +47,42 @@ def wkv7(
     Returns:
         y [B,T,H,V] and the state after the last token, both in the state's dtype.
     """
-    log_w, k, b = blank((log_w, k, b), lengths)
     needs_grad = torch.is_grad_enabled() and any(x.requires_grad for x in (r, log_w, k, v, a, b, state))
+    if r.shape[1] and fits_triton(state):
+        return _on_card(r, log_w, k, v, a, b, state, lengths, needs_grad)
+    log_w, k, b = blank((log_w, k, b), lengths)
     if r.shape[1] < SHORTEST_CHUNKED and not needs_grad:
         return wkv7_naive(r, log_w, k, v, a, b, state)
     return wkv7_chunk(r, log_w, k, v, a, b, state)
+
+
+def fits_triton(state: Tensor) -> bool:
+    """Whether the Triton kernels serve a state [B,H,V,K]."""
+    on_card = state.is_cuda and state.dtype == torch.float32
+    return on_card and state.shape[2] in TRITON_HEADS and state.shape[3] in TRITON_HEADS
+
+
+def _on_card(
+    r: Tensor,
+    log_w: Tensor,
+    k: Tensor,
+    v: Tensor,
+    a: Tensor,
+    b: Tensor,
+    state: Tensor,
+    lengths: Tensor | None,
+    needs_grad: bool,
+) -> tuple[Tensor, Tensor]:
+    """Triton is imported only where there is a card."""
+    from engine.ops.cards import card_of
+    from engine.ops.wkv7.triton_chunk import wkv7_triton_chunk
+    from engine.ops.wkv7.triton_serial import wkv7_triton_serial
+    from engine.ops.wkv7.triton_settings import settings_for
+
+    if r.shape[1] < SHORTEST_CHUNKED_ON_CARD and not needs_grad:
+        return wkv7_triton_serial(r, log_w, k, v, a, b, state, lengths)
+    settings = settings_for(card_of(state.device), r.dtype)
+    return wkv7_triton_chunk(r, log_w, k, v, a, b, state, lengths, settings)
 
 
 __all__ = ["wkv7", "wkv7_chunk", "wkv7_naive"]

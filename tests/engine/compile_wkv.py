@@ -1,0 +1,39 @@
+"""What `test_compile` compiles of the recurrences: prefill and training, at the shapes of a 1.5B."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.ops.cards import card_of
+from engine.ops.wkv7.triton_chunk import wkv7_triton_chunk
+from engine.ops.wkv7.triton_serial import wkv7_triton_serial
+from engine.ops.wkv7.triton_settings import settings_for
+
+B, T, H, N = 1, 1024, 32, 64
+
+
+def _wkv7_arguments(dtype: torch.dtype, *, requires_grad: bool) -> list[torch.Tensor]:
+    """What a model gives: r, log_w, k, v, a, b, state."""
+    r, k, v, a, b = (torch.empty(B, T, H, N, dtype=dtype, device="meta") for _ in range(5))
+    log_w = torch.empty(B, T, H, N, device="meta")
+    state = torch.empty(B, H, N, N, device="meta")
+    return [x.requires_grad_(requires_grad) for x in (r, log_w, k, v, a, b, state)]
+
+
+def _wkv7(dtype: torch.dtype, *, requires_grad: bool) -> list[torch.Tensor]:
+    arguments = _wkv7_arguments(dtype, requires_grad=requires_grad)
+    lengths = torch.empty(B, dtype=torch.int64, device="meta")
+    settings = settings_for(card_of(arguments[0].device), dtype)
+    y, state = wkv7_triton_chunk(*arguments, lengths=lengths, settings=settings)
+    if requires_grad:
+        torch.autograd.grad(y.sum() + state.sum(), arguments)
+    return arguments
+
+
+def wkv7(dtype: torch.dtype) -> None:
+    arguments = _wkv7(dtype, requires_grad=False)
+    wkv7_triton_serial(*arguments, lengths=None)
+
+
+def wkv7_training(dtype: torch.dtype) -> None:
+    _wkv7(dtype, requires_grad=True)
