@@ -68,5 +68,5 @@ def _read(
 def _remembered(voice: Voice, chain: Chain, consumed: int, state: State) -> Snapshot:
     """The place reached, remembered in the stead of those before it on this reading's way."""
     snapshot = voice.at(chain, consumed, state)
-    voice.states.remember(snapshot, chain.keys[:consumed])
+    voice.states.remember(snapshot, chain.keys)
     return snapshot

@@ -122,7 +122,7 @@ class Voice:
             self.states.remember(snapshot)
             yield Save(moved(snapshot, "cpu"))
         elif fed.done:
-            self.states.remember(snapshot, chain.keys[:consumed])
+            self.states.remember(snapshot, chain.keys)
 
     def _passing(self, chain: Chain, mark: Mark) -> Iterator[Save]:
         """A model without an id has no snapshots on the disk."""

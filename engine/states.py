@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidRequest, StateCorrupt, StateMismatch
-from engine.prefix import walk
+from engine.keys import Keys
 from engine.store.ladder import SHORT
 from engine.store.snapshot import Snapshot, layout_of
 from engine.types import GenerateRequest, StateKey
@@ -41,7 +41,7 @@ class Chain:
     """
 
     tokens: TokenIds
-    keys: tuple[str, ...]
+    keys: Keys
     new_from: int
     fork: int | None = None
     initial: str = ""
@@ -63,18 +63,16 @@ def chain_of(request: GenerateRequest | FeedRequest, vocab: int) -> Chain:
     """The chain of a request.
 
     Raises:
-        InvalidRequest: nothing to feed, an id outside the vocabulary, a start key that is not the history's,
-            n, continues or fork out of range.
+        InvalidRequest: nothing to feed, an id outside the vocabulary, a start key that is not the history's
+            (see `Keys`), n, continues or fork out of range.
     """
     tokens = (*request.history, *request.prompt)
     if not tokens:
         raise InvalidRequest("nothing to feed")
-    if not all(0 <= token < vocab for token in tokens):
+    if min(tokens) < 0 or max(tokens) >= vocab:
         raise InvalidRequest("a token id outside the vocabulary")
     fork = _fork(request, len(tokens)) if isinstance(request, GenerateRequest) else None
-    keys = tuple(walk(tokens))
-    if request.start and request.history and request.start != keys[len(request.history) - 1]:
-        raise InvalidRequest("start is not the key of history")
+    keys = Keys(tokens, len(request.history), request.start or None)
     return Chain(tokens, keys, len(request.history), fork, request.initial)
 
 
@@ -192,10 +190,12 @@ class States:
         self._ram.add(self.mark, snapshot)
         return moved(snapshot, self._info.device)
 
-    def remember(self, snapshot: Snapshot, instead_of: Iterable[str] = ()) -> None:
-        """Keeps the snapshot on the device, in place of those of the prefix keys `instead_of`."""
-        for prefix in instead_of:
-            self._remembered.pop((snapshot.key.initial, prefix), None)
+    def remember(self, snapshot: Snapshot, way: Keys | None = None) -> None:
+        """Keeps the snapshot on the device; in place of those before it on its `way`, if that is given."""
+        for place, each in tuple(self._remembered.items()):
+            before = each.length < snapshot.length and each.key.initial == snapshot.key.initial
+            if way is not None and before and way.has(each.length, each.key.prefix):
+                del self._remembered[place]
         place = snapshot.key.initial, snapshot.key.prefix
         self._remembered[place] = snapshot
         self._remembered.move_to_end(place)
