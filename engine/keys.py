@@ -1,8 +1,8 @@
 """The prefix keys of one chain, derived when they are asked for.
 
 A chain of 100,000 tokens takes a tenth of a second to walk, and its state is read in a few milliseconds: so
-the walk begins at the key that the request gives for its history. Short histories are walked at once, and what
-the request says is checked; a long one is walked, and checked, where its state is not there.
+the walk begins at the key that the request gives for its history. Short histories are walked at once, and
+what the request says is checked; a long one is walked, and checked, where its state is not there.
 """
 
 from __future__ import annotations

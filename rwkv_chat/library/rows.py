@@ -24,7 +24,10 @@ _NODE_KINDS, _THREAD_KINDS = frozenset(get_args(NodeKind)), frozenset(get_args(T
 
 
 def field(row: sqlite3.Row, name: str) -> Any:
-    return row[name] if name in row.keys() else None  # noqa: SIM118  a Row iterates over values
+    try:
+        return row[name]
+    except IndexError:
+        return None
 
 
 def text(row: sqlite3.Row, name: str) -> str:

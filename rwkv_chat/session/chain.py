@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,12 +55,18 @@ def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerL
         tokens = _fed(stored, tokenizer, rows)
         if tokens is None:
             tokens = encoded(stored, template, tokenizer, first=place == 0)
-        before, prefix = prefix, extend(tokens, prefix)
+        before, prefix = prefix, _extended(tokens, prefix)
         whole += tokens
         ends.append((len(whole), prefix))
         if (tokens, prefix, "") != (stored.node.tokens, stored.node.prefix, stored.tail):
             changed.append(Coded(stored.node.id, tokens, prefix))
     return Chain(tuple(whole), prefix, len(tokens), before, tuple(changed), tuple(ends))
+
+
+@functools.lru_cache(maxsize=8192)
+def _extended(tokens: TokenIds, start: str) -> str:
+    """The same messages are asked for at every turn; the walk over them is not repeated."""
+    return extend(tokens, start)
 
 
 def _fed(stored: StoredNode, tokenizer: TokenizerLike, rows: int) -> TokenIds | None:
