@@ -16,6 +16,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 from collections import defaultdict
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +25,7 @@ import pytest
 from hypothesis import settings
 
 from tests.children import warm
+from tests.interpreter import quicken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +98,8 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    if "triton.runtime.interpreter" in sys.modules:
+        quicken()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
