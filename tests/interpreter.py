@@ -1,4 +1,4 @@
-"""Triton's interpreter, quicker: at every call of a function within a kernel it looks through all of Triton's names."""
+"""Triton's interpreter, quicker: it looks through all of Triton's names at every call within a kernel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def quicken() -> None:
-    """From now on it replaces the operations that it found the first time, where they are not replaced already."""
+    """From now on it replaces what it found the first time, unless it has been replaced already."""
     import triton.language as tl
     from triton.runtime import interpreter
 

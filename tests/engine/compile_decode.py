@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.models import ARCHITECTURES
-from engine.models.names import expected_shapes
-from engine.models.prepare import LN0
+from engine.models.packed import packed_forms
+from engine.models.prepare import prepared_shapes
 from engine.models.rwkv7 import Rwkv7
 from engine.models.rwkv7_chain import Chain7
 from engine.types import ModelSpec
@@ -17,22 +16,59 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def spec(n_embd: int, ranks: tuple[int, int, int, int]) -> ModelSpec:
-    """Two layers of an official size; ranks of w, a, v, g."""
-    named = tuple(sorted(zip("wavg", ranks, strict=True)))
-    return ModelSpec("rwkv7", 2, n_embd, 64, 4 * n_embd, 65536, named)
+# name → width, ranks of w, a, v, g
+SIZES = {
+    "0.1B": (768, (64, 64, 32, 128)),
+    "0.4B": (1024, (64, 64, 32, 128)),
+    "1.5B": (2048, (96, 96, 64, 256)),
+    "2.9B": (2560, (96, 96, 64, 320)),
+    "7.2B": (4096, (128, 128, 96, 480)),
+    "13.3B": (4096, (192, 192, 128, 384)),
+}
+
+
+def spec(size: str) -> ModelSpec:
+    """Two layers of an official size."""
+    n_embd, ranks = SIZES[size]
+    return ModelSpec(
+        "rwkv7", 2, n_embd, 64, 4 * n_embd, 65536, tuple(sorted(zip("wavg", ranks, strict=True)))
+    )
 
 
 def plain(dtype: torch.dtype) -> None:
-    """1.5B."""
-    _step(spec(2048, (96, 96, 64, 256)), dtype)
+    _chain(spec("1.5B"), dtype).step()
 
 
-def _step(of: ModelSpec, dtype: torch.dtype) -> None:
-    def made(shape: tuple[int, ...]) -> Tensor:
-        return torch.empty(shape, dtype=dtype, device="meta")
+def int8(dtype: torch.dtype) -> None:
+    _packed_only(_chain(spec("2.9B"), dtype, "int8-g64"))
 
-    shapes = {name: shape for name, shape in expected_shapes(of).items() if name not in LN0}
-    model = ARCHITECTURES[of.arch](of, {name: made(shape) for name, shape in shapes.items()})
-    assert isinstance(model, Rwkv7)
-    Chain7(model).step()
+
+def int4(dtype: torch.dtype) -> None:
+    _packed_only(_chain(spec("2.9B"), dtype, "int4-g32"))
+
+
+def all_sizes(dtype: torch.dtype) -> None:
+    for size in SIZES:
+        _chain(spec(size), dtype).step()
+        for tier in ("int8-g64", "int4-g32"):
+            _packed_only(_chain(spec(size), dtype, tier))
+
+
+def _chain(of: ModelSpec, dtype: torch.dtype, tier: str = "bf16") -> Chain7:
+    def made(shape: tuple[int, ...], of_dtype: torch.dtype) -> Tensor:
+        exact = of_dtype if of_dtype in (torch.int8, torch.uint8) else dtype
+        return torch.empty(shape, dtype=exact, device="meta")
+
+    forms = packed_forms(prepared_shapes(of), of, tier)
+    model = Rwkv7(of, {name: made(*form) for name, form in forms.items()})
+    return Chain7(model)
+
+
+def _packed_only(chain: Chain7) -> None:
+    """A step without the kernels that take no packed matrix."""
+    chain._ops = chain._ops._replace(embed=_nothing, head_step=_nothing)
+    chain.step()
+
+
+def _nothing(*_: object) -> None:
+    pass

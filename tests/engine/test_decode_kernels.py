@@ -1,4 +1,4 @@
-"""The kernels of the decode chain, interpreted, against their plain twins: shapes small, odd, one and many."""
+"""The decode chain's kernels, interpreted, against their plain twins: shapes small, odd, one and many."""
 
 from __future__ import annotations
 

@@ -8,30 +8,41 @@ from engine.ops.cards import NO_CARD, Card
 
 
 class SparseConfig(NamedTuple):
-    """columns of a program (bytes of a row's piece: a memory sector or two), rows at once, warps."""
+    """What a program takes.
+
+    Attributes:
+        columns: of the result: 16 to 64 bytes of each row, one or two sectors of memory.
+        loads: of 16 bytes, that each thread has on their way at once.
+        warps: of a program; twice as many where there are more than `MANY` units to list.
+    """
 
     columns: int
-    rows: int
+    loads: int
     warps: int
 
+    def rows(self, warps: int, group: int) -> int:
+        """Rows that are read at once."""
+        piece = {0: 2 * self.columns, 64: self.columns, 32: self.columns // 2}[group]
+        return warps * 32 * 16 * self.loads // piece
+
+
+MANY = 8192
+WIDEST = 32  # columns that share one scale in every form
 
 # (class, form's group): not measured yet
 CONFIGS: dict[tuple[int, int], SparseConfig] = {
-    (NO_CARD, 0): SparseConfig(32, 32, 4),
-    (NO_CARD, 64): SparseConfig(32, 32, 4),
-    (NO_CARD, 32): SparseConfig(32, 32, 4),
-    (75, 0): SparseConfig(16, 256, 8),
-    (75, 64): SparseConfig(32, 128, 8),
-    (75, 32): SparseConfig(32, 128, 8),
-    (80, 0): SparseConfig(16, 512, 8),
-    (80, 64): SparseConfig(32, 256, 8),
-    (80, 32): SparseConfig(32, 256, 8),
+    (NO_CARD, 0): SparseConfig(32, 1, 4),
+    (NO_CARD, 64): SparseConfig(32, 1, 4),
+    (NO_CARD, 32): SparseConfig(32, 1, 4),
+    (75, 0): SparseConfig(16, 4, 8),
+    (75, 64): SparseConfig(32, 2, 8),
+    (75, 32): SparseConfig(32, 1, 8),
 }
 
 
 def sparse_config(card: Card, width: int, group: int) -> SparseConfig:
-    """The row of the newest class that is not newer than the card; wide matrices have enough programs."""
+    """The newest class that is not newer than the card; wider pieces if not all programs run at once."""
     newest = max(sm for sm, form in CONFIGS if form == group and sm <= card.sm)
     found = CONFIGS[newest, group]
-    wide = width >= 2 * card.processors * found.columns and found.columns < 32
-    return found._replace(columns=2 * found.columns, rows=found.rows // 2) if wide else found
+    wide = width > card.processors * found.columns and found.columns < WIDEST
+    return found._replace(columns=2 * found.columns) if wide else found

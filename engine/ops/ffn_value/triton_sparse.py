@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from engine.ops.cards import Card, launch, options
-from engine.ops.ffn_value.configs import sparse_config
+from engine.ops.ffn_value.configs import MANY, sparse_config
 from engine.ops.gemv.matrix import Matrix, check
 from engine.ops.gemv.triton_parts import wait
 
@@ -105,11 +105,13 @@ def ffn_value_sparse(
     B, C = x.shape
     config = sparse_config(card, C, matrix.group)
     F = matrix.rows
+    warps = 2 * config.warps if F > MANY and card.sm else config.warps
+    rows = config.rows(warps, matrix.group)
     launch(
         sparse_kernel, (B, -(-C // config.columns)),
         hidden, matrix.values, matrix.scales, units, x, normed, shift,
-        F, C, 1 << (F - 1).bit_length(), config.columns, config.rows, matrix.group, card.dependent_launch,
-        **options(card, config.warps, dependent=True),
+        F, C, 1 << (F - 1).bit_length(), config.columns, rows, matrix.group, card.dependent_launch,
+        **options(card, warps, dependent=True),
     )  # fmt: skip
 
 
