@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("triton", reason="Triton has wheels for Linux only; elsewhere there are no kernels")
 
-HALF = ("float16", "bfloat16")
-WITH_BF16 = tuple(card for card in CARDS if card not in WITHOUT_BF16)
+HALF = ("bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ class Row:
 
     Attributes:
         launch: "module:function"; it is called with a run dtype and launches kernels on "meta" tensors.
-        dtypes: the run dtypes that the kernels are compiled for; bfloat16 is left out where a card has none.
+        dtypes: the run dtypes. bfloat16 is left out where a card has none; the first one that is left is
+            compiled in every run, the others with --long.
         cards: the compute capabilities.
         long: those of them that are left to --long.
     """
@@ -41,53 +41,49 @@ class Row:
     cards: tuple[int, ...] = tuple(CARDS)
     long: tuple[int, ...] = ()
 
+    def dtypes_of(self, sm: int) -> list[str]:
+        return [dtype for dtype in self.dtypes if not (dtype == "bfloat16" and sm in WITHOUT_BF16)]
+
 
 ROWS: dict[str, Row] = {
     "sample": Row("tests.engine.compile_sample:world", ("float32",)),
     "decode": Row("tests.engine.compile_decode:plain"),
-    "int8": Row("tests.engine.compile_packed:int8", ("bfloat16",)),
-    "int4": Row("tests.engine.compile_packed:int4", ("bfloat16",)),
-    "int8-fp16": Row("tests.engine.compile_packed:int8", ("float16",), tuple(WITHOUT_BF16)),
-    "int4-fp16": Row("tests.engine.compile_packed:int4", ("float16",), tuple(WITHOUT_BF16)),
-    "wkv7": Row("tests.engine.compile_wkv:wkv7", ("bfloat16",), WITH_BF16),
-    "wkv7-fp16": Row("tests.engine.compile_wkv:wkv7", ("float16",), tuple(WITHOUT_BF16)),
-    "wkv7-training": Row(
-        "tests.engine.compile_wkv:wkv7_training", ("bfloat16",), WITH_BF16, (80, 89, 100, 120)
-    ),
-    "wkv7-training-fp16": Row("tests.engine.compile_wkv:wkv7_training", ("float16",), (75,), (75,)),
+    "decode-int8": Row("tests.engine.compile_decode:int8"),
+    "decode-int4": Row("tests.engine.compile_decode:int4"),
+    "decode-all-sizes": Row("tests.engine.compile_decode:all_sizes", long=tuple(CARDS)),
+    "int8": Row("tests.engine.compile_packed:int8"),
+    "int4": Row("tests.engine.compile_packed:int4"),
+    "wkv7": Row("tests.engine.compile_wkv:wkv7"),
+    "wkv7-training": Row("tests.engine.compile_wkv:wkv7_training", long=(75, 80, 89, 100, 120)),
     "wkv7-training-fp32": Row("tests.engine.compile_wkv:wkv7_training", ("float32",), long=tuple(CARDS)),
 }
 
 # (row, sm, kernel) → why its registers may be spilled there, or why it may not fit (it is not used there)
 EXCEPTIONS: dict[tuple[str, int, str], str] = {}
 
-CASES = [
-    (name, sm, dtype)
+CASES = {
+    (name, sm, dtype): pytest.param(
+        (name, sm, dtype), marks=[pytest.mark.long] * (n > 0 or sm in row.long), id=f"{name}-{sm}-{dtype}"
+    )
     for name, row in ROWS.items()
     for sm in row.cards
-    for dtype in row.dtypes
-    if not (dtype == "bfloat16" and sm in WITHOUT_BF16)
-]
-LONG = [(name, sm, dtype) for name, sm, dtype in CASES if sm in ROWS[name].long]
-SHORT = [case for case in CASES if case not in LONG]
+    for n, dtype in enumerate(row.dtypes_of(sm))
+}
 
 FAULTS = [(f"tests.engine.compile_faults:{name}", 86, "float32") for name in ("spilling", "sharing")]
 
 
 @pytest.fixture(scope="module")
 def compiled(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, int, str], Future[list[Usage]]]]:
-    """All cases, begun at once on two processes, which import kernels for the compiler."""
-    cases = CASES if request.config.getoption("--long") else SHORT
+    """All cases that were chosen, begun at once on two processes, which import kernels for the compiler."""
+    chosen = [getattr(item, "callspec", None) for item in request.session.items]
+    cases = [case for case in CASES if any(each and each.params.get("case") == case for each in chosen)]
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         begun = {case: pool.submit(usages, ROWS[case[0]].launch, *case[1:]) for case in cases}
         yield begun | {fault: pool.submit(usages, *fault) for fault in FAULTS}
 
 
-@pytest.mark.parametrize(
-    "case",
-    SHORT + [pytest.param(case, marks=pytest.mark.long) for case in LONG],
-    ids=lambda case: "-".join(map(str, case)),
-)
+@pytest.mark.parametrize("case", CASES.values())
 def test_it_compiles_and_fits(case, compiled):
     name, sm, _ = case
     found = compiled[case].result()

@@ -13,30 +13,31 @@ class SparseConfig(NamedTuple):
     Attributes:
         columns: of the result: 16 to 64 bytes of each row, one or two sectors of memory.
         loads: of 16 bytes, that each thread has on their way at once.
-        warps: of a program; twice as many where there are more than `MANY` units to list.
+        warps: of a program.
+        listed: hidden units that are looked at in one go.
     """
 
     columns: int
     loads: int
     warps: int
+    listed: int
 
-    def rows(self, warps: int, group: int) -> int:
+    def rows(self, group: int) -> int:
         """Rows that are read at once."""
         piece = {0: 2 * self.columns, 64: self.columns, 32: self.columns // 2}[group]
-        return warps * 32 * 16 * self.loads // piece
+        return self.warps * 32 * 16 * self.loads // piece
 
 
-MANY = 8192
 WIDEST = 32  # columns that share one scale in every form
 
 # (class, form's group): not measured yet
 CONFIGS: dict[tuple[int, int], SparseConfig] = {
-    (NO_CARD, 0): SparseConfig(32, 1, 4),
-    (NO_CARD, 64): SparseConfig(32, 1, 4),
-    (NO_CARD, 32): SparseConfig(32, 1, 4),
-    (75, 0): SparseConfig(16, 4, 8),
-    (75, 64): SparseConfig(32, 2, 8),
-    (75, 32): SparseConfig(32, 1, 8),
+    (NO_CARD, 0): SparseConfig(32, 1, 4, 128),
+    (NO_CARD, 64): SparseConfig(32, 1, 4, 128),
+    (NO_CARD, 32): SparseConfig(32, 1, 4, 128),
+    (75, 0): SparseConfig(16, 4, 8, 8192),
+    (75, 64): SparseConfig(32, 2, 8, 8192),
+    (75, 32): SparseConfig(32, 1, 8, 8192),
 }
 
 

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from engine.ops.cards import Card, launch, options
-from engine.ops.ffn_value.configs import MANY, sparse_config
+from engine.ops.ffn_value.configs import sparse_config
 from engine.ops.gemv.matrix import Matrix, check
 from engine.ops.gemv.triton_parts import wait
 
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
 
 @triton.jit
-def _listed(hidden, units, F: tl.constexpr, BLOCK_F: tl.constexpr):
+def _listed(hidden, units, F: tl.constexpr, PART: tl.constexpr):
     """Writes the numbers of the units that are not zero to `units`, in order; returns how many there are."""
-    at = tl.arange(0, BLOCK_F)
-    active = (tl.load(hidden + at, mask=at < F, other=0.0) != 0).to(tl.int32)
-    places = tl.cumsum(active, 0)
-    tl.store(units + places - 1, at, mask=active != 0)
+    count = 0
+    for start in range(0, F, PART):
+        at = start + tl.arange(0, PART)
+        active = (tl.load(hidden + at, mask=at < F, other=0.0) != 0).to(tl.int32)
+        places = count + tl.cumsum(active, 0)
+        tl.store(units + places - 1, at, mask=active != 0)
+        count += tl.sum(active)
     tl.debug_barrier()  # the whole program's stores, before any of its loads
-    return tl.sum(active)
+    return count
 
 
 @triton.jit
@@ -54,7 +57,7 @@ def _pieces(
 @triton.jit
 def sparse_kernel(
     hidden, values, scales, units, x, normed, shift,
-    F: tl.constexpr, C: tl.constexpr, BLOCK_F: tl.constexpr, COLUMNS: tl.constexpr, R: tl.constexpr,
+    F: tl.constexpr, C: tl.constexpr, PART: tl.constexpr, COLUMNS: tl.constexpr, R: tl.constexpr,
     GROUP: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """Programs: (row of the batch, columns)."""
@@ -63,7 +66,7 @@ def sparse_kernel(
     wait(PDL)
     hidden += row * F
     units += (row * tl.num_programs(1) + block) * F
-    count = _listed(hidden, units, F, BLOCK_F)
+    count = _listed(hidden, units, F, PART)
     WIDTH: tl.constexpr = COLUMNS // 2 if GROUP == 32 else COLUMNS
     low = tl.zeros([R, WIDTH], tl.float32)
     high = tl.zeros([R, WIDTH], tl.float32)
@@ -105,13 +108,12 @@ def ffn_value_sparse(
     B, C = x.shape
     config = sparse_config(card, C, matrix.group)
     F = matrix.rows
-    warps = 2 * config.warps if F > MANY and card.sm else config.warps
-    rows = config.rows(warps, matrix.group)
+    part = min(1 << (F - 1).bit_length(), config.listed)
     launch(
         sparse_kernel, (B, -(-C // config.columns)),
         hidden, matrix.values, matrix.scales, units, x, normed, shift,
-        F, C, 1 << (F - 1).bit_length(), config.columns, rows, matrix.group, card.dependent_launch,
-        **options(card, warps, dependent=True),
+        F, C, part, config.columns, config.rows(matrix.group), matrix.group, card.dependent_launch,
+        **options(card, config.warps, dependent=True),
     )  # fmt: skip
 
 
