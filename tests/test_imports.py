@@ -136,7 +136,11 @@ SOURCES = sorted(each for part in ("engine", "rwkv_chat") for each in (ROOT / pa
 
 # Who may: what is looked for in the source, and where it may stand.
 ONLY_IN = {
-    "environment variables": (r"os\.environ|\bgetenv\b|expandvars|import environ", ("rwkv_chat/paths.py",)),
+    # the second sets another program's switches, in a process of that program's own
+    "environment variables": (
+        r"os\.environ|\bgetenv\b|expandvars|import environ",
+        ("rwkv_chat/paths.py", "engine/bench/peer_process.py"),
+    ),
     "SQL": (r"\.(?:execute|executemany|executescript)\(|sqlite3\.connect", ("rwkv_chat/library/",)),
     "printing": (
         r"^\s*print\(|sys\.std(?:out|err)\.write",

@@ -29,8 +29,8 @@ class Plan:
     contexts: tuple[int, ...] = (512, 2 * K, 8 * K, 32 * K, 128 * K)
     prompts: tuple[int, ...] = (16, 64, 256, 1024)
     batches: tuple[int, ...] = (1, 4, 16, 64)
-    seconds: float = 1.0
-    feeding_seconds: float = 10.0
+    seconds: float = 0.5
+    feeding_seconds: float = 6.0
     tiers: tuple[str, ...] = ("fp32", "bf16", "int8", "int4")
 
 

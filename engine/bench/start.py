@@ -19,8 +19,8 @@ SPAWN = multiprocessing.get_context("spawn")
 
 def start(plan: Plan) -> StartRow | LeftOut:
     """Starts twice: the first one warms the page cache and converts weights that need it."""
-    rows = [_started(plan), _started(plan)]
-    return rows[-1]
+    first = _started(plan)
+    return _started(plan) if isinstance(first, StartRow) else first
 
 
 def _started(plan: Plan) -> StartRow | LeftOut:

@@ -1,0 +1,182 @@
+"""One program with one model in a process of its own, asked through a pipe to feed tokens and say how long it
+took. Only what computes is timed: no sampling, no text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import multiprocessing
+import os
+import time
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+SPAWN = multiprocessing.get_context("spawn")
+PATIENCE = 600.0
+WARM = 3  # tokens before the first that is timed
+LAST_ID = 1000
+
+
+class PeerFailed(Exception):  # an outcome of ours: the row is left out
+    """It ended, or said why it cannot; the name of its error."""
+
+
+class Fed(Protocol):
+    """A program with its model."""
+
+    def begin(self) -> None:
+        """Forgets everything that was fed."""
+
+    def feed(self, tokens: list[int]) -> None:
+        """Feeds tokens at once; the last one's logits are ready afterwards."""
+
+
+class Ours:
+    """This engine."""
+
+    def __init__(self, path: str, tier: str, device: str) -> None:
+        from engine.bench.rows import Plan
+        from engine.bench.subject import loaded
+
+        self._model = loaded(Plan(path, device, tier))
+        self.begin()
+
+    def begin(self) -> None:
+        self._state = self._model.zero_state()
+
+    def feed(self, tokens: list[int]) -> None:
+        import torch
+
+        ids = torch.tensor(tokens, device=self._model.device)
+        with torch.inference_mode():
+            if len(tokens) == 1:
+                logits, self._state = self._model.step(ids, self._state)
+            else:
+                logits, self._state = self._model.forward(ids[None], self._state)
+            logits[0, 0].item()  # waits for the device
+
+
+class Llama:
+    """llama.cpp, through llama-cpp-python; `form` is the quantisation, which the file has already."""
+
+    def __init__(self, path: str, form: str, device: str) -> None:  # noqa: ARG002
+        import llama_cpp
+        import torch
+
+        llama: Any = llama_cpp  # its types are stricter than ctypes
+        self._llama = llama
+        self._quiet = llama.llama_log_callback(lambda *_: None)  # C holds it
+        llama.llama_log_set(self._quiet, ctypes.c_void_p(0))
+        model, context = llama.llama_model_default_params(), llama.llama_context_default_params()
+        model.n_gpu_layers = 0
+        context.n_ctx = context.n_batch = context.n_ubatch = 512
+        context.n_threads = context.n_threads_batch = torch.get_num_threads()
+        loaded = llama.llama_model_load_from_file(path.encode(), model)
+        if not loaded:
+            raise PeerFailed("refused")
+        self._context = llama.llama_init_from_model(loaded, context)
+
+    def begin(self) -> None:
+        self._llama.llama_memory_clear(self._llama.llama_get_memory(self._context), True)
+
+    def feed(self, tokens: list[int]) -> None:
+        array = (ctypes.c_int32 * len(tokens))(*tokens)
+        if self._llama.llama_decode(self._context, self._llama.llama_batch_get_one(array, len(tokens))):
+            raise PeerFailed("refused")
+        self._llama.llama_get_logits_ith(self._context, -1)
+
+
+class Package:
+    """The `rwkv` package; `form` is its strategy. Its switches are environment variables of this process."""
+
+    def __init__(self, path: str, form: str, device: str) -> None:
+        from engine.weights.load import read_spec
+
+        new = "1" if read_spec(path).arch == "rwkv7" else "0"
+        os.environ |= {"RWKV_V7_ON": new, "RWKV_JIT_ON": "1", "RWKV_CUDA_ON": str(int(device != "cpu"))}
+        with contextlib.redirect_stdout(io.StringIO()):
+            from rwkv.model import RWKV
+
+            self._model = RWKV(model=path.removesuffix(".pth"), strategy=form)
+        self.begin()
+
+    def begin(self) -> None:
+        self._state: Any = None
+
+    def feed(self, tokens: list[int]) -> None:
+        logits, self._state = self._model.forward(tokens, self._state)
+        logits[0].item()
+
+
+KINDS: dict[str, Callable[[str, str, str], Fed]] = {"ours": Ours, "llama.cpp": Llama, "rwkv": Package}
+
+
+class PeerProcess:
+    """A child with a loaded model; killed when it is left."""
+
+    def __init__(self, kind: str, path: str, form: str, device: str, threads: int) -> None:
+        """Raises: PeerFailed."""
+        self._pipe, theirs = SPAWN.Pipe()
+        given = (theirs, kind, path, form, device, threads)
+        self._process = SPAWN.Process(target=_child, args=given, daemon=True)
+        self._process.start()
+        theirs.close()
+        self._answer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def seconds(self, tokens: int, *, at_once: bool) -> float:
+        """Of one token (the median of so many), or of all of them at once.  Raises: PeerFailed."""
+        self._pipe.send((tokens, at_once))
+        return self._answer()
+
+    def _answer(self) -> float:
+        try:
+            found = self._pipe.recv() if self._pipe.poll(PATIENCE) else "TimeoutError"
+        except (EOFError, OSError):
+            found = "it ended"
+        if not isinstance(found, float):
+            self.__exit__()
+            raise PeerFailed(found)
+        return found
+
+
+def _child(told: Connection, kind: str, path: str, form: str, device: str, threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        peer = KINDS[kind](path, form, device)
+        told.send(0.0)
+        while True:
+            tokens, at_once = told.recv()
+            told.send(_timed(peer, tokens, at_once=at_once))
+    except EOFError:
+        return
+    except Exception as error:
+        told.send(str(error) if isinstance(error, PeerFailed) else type(error).__name__)
+
+
+def _timed(peer: Fed, tokens: int, *, at_once: bool) -> float:
+    peer.begin()
+    if at_once:
+        return _seconds(peer, [each % LAST_ID for each in range(tokens)])
+    found = sorted([_seconds(peer, [each % LAST_ID]) for each in range(WARM + tokens)][WARM:])
+    return found[len(found) // 2]
+
+
+def _seconds(peer: Fed, tokens: list[int]) -> float:
+    begun = time.perf_counter()
+    peer.feed(tokens)
+    return time.perf_counter() - begun
