@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.models.block import head_norm, last_token, layer_norm, previous, project, project_value
 from engine.models.model import Block, Model, Weights
-from engine.models.rwkv7_layout import Layer, lay_out, layer_of
+from engine.models.rwkv7_layout import Layer, joined_rows, lay_out, layer_of
 from engine.models.rwkv7_names import LOG_W_SCALE, MIXED
 from engine.models.rwkv7_step import Rwkv7Step
 from engine.ops.wkv7 import wkv7
@@ -96,8 +96,10 @@ class Rwkv7(Model):
         return weights, tuple(layer_of(block) for block in weights.blocks)
 
     def arrange(self, block: Block) -> Block:
-        """The six mixing vectors become `att.mix` [6,1,1,C]."""
-        block["att.mix"] = torch.stack([block.pop(f"att.x_{m}") for m in MIXED])[:, None, None]
+        """The six mixing vectors become `att.mix` [6,1,1,C]; where they lie so already, that is a view."""
+        shares = [block.pop(f"att.x_{m}") for m in MIXED]
+        joined = joined_rows(shares)
+        block["att.mix"] = (torch.stack(shares) if joined is None else joined)[:, None, None]
         return block
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:

@@ -33,6 +33,16 @@ if TYPE_CHECKING:
 
     from engine.models.rwkv7 import Rwkv7
     from engine.models.rwkv7_layout import Layer
+    from engine.types import ModelSpec
+
+
+SMALLEST_HEAD = 16
+
+
+def takes(spec: ModelSpec) -> bool:
+    """Whether the kernels can compute a model of these dimensions; every official RWKV-7 is one."""
+    N = spec.head_size
+    return spec.arch == "rwkv7" and N >= SMALLEST_HEAD and N & (N - 1) == 0
 
 
 class Operations(NamedTuple):

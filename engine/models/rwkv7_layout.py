@@ -16,7 +16,7 @@ from engine.models.int8_names import SCALE
 from engine.ops.gemv.arguments import Norm
 from engine.ops.gemv.matrix import Matrix
 from engine.ops.head_step.arguments import HeadStep
-from engine.ops.time_mix_in.arguments import LOW_RANK, Ranks, TimeMixIn
+from engine.ops.time_mix_in.arguments import LOW_RANK, MIXED, Ranks, TimeMixIn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +48,9 @@ class Layer(NamedTuple):
 def lay_out(tensors: Tensors, layer: int) -> None:
     """Replaces the tensors of one layer (official names) by views of what the chain takes; again: nothing."""
     prefix = f"blocks.{layer}."
+    shares = [f"{prefix}att.x_{letter}" for letter in MIXED]
+    if joined_rows([tensors[name] for name in shares]) is None:
+        tensors.update(zip(shares, torch.stack([tensors[name] for name in shares]).unbind(0), strict=True))
     letters = [letter for letter in LOW_RANK if f"{prefix}att.{letter}2" in tensors]
     for number, dim in (("1", 0), ("2", 1)):
         names = [f"{prefix}att.{letter}{number}" for letter in letters]
@@ -67,10 +70,16 @@ def _joined(parts: list[Tensor], dim: int) -> Tensor | None:
     at = first.storage_offset()
     for part in parts:
         same = part.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
-        if not same or part.storage_offset() != at or part.stride() != (shape[1], 1):
+        one_row = part.shape[0] == 1  # whose stride means nothing
+        if not same or part.storage_offset() != at or part.stride()[one_row:] != (shape[1], 1)[one_row:]:
             return None
-        at += part.shape[dim] * part.stride(dim)
+        at += part.shape[dim] * (shape[1] if dim == 0 else 1)
     return first.as_strided(shape, (shape[1], 1))
+
+
+def joined_rows(rows: list[Tensor]) -> Tensor | None:
+    """The contiguous matrix [M,C] that vectors [C] are the rows of, in order; None: of none."""
+    return _joined([row[None] for row in rows], 0)
 
 
 def layer_of(w: Tensors) -> Layer:

@@ -94,8 +94,21 @@ def test_no_weight_is_there_twice():
     for layer, again in zip(first._layers, second._layers, strict=True):
         assert layer.head_step.low_rank.data_ptr() == again.head_step.low_rank.data_ptr()
         assert layer.value.values.data_ptr() in held
+        assert layer.share.data_ptr() == again.share.data_ptr()
     found, _ = model.forward(ids, model.zero_state())
     assert relative_difference(found, expected) < 1e-6
+
+
+def test_changed_weights_are_seen():
+    """An adapter is exchanged by writing into a model's tensors."""
+    model, other = model_of(SPEC, FP32, "cpu"), tiny.model(SPEC, seed=7)
+    chain = Chain7(model, plain=True)
+    for name, x in other.tensors.items():
+        model.tensors[name].copy_(x)
+    ids, state = tiny.ids(SPEC, 3), random_state(model, 1)
+    found, _ = steps(chain, state, ids, chain.step)
+    expected, _ = other.forward(ids, state)
+    assert relative_difference(found[-1], expected) < 1e-5
 
 
 def test_a_step_allocates_nothing_and_launches_five_kernels_a_layer():
