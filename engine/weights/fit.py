@@ -31,6 +31,9 @@ RUN_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, **dict.fromkeys((*ROW_TIERS, *BITS
 # bytes for each token and channel, so many numbers of the run dtype for both and for each token and ffn
 # unit, and what libraries take.
 FP32_BYTES, RUN_NUMBERS, FFN_NUMBERS, FIXED = 200, 14, 3, 16 << 20
+# On a card, beside these: states to go back to while decoding ahead; and, not measured yet, workspaces
+# of libraries, decode graphs, kernels, and what the allocator cannot use.
+CARD_STATES, CARD_FIXED = 8, 384 << 20
 TIERS_OF_ONE_DTYPE = ("fp32", "bf16", "fp16")
 STATES = 4  # the one before, the new one and its layers, and a copy that is being saved
 
@@ -110,7 +113,10 @@ def fit(size: Size, tier: str, device: str, free: int | None) -> Fit:
     weights = weight_bytes(size, tier)
     state = state_bytes(size, tier)
     chunk = chunk_for(device.split(":", maxsplit=1)[0], weights)
-    return Fit(tier, device, weights, state, _working(size, tier, chunk) + (STATES - 1) * state, free)
+    working = _working(size, tier, chunk) + (STATES - 1) * state
+    if device != "cpu":
+        working += CARD_STATES * state + CARD_FIXED
+    return Fit(tier, device, weights, state, working, free)
 
 
 def runs_on(tier: str, device: str) -> bool:

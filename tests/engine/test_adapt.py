@@ -308,3 +308,20 @@ def test_without_a_model_there_is_nothing_to_adapt(tmp_path: Path) -> None:
     engine.close()
     assert isinstance(event, Failed)
     assert isinstance(event.error, ModelNotLoaded)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tier", ["bf16", "fp16", "int8", "int4"])
+def test_on_a_card(tier: str, tmp_path: Path) -> None:
+    """The tensors of the merged file, where they were before: a graph that knows their places goes on."""
+    path = tiny.checkpoint(tmp_path / "base.pth", SPEC, dtype=torch.bfloat16)
+    first, second = change(lora(tmp_path / "a.pth", 1)), change(miss(tmp_path / "b.pth", 2))
+    model = finished(load(path, device="cuda", dtype=tier))
+    places = {name: x.data_ptr() for name, x in model.tensors.items()}
+    finished(changing(path, model).switch(None, first))
+    finished(changing(path, model).switch(first, second))
+    assert {name: x.data_ptr() for name, x in model.tensors.items()} == places
+    expected = merged_file(tmp_path / "merged.safetensors", path, second)
+    same(model, finished(load(expected, device="cuda", dtype=tier)))
+    finished(changing(path, model).switch(second, None))
+    same(model, finished(load(path, device="cuda", dtype=tier)))

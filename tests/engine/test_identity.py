@@ -199,7 +199,7 @@ def test_an_unknown_id_costs_no_more_ram_than_agreed() -> None:
     waiting, path = Ram(2 * one.state.nbytes), mark(Path(__file__))
     for n in range(4):
         waiting.add(path, replace(unknown, key=replace(unknown.key, prefix=f"{n:064}")), unsaved=True)
-    assert waiting.get(path, "fp32", "", f"{1:064}") is None
+    assert waiting.get(path, "fp32", "", "", f"{1:064}") is None
     taken = waiting.take(path, "a" * 64)
     assert [(each.key.model, int(each.key.prefix)) for each in taken] == [("a" * 64, 2), ("a" * 64, 3)]
     assert torch.equal(taken[0].state.tensors["wkv_BLHVK"], one.state.tensors["wkv_BLHVK"])

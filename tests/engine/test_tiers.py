@@ -22,7 +22,7 @@ from engine.tokenizer import load_tokenizer
 from engine.types import TokenizerRef
 from engine.weights import load as loading
 from engine.weights.archive import open_archive
-from engine.weights.fit import Size, weight_bytes
+from engine.weights.fit import Size, fit, weight_bytes
 from engine.weights.load import load, read_spec
 from engine.weights.reading import Reading
 from rwkv_chat.paths import resource
@@ -189,3 +189,27 @@ def test_a_file_is_quantised_in_one_pass(tmp_path, monkeypatch):
     expected = packed.packed_forms(prepared_shapes(spec), spec, "int4-g32")
     assert {name: (tuple(x.shape), x.dtype) for name, x in model.tensors.items()} == expected
     assert loading.read_spec(path) == model.spec
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tier", ["int8", "int4"])
+def test_on_a_card(tier, tmp_path):
+    """What is packed there is what is packed here, and takes what was estimated."""
+    spec = tiny.spec(4, 640, 64, 8000, 32)
+    path = tiny.checkpoint(tmp_path / "model.safetensors", spec, dtype=torch.bfloat16)
+    generator = load(path, device="cuda", dtype=tier)
+    model = None
+    while model is None:
+        try:
+            next(generator)
+        except StopIteration as stop:
+            model = stop.value
+    expected = loaded(path, model.tier)
+    for name, x in expected.tensors.items():
+        found = model.tensors[name].cpu()
+        assert float((found != x).float().mean()) <= 1e-4, name  # quotients halfway between two numbers
+    assert model.nbytes == sum(x.nbytes for x in expected.tensors.values())
+    torch.cuda.reset_peak_memory_stats()
+    with torch.inference_mode():
+        _kept = model.forward(tiny.ids(spec, 256).cuda(), model.zero_state())
+    assert torch.cuda.max_memory_allocated() <= fit(Size.of(spec), model.tier, "cuda", None).needed
