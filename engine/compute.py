@@ -10,12 +10,23 @@ import torch
 
 from engine.adapting import Switched, adapt, change_of
 from engine.errors import FileChanged, ModelNotLoaded, OutOfMemory, TokenizerInvalid
+from engine.fast_path import graphs_of, pool_of, unused_card
 from engine.feeding import feed
 from engine.replying import Voice
 from engine.states import States
 from engine.store.fingerprint import mark
 from engine.tokenizer import load_tokenizer
-from engine.types import Adapted, Cancelled, Loaded, ModelInfo, NotKept, Progress, Registered, TierChosen
+from engine.types import (
+    Adapted,
+    Cancelled,
+    Loaded,
+    ModelInfo,
+    NotFast,
+    NotKept,
+    Progress,
+    Registered,
+    TierChosen,
+)
 from engine.weights import load as weights
 from engine.weights.tuned import begun_from, merged_state, read_tuned_state
 
@@ -59,7 +70,7 @@ class Compute:
 
     def load(
         self, request: LoadRequest, should_stop: Callable[[], bool]
-    ) -> Iterator[Progress | NotKept | TierChosen | Loaded | Cancelled]:
+    ) -> Iterator[Progress | NotKept | TierChosen | NotFast | Loaded | Cancelled]:
         """Loads a model in place of the one before, which stays if this fails or is cancelled.
 
         Raises:
@@ -72,13 +83,16 @@ class Compute:
         if model is None or should_stop():
             yield Cancelled()
             return
+        if unused := unused_card(request.device, model.device):
+            yield unused
         if mark(path) != before:
             raise FileChanged(request.path)
         _check_vocabulary(request, tokenizer, model.spec.vocab_size)
         zero = _zero_state(path, model)
         info = _info(self._identity(before), request, model, zero.nbytes)
         states = States(info, zero, self._store, before, self._ram)
-        self._voice, self._change = Voice(model, info, tokenizer, states), None
+        graphs = yield from graphs_of(model, tokenizer, self._cache)
+        self._voice, self._change = Voice(model, info, tokenizer, states, graphs), None
         yield Loaded(info)
 
     def adapt(
@@ -103,7 +117,9 @@ class Compute:
             yield Cancelled()
             return
         states = self._voice.states.adapted(change.id() if change else "")
-        self._voice, self._change = Voice(model, states.info, self._voice.tokenizer, states), change
+        tokenizer = self._voice.tokenizer
+        graphs = pool_of(model, tokenizer) if self._voice.graphs else None
+        self._voice, self._change = Voice(model, states.info, tokenizer, states, graphs), change
         yield Adapted(request.path, states.info)
 
     def _read(
@@ -191,6 +207,8 @@ class Compute:
         """Gives back what can be had again, after the device ran out of memory."""
         if self._voice:
             self._voice.states.forget_all()
+            if self._voice.graphs:
+                self._voice.graphs.forget()
         self._ram.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.types import ModelInfo
 
 LARGEST_CHUNK, SMALLEST_CHUNK = 256, 16
+GPU_CHUNK = 1024  # a card fills up with as many, and the weakest takes about a second for them
 CPU_CHUNK_BYTES = 32 << 30  # weight bytes a chunk may touch, token by token: half a second on a slow CPU
 
 
@@ -24,8 +27,10 @@ def chunk_for(device: str, nbytes: int) -> int:
 
     It depends on the model alone: the same tokens are always cut alike, so a rebuilt state is rounded alike.
     """
+    if device != "cpu":
+        return GPU_CHUNK
     chunk = LARGEST_CHUNK
-    while device == "cpu" and chunk > SMALLEST_CHUNK and chunk * nbytes > CPU_CHUNK_BYTES:
+    while chunk > SMALLEST_CHUNK and chunk * nbytes > CPU_CHUNK_BYTES:
         chunk //= 2
     return chunk
 
@@ -40,6 +45,18 @@ def has_bf16(device: str) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     except (RuntimeError, AssertionError):  # no such device, or torch without CUDA
         return True
+
+
+def supports(built_for: Sequence[str], capability: tuple[int, int]) -> bool:
+    """Whether a PyTorch built for these architectures ("sm_90", "compute_120") runs on a card.
+
+    Machine code runs on cards of its own generation that are not older; intermediate code on all newer ones.
+    """
+    split = (each.rstrip("af").partition("_") for each in built_for)
+    made = [(kind, divmod(int(digits), 10)) for kind, _, digits in split if digits.isdigit()]
+    return any(
+        wanted <= capability and (kind == "compute" or wanted[0] == capability[0]) for kind, wanted in made
+    )
 
 
 def compute_threads() -> int:

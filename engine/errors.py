@@ -150,6 +150,13 @@ class DeviceUnavailable(EngineError):
 
 
 @dataclass(eq=False)
+class CardLost(EngineError):
+    """A kernel that was tried took the device from this process; it will not be tried again."""
+
+    device: str
+
+
+@dataclass(eq=False)
 class TierUnavailable(EngineError):
     """There is no way yet to compute with this form of weights on that device."""
 

@@ -462,6 +462,20 @@ class TierChosen:
 
 
 @dataclass(frozen=True, slots=True)
+class NotFast:
+    """A card is here, but it, or what makes it fast, is not used.
+
+    Attributes:
+        reason: an `engine.nvidia.Reason`.
+        card: its name, "" where nobody knows it.  detail: a line for those who look into it.
+    """
+
+    reason: str
+    card: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A model is ready; ends a load job."""
 
@@ -613,6 +627,7 @@ Event = (
     | Progress
     | NotKept
     | TierChosen
+    | NotFast
     | Loaded
     | Identified
     | Registered

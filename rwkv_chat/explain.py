@@ -13,7 +13,7 @@ from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import lookup, say
 
 if TYPE_CHECKING:
-    from engine.types import NotKept
+    from engine.types import NotFast, NotKept
     from rwkv_chat.settings import SettingsWarning
 
 OK, FAILURE, USAGE, NOT_FOUND, NO_MEMORY, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -107,6 +107,12 @@ def settings_sentence(warning: SettingsWarning) -> str:
 def not_kept_sentence(event: NotKept) -> str:
     """Why a model takes long to load each time, and what can be done, in one line."""
     return say("models.not_kept", needed=size(event.needed))
+
+
+def not_fast_sentence(event: NotFast) -> str:
+    """Why a card, or what makes it fast, is not used, and what mends it, in one line."""
+    card = clean(event.card) or say("models.not_fast.some_card")
+    return say(f"models.not_fast.{event.reason}", card=card, detail=clean(event.detail))
 
 
 def size(nbytes: float) -> str:

@@ -34,6 +34,7 @@ from engine.types import (
     LoadRequest,
     ModelInfo,
     ModelSpec,
+    NotFast,
     NotKept,
     Piece,
     Prefilled,
@@ -136,14 +137,19 @@ class FakeJob:
 
 class FakeLoad(FakeJob):
     def __init__(
-        self, request: LoadRequest, delay: float, error: EngineError | None, id_: str, not_kept: int
+        self,
+        request: LoadRequest,
+        delay: float,
+        error: EngineError | None,
+        id_: str,
+        told: Sequence[NotKept | NotFast],
     ) -> None:
         super().__init__(delay)
-        self.request, self.error, self.id, self.not_kept = request, error, id_, not_kept
+        self.request, self.error, self.id, self.told = request, error, id_, told
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        if self.not_kept:
-            yield NotKept(self.request.path, self.not_kept)
+        for each in self.told:
+            yield each
         for done in range(3):
             yield Progress("load", done, 3)
             if not await self.pause():
@@ -303,7 +309,7 @@ class FakeEngine:
     chunk: int = 4
     load_delay: float = 0.0
     load_error: EngineError | None = None
-    not_kept: int = 0
+    told: Sequence[NotKept | NotFast] = ()
     identified: bool = True
     identify_delay: float = 0.0
     identity: str = ID
@@ -333,7 +339,7 @@ class FakeEngine:
     def load(self, request: LoadRequest) -> FakeJob:
         self.loads.append(request)
         id_ = ID if self.identified else ""
-        return self._started(FakeLoad(request, self.load_delay, self.load_error, id_, self.not_kept))
+        return self._started(FakeLoad(request, self.load_delay, self.load_error, id_, self.told))
 
     def identify(self, path: str) -> FakeJob:
         self.identifying.append(job := FakeIdentify(path, self.identify_delay, self.identity))

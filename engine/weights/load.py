@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.devices import supports
 from engine.errors import DeviceUnavailable, OutOfMemory
 from engine.models import ARCHITECTURES
 from engine.shortage import shortage
@@ -34,9 +35,9 @@ def read_spec(path: Path | str) -> ModelSpec:
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" is the first CUDA device, or the CPU.  Raises DeviceUnavailable."""
+    """ "auto" is the first CUDA device if PyTorch can use it, or the CPU.  Raises DeviceUnavailable."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if _has_card() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -45,6 +46,12 @@ def choose_device(name: str) -> torch.device:
     if missing or device.type not in {"cpu", "cuda"}:
         raise DeviceUnavailable(name)
     return device
+
+
+def _has_card() -> bool:
+    if not torch.cuda.is_available():
+        return False
+    return supports(torch.cuda.get_arch_list(), torch.cuda.get_device_capability(0))
 
 
 def load(

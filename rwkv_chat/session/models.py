@@ -19,6 +19,7 @@ from engine.types import (
     Loaded,
     LoadRequest,
     ModelInfo,
+    NotFast,
     NotKept,
     Progress,
     Registered,
@@ -42,7 +43,7 @@ __all__ = ["ModelCard", "Models"]
 
 log = logging.getLogger(__name__)
 
-LoadEvent = Progress | NotKept | Loaded | Failed
+LoadEvent = Progress | NotKept | NotFast | Loaded | Failed
 
 
 class Models:
@@ -254,7 +255,7 @@ class Models:
                 raise event.error
             if isinstance(event, Cancelled):
                 break
-            if isinstance(event, Progress | NotKept):
+            if isinstance(event, Progress | NotKept | NotFast):
                 self._tell(event)
         raise EngineClosed
 

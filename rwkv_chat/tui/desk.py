@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.errors import EngineError
-    from engine.types import NotKept, SamplingParams
+    from engine.types import SamplingParams
     from rwkv_chat.session import Session
     from rwkv_chat.tui.pulls import Pulls
     from rwkv_chat.tui.turns import Turns
@@ -60,7 +60,7 @@ class Desk:
         self.prepared = False
         self.model = ModelState()
         self.watchers: list[Callable[[], None]] = []
-        self.not_kept: NotKept | None = None  # to be told once
+        self.notices: list[str] = []  # each to be told once
         self._watch: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
@@ -163,7 +163,8 @@ class Desk:
         return Status(name, "ready", tier=state.tier, state_bytes=state.state_bytes, download=download)
 
     async def _follow_model(self) -> None:
-        from engine.types import Failed, Loaded, NotKept, Progress
+        from engine.types import Failed, Loaded, NotFast, NotKept, Progress
+        from rwkv_chat.explain import not_fast_sentence, not_kept_sentence
 
         async for event in self.session.models.watch():
             match event:
@@ -171,12 +172,17 @@ class Desk:
                     share = done / total if total else None
                     self._tell(replace(self.model, ready=False, share=share, error=None))
                 case NotKept():
-                    self.not_kept = event
-                    self._tell(self.model)
+                    self._notice(not_kept_sentence(event))
+                case NotFast():
+                    self._notice(not_fast_sentence(event))
                 case Loaded(info=info):
                     self._tell(ModelState(ready=True, tier=info.tier, state_bytes=info.state_nbytes))
                 case Failed(error=error):
                     self._tell(ModelState(error=error))
+
+    def _notice(self, sentence: str) -> None:
+        self.notices.append(sentence)
+        self._tell(self.model)
 
     def _tell(self, state: ModelState) -> None:
         self.model = state

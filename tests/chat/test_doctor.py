@@ -226,3 +226,39 @@ def test_a_tokenizer_that_is_missing_is_a_problem(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "RWKV-4-Pile.pth", spec(arch="rwkv4", vocab_size=50277, n_embd=16))
     *_, found = model.check(Paths.find(), path)
     assert (found.status, "20B_tokenizer.json" in found.value) == ("problem", True)
+
+
+# ------------------------------------------------------------------------------------------------ cards
+
+
+def gpu_lines(monkeypatch: pytest.MonkeyPatch, cuda: tuple[int, int] | None, home: Path) -> list[Finding]:
+    from engine import nvidia
+
+    card = nvidia.Machine(("NVIDIA X",), (580, 65))
+    monkeypatch.setattr(nvidia, "machine", lambda: card)
+    monkeypatch.setattr(nvidia, "torch_cuda", lambda: cuda)
+    return [each for each in devices.check(Paths.under(home), None) if each.name in ("GPU", "Fast kernels")]
+
+
+def test_a_card_that_cannot_be_used_has_a_line_and_a_command(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    found = gpu_lines(monkeypatch, None, home)[0]
+    assert (found.name, found.value, found.status) == ("GPU", "NVIDIA X", "note")
+    assert "pip install" in found.advice
+
+
+def test_what_the_checks_of_the_kernels_found_has_a_line(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    from engine import nvidia
+    from engine.verdicts import Combination, Verdict, Verdicts
+
+    verdicts = Verdicts(Paths.under(home).cache)
+    for number, reason in enumerate(("", "differs")):
+        of = Combination("NVIDIA X 9.0", "", "", "", "", str(number))
+        verdicts.keep(of, Verdict(reason, "decode, token 3", of.card))
+    monkeypatch.setattr(nvidia, "unbuildable", lambda: "no_compiler")
+    missing, right, wrong = gpu_lines(monkeypatch, (13, 0), home)[1:]
+    assert "gcc" in missing.advice
+    assert (right.status, right.value) == ("ok", "checked and right on NVIDIA X 9.0")
+    assert wrong.status == "note"
+    assert "decode, token 3" in wrong.advice

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.ops import kernels
 from engine.ops.ffn_value.byte_rows import (
     ffn_value_bytes_many,
     ffn_value_bytes_naive,
@@ -45,7 +46,7 @@ def ffn_value(hidden: Tensor, weight: Tensor, scale: Tensor | None = None) -> Te
 
 
 def _packed(hidden: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    if weight.device.type != "cuda":
+    if not kernels.usable(weight):
         return ffn_value_packed_naive(hidden, weight, scale)
     from engine.ops.ffn_value.packed import ffn_value_packed  # Triton, see `engine.ops.linear`
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
+from engine.ops import kernels
 from engine.ops.linear.cpu import linear_few_rows, linear_many_rows, takes_few_rows
 from engine.ops.linear.int4 import linear_int4_many_rows
 from engine.ops.linear.naive import linear_naive, linear_packed_naive
@@ -38,8 +39,8 @@ def linear(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
 
 
 def _packed(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    if weight.device.type != "cuda":
-        is_int4 = x.dtype == torch.bfloat16 and weight.dtype == torch.uint8
+    if not kernels.usable(weight):
+        is_int4 = not x.is_cuda and x.dtype == torch.bfloat16 and weight.dtype == torch.uint8
         return (linear_int4_many_rows if is_int4 else linear_packed_naive)(x, weight, scale)
     from engine.ops.linear.packed import linear_packed  # Triton, which a computer without a card may lack
 

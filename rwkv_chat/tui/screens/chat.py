@@ -138,13 +138,12 @@ class ChatScreen(AsidesScreen):
             self.show_asides()
         if self.live is not None:
             self.transcript.hint(self.meter.hint(self.live))
-        from rwkv_chat.explain import not_kept_sentence, sentence
+        from rwkv_chat.explain import sentence
 
         if self.desk.model.error is not None:
             self.notify(sentence(self.desk.model.error), severity="error", markup=False)
-        if self.desk.not_kept is not None:
-            told, self.desk.not_kept = self.desk.not_kept, None
-            self.notify(not_kept_sentence(told), severity="warning", timeout=15, markup=False)
+        while self.desk.notices:
+            self.notify(self.desk.notices.pop(0), severity="warning", timeout=15, markup=False)
 
     # ---------------------------------------------------------------- what is shown
 
