@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from engine.errors import NotFinite
-from engine.generate import Fed, RowEnd, Start, generate
+from engine.generate import Fed, Mark, RowEnd, Start, generate
 from engine.graph_pool import GraphPool
 from engine.graphs import DecodeGraph, PlainStepper, exempt_ids
 from engine.ops.sample import AHEAD
@@ -22,12 +22,13 @@ from tests.engine import small, tiny
 from tests.engine.scripted import ScriptedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from engine.models.model import Model
     from engine.tokenizer import Tokenizer
     from tests.conftest import Sample
 
+Told = Fed | Piece | Mark | RowEnd
 ARCHS = ("rwkv4", "rwkv5.2", "rwkv6", "rwkv7")
 PENALISED = SamplingParams(
     temperature=1.3, top_p=0.95, max_tokens=40, presence_penalty=0.4, frequency_penalty=0.6, penalty_decay=0.9
@@ -53,7 +54,7 @@ def pool(model: Model | ScriptedModel, tokenizer: Tokenizer) -> GraphPool:
     return GraphPool(lambda batch: PlainStepper(model, batch), exempt_ids(tokenizer, small.VOCABULARY))
 
 
-def told(events: list[Fed | Piece | RowEnd]) -> list[object]:
+def told(events: Sequence[Told]) -> list[object]:
     """What can be compared: no states, no seconds."""
     return [
         (each.done, each.total)
@@ -61,7 +62,7 @@ def told(events: list[Fed | Piece | RowEnd]) -> list[object]:
         else replace(each, state=None, decode_seconds=0.0)
         if isinstance(each, RowEnd)
         else each
-        for each in events
+        for each in without_marks(events)
     ]
 
 
@@ -71,21 +72,26 @@ def both(
     request: GenerateRequest,
     samplers: tuple[SamplerState, ...] = (SamplerState(),),
     stopping: Callable[[], Callable[[], bool]] = lambda: lambda: False,
-) -> tuple[list[Fed | Piece | RowEnd], list[Fed | Piece | RowEnd]]:
+) -> tuple[Sequence[Told], Sequence[Told]]:
     """The events of the plain loop and of the one that runs ahead."""
     start = Start(model.zero_state(1), request.prompt, samplers, chunk=4)
-    plain = list(generate(model, tokenizer, request, start, stopping()))
-    ahead = list(generate(model, tokenizer, request, start, stopping(), pool(model, tokenizer)))
-    return plain, ahead
+    plain = generate(model, tokenizer, request, start, stopping())
+    ahead = generate(model, tokenizer, request, start, stopping(), pool(model, tokenizer))
+    return without_marks(plain), without_marks(ahead)
 
 
-def ended(events: Iterable[Fed | Piece | RowEnd]) -> RowEnd:
+def without_marks(events: Iterable[Told]) -> list[Told]:
+    """A clock sets them."""
+    return [each for each in events if not isinstance(each, Mark)]
+
+
+def ended(events: Iterable[Told]) -> RowEnd:
     """How the only row ended."""
     (found,) = (each for each in events if isinstance(each, RowEnd))
     return found
 
 
-def same(plain: list[Fed | Piece | RowEnd], ahead: list[Fed | Piece | RowEnd]) -> None:
+def same(plain: Sequence[Told], ahead: Sequence[Told]) -> None:
     """The same events, and states that have consumed the same (up to rounding: batches may differ)."""
     assert told(ahead) == told(plain)
     for one, other in zip(plain, ahead, strict=True):

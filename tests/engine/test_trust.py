@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import torch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from engine.models.model import Model
     from engine.models.state import State
+    from engine.tokenizer import Tokenizer
     from engine.types import NotFast
 
 EXEMPT = torch.zeros(96, dtype=torch.uint8)
@@ -269,5 +270,5 @@ def test_why_a_build_with_cuda_does_not_use_the_card(
 
 
 def test_a_model_on_the_processor_has_no_graphs_and_nothing_to_tell(model: Model) -> None:
-    found = fast_path.graphs_of(model, object(), None)
+    found = fast_path.graphs_of(model, cast("Tokenizer", None), None)
     assert list(found) == []
