@@ -125,14 +125,21 @@ def _compile(wanted: list[Wanted], cache: Path) -> bool:
 def _child(wanted: Iterable[Wanted], cache: Path) -> subprocess.Popen[str]:
     from triton.runtime.driver import driver
 
+    active: Any = driver.active
     job = {
         "path": sys.path,
         "cache": str(cache),
-        "target": asdict(driver.active.get_current_target()),
+        "target": asdict(active.get_current_target()),
         "kernels": list(wanted),
     }
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    child = subprocess.Popen([sys.executable, "-c", CHILD], text=True, encoding="utf-8", **pipes)  # noqa: S603
+    child = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
     _tell(child, json.dumps(job))
     return child
 

@@ -8,6 +8,8 @@ outside it can be kept, else from the whole row.
 What decides is summed in whole numbers (a probability times 2⁶⁰), so the order of summation has no say. A
 cutoff is searched among the bit patterns of probabilities, which are ordered as the numbers are.
 """
+# pyright: reportGeneralTypeIssues=false
+# A call of one kernel's function by another is no call to a type checker.
 
 from __future__ import annotations
 
@@ -277,7 +279,7 @@ def pick_kernel(
 def sample_rows_triton(logits: Tensor, rows: Rows, drawn: Tensor) -> None:
     """`engine.ops.sample.sample_rows` on a card; allocates what the kernels hand to one another."""
     B, vocab = logits.shape
-    tiles = triton.cdiv(vocab, TILE)
+    tiles = -(-vocab // TILE)
     TILES, listed = triton.next_power_of_2(tiles), tiles * ROOM
     adjusted, probs = logits.new_empty(2, B, vocab)
     list_x, list_p = logits.new_empty(2, B, listed)

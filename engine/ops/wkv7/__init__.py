@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from engine.ops import kernels
 from engine.ops.padding import blank
 from engine.ops.wkv7.chunk import wkv7_chunk
 from engine.ops.wkv7.naive import wkv7_naive
@@ -58,7 +59,7 @@ def wkv7(
 
 def fits_triton(state: Tensor) -> bool:
     """Whether the Triton kernels serve a state [B,H,V,K]."""
-    on_card = state.is_cuda and state.dtype == torch.float32
+    on_card = kernels.usable(state) and state.dtype == torch.float32
     return on_card and state.shape[2] in TRITON_HEADS and state.shape[3] in TRITON_HEADS
 
 
