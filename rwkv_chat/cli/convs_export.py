@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from engine.durable import into_place
 from rwkv_chat.cli.convs_shared import deleted_option, json_option, print_json
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.explain import OK
 from rwkv_chat.exporters import EXPORTERS
+from rwkv_chat.exporters.file import form_of
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 
@@ -61,8 +59,7 @@ def _form_of(out: Path | None) -> str:
     """By the file's suffix; Markdown on stdout."""
     if out is None:
         return "markdown"
-    found = next((name for name, row in EXPORTERS.items() if row.suffix == out.suffix.lower()), None)
-    if found is None:
+    if (found := form_of(out)) is None:
         suffixes = ", ".join(row.suffix for row in EXPORTERS.values())
         raise click.UsageError(say("convs.export.no_format", suffixes=suffixes))
     return found
@@ -72,28 +69,15 @@ async def _export(names: tuple[str, ...], form: str, out: Path | None, *, delete
     async with shelf_opened() as session:
         found = [await session.convs.find(each, deleted=deleted) for each in names]
         threads = list(
-            {each.id: each for each in found or await session.convs.listed(deleted=deleted)}.values()
+            dict.fromkeys(each.id for each in found or await session.convs.listed(deleted=deleted))
         )
-        loop = asyncio.get_running_loop()
-        # The exporter asks for one conversation after the other; each is read when it does.
-        trees = (
-            asyncio.run_coroutine_threadsafe(session.convs.tree(each.id), loop).result() for each in threads
-        )
-        await asyncio.to_thread(_write, EXPORTERS[form].write(trees), out)
+        if out is not None:
+            await session.convs.export(threads, form, out)
+        else:
+            await asyncio.to_thread(_print, session.convs.pieces(threads, form))
     return len(threads)
 
 
-def _write(pieces: Iterable[str], out: Path | None) -> None:
-    """A file is written beside its place, private, and is durable before it takes its name."""
-    if out is None:
-        for each in pieces:
-            result(each, end="")
-        return
-    handle, name = tempfile.mkstemp(dir=out.absolute().parent, prefix=f".{out.name[:50]}.", suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.writelines(pieces)
-        into_place(part, out)
-    finally:
-        part.unlink(missing_ok=True)
+def _print(pieces: Iterable[str]) -> None:
+    for each in pieces:
+        result(each, end="")

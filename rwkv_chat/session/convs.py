@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rwkv_chat.exporters import EXPORTERS
+from rwkv_chat.exporters.file import write_file
 from rwkv_chat.importers import json_tree
 from rwkv_chat.library import backup, erase, labels, search, threads, trees
 from rwkv_chat.session.errors import ConversationAmbiguous, ConversationsInvalid, ConversationUnknown
@@ -14,7 +16,7 @@ from rwkv_chat.session.titles import title_from
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from rwkv_chat.library.database import Library
@@ -89,6 +91,19 @@ class Convs:
     async def tree(self, thread_id: str) -> Tree:
         """A conversation with all its branches. Raises: ThreadMissing."""
         return await self._library.run(trees.tree, thread_id)
+
+    def pieces(self, chosen: Iterable[str], form: str) -> Iterator[str]:
+        """An export of conversations, in the order of their ids; `form` is a key of `EXPORTERS`.
+
+        To be asked for outside of the event loop, which reads one conversation after the other for it.
+        """
+        loop = asyncio.get_running_loop()
+        trees = (asyncio.run_coroutine_threadsafe(self.tree(each), loop).result() for each in chosen)
+        return EXPORTERS[form].write(trees)
+
+    async def export(self, chosen: Sequence[str], form: str, out: Path) -> None:
+        """Write conversations into a file, whole or not at all. Raises: ThreadMissing, OSError."""
+        await asyncio.to_thread(write_file, self.pieces(chosen, form), out)
 
     async def import_(self, path: Path) -> tuple[Imported, ...]:
         """Bring in a file that was exported as JSON; all is checked before anything is kept. What is here
