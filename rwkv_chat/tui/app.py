@@ -49,7 +49,17 @@ def _models(desk: Desk) -> Screen[None]:
     return ModelsScreen(desk)
 
 
-MODES: dict[str, Callable[[Desk], Screen[None]]] = {"chat": ChatScreen, "models": _models}
+def _library(desk: Desk) -> Screen[None]:
+    from rwkv_chat.tui.screens.library import LibraryScreen
+
+    return LibraryScreen(desk)
+
+
+MODES: dict[str, Callable[[Desk], Screen[None]]] = {
+    "chat": ChatScreen,
+    "library": _library,
+    "models": _models,
+}
 QUIT_TOLD_SECONDS = 5.0
 QUIT_KEYS = next(each.keys for each in BINDINGS if each.id == "app.quit")
 SIGNALS = ("SIGTERM", "SIGHUP")

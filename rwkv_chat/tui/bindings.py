@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["app", "chat", "prompt", "models", "exact"]
+Scope = Literal["app", "chat", "prompt", "library", "models", "exact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class KeyBinding:
         id: stable name, used by the user's key map.
         keys: Textual key names, comma separated; the first is the one shown.
         action: Textual action string.
-        scope: which part owns it: the app, a screen (chat, models, exact prompt), or the prompt box.
+        scope: which part owns it: the app, a screen (chat, library, models, exact prompt), or the prompt box.
         shown: whether the footer shows it.
         priority: taken before the focused widget sees the key.
     """
@@ -48,10 +48,24 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("chat.scroll_up", "pageup", "scroll_transcript(-1)", "chat", priority=True),
     KeyBinding("chat.scroll_down", "pagedown", "scroll_transcript(1)", "chat", priority=True),
     KeyBinding("chat.toggle_list", "f3", "toggle_list", "chat", priority=True),
-    KeyBinding("chat.toggle_sampling", "f4", "toggle_sampling", "chat", shown=True, priority=True),
+    KeyBinding("chat.toggle_sampling", "f4", "toggle_sampling", "chat", priority=True),
     KeyBinding("chat.thoughts", "ctrl+t", "toggle_thoughts", "chat", priority=True),
     KeyBinding("chat.manner", "f7", "choose_manner", "chat", priority=True),
     KeyBinding("chat.exact_prompt", "ctrl+r", "exact_prompt", "chat", priority=True),
+    KeyBinding("library.open", "enter", "open", "library"),
+    KeyBinding("library.search", "slash", "search", "library", shown=True),
+    KeyBinding("library.mark", "space", "mark", "library", shown=True),
+    KeyBinding("library.mark_all", "m", "mark_all", "library"),
+    KeyBinding("library.view", "v", "view", "library", shown=True),
+    KeyBinding("library.tag", "t", "tag", "library", shown=True),
+    KeyBinding("library.pin", "p", "pin", "library"),
+    KeyBinding("library.archive", "a", "archive", "library"),
+    KeyBinding("library.export", "e", "export", "library"),
+    KeyBinding("library.import", "i", "import", "library"),
+    KeyBinding("library.delete", "delete,x", "delete", "library", shown=True),
+    KeyBinding("library.restore", "r", "restore", "library"),
+    KeyBinding("library.erase", "shift+delete", "erase", "library"),
+    KeyBinding("library.back", "escape", "back", "library", shown=True),
     KeyBinding("models.act", "enter", "act", "models", shown=True),
     KeyBinding("models.pause", "p", "pause", "models", shown=True),
     KeyBinding("models.import", "i", "import", "models", shown=True),
@@ -65,6 +79,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("exact.copy_text", "c", "copy_text", "exact", shown=True),
     KeyBinding("exact.copy_ids", "i", "copy_ids", "exact", shown=True),
     KeyBinding("exact.close", "escape", "close", "exact", shown=True),
+    KeyBinding("app.library", "ctrl+l", "switch_mode('library')", "app", shown=True, priority=True),
     KeyBinding("app.models", "ctrl+o", "switch_mode('models')", "app", shown=True, priority=True),
     KeyBinding("app.help", "f1", "toggle_help", "app", shown=True, priority=True),
     KeyBinding("app.palette", "ctrl+p", "command_palette", "app", priority=True),

@@ -14,7 +14,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.widgets.status_line import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from engine.errors import EngineError
     from engine.types import SamplingParams
@@ -61,6 +61,7 @@ class Desk:
         self.model = ModelState()
         self.watchers: list[Callable[[], None]] = []
         self.notices: list[str] = []  # each to be told once
+        self.go: Callable[[str, str], Awaitable[None]] = _nowhere  # to a conversation, and a message in it
         self._watch: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
@@ -193,3 +194,7 @@ class Desk:
 def _import_next() -> None:
     for name in NEXT:
         importlib.import_module(f"rwkv_chat.tui.{name}")
+
+
+async def _nowhere(_thread: str, _node: str) -> None:
+    """Until there is a screen to go to."""

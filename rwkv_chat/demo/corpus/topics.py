@@ -27,6 +27,10 @@ UNTAUGHT = frozenset(
         *(f"command.{each}" for each in ("backup", "bench", "convs", "restore", "verify")),
         *(f"key.models.{each}" for each in ("act", "pause", "import", "verify", "remove", "filter")),
         *(f"key.models.{each}" for each in ("online", "convert", "back")),
+        "key.app.library",
+        *(f"key.library.{each}" for each in ("open", "search", "mark", "mark_all", "view", "tag", "pin")),
+        *(f"key.library.{each}" for each in ("archive", "export", "import", "delete", "restore")),
+        *(f"key.library.{each}" for each in ("erase", "back")),
         *(f"key.exact.{each}" for each in ("view", "copy_text", "copy_ids", "close")),
     )
 )

@@ -82,6 +82,7 @@ class ChatScreen(AsidesScreen):
             await self._mount_rest()
             self.desk.turns.listener = self.turn_event
             self.desk.watchers.append(self.model_changed)
+            self.desk.go = self.go
             self.desk.pulls.watchers.append(self.show_status)
             await self.refresh_list()
             await self.open_thread(self.threads[0] if self.threads else None)
@@ -165,6 +166,9 @@ class ChatScreen(AsidesScreen):
         self.show_asides()
         if self.is_current:
             self.prompt.focus()
+
+    def reveal(self, node_id: str) -> None:
+        self.transcript.reveal(node_id)
 
     def _entry(self, node: Node) -> Entry:
         from rwkv_chat.tui.words import node_entry

@@ -33,6 +33,29 @@ class Import:
     copy: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PathWords:
+    """What the dialog says. `take`: on the button that Enter presses.  copy: on the one that copies; "" for
+    none.
+    """
+
+    title: str
+    placeholder: str
+    hint: str
+    take: str
+    copy: str = ""
+
+    @classmethod
+    def of_models(cls) -> PathWords:
+        return cls(
+            say("app.import.title"),
+            say("app.import.placeholder"),
+            say("app.import.hint"),
+            say("app.import.in_place"),
+            say("app.import.copy"),
+        )
+
+
 class PathSuggester(Suggester):
     """Completes the last part of a path."""
 
@@ -64,16 +87,20 @@ class AskPath(ModalScreen[Import | None]):
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
     AUTO_FOCUS = "#path"
 
+    def __init__(self, words: PathWords | None = None) -> None:
+        super().__init__()
+        self._words = words or PathWords.of_models()
+
     def compose(self) -> ComposeResult:
+        words = self._words
         with Vertical(classes="dialog"):
-            yield Label(say("app.import.title"), markup=False, classes="dialog-question")
-            yield PathInput(
-                placeholder=say("app.import.placeholder"), suggester=PathSuggester(), id="path", compact=True
-            )
-            yield Label(say("app.import.hint"), markup=False, classes="dialog-hint")
+            yield Label(words.title, markup=False, classes="dialog-question")
+            yield PathInput(placeholder=words.placeholder, suggester=PathSuggester(), id="path", compact=True)
+            yield Label(words.hint, markup=False, classes="dialog-hint")
             with Horizontal(classes="dialog-buttons"):
-                yield Button(say("app.import.in_place"), id="in-place", compact=True, variant="primary")
-                yield Button(say("app.import.copy"), id="copy", compact=True)
+                yield Button(words.take, id="in-place", compact=True, variant="primary")
+                if words.copy:
+                    yield Button(words.copy, id="copy", compact=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

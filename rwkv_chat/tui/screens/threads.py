@@ -77,6 +77,22 @@ class ThreadScreen(Screen[None]):
         self.show_conversation()
         self.show_list()
 
+    @telling
+    async def go(self, thread_id: str, node_id: str) -> None:
+        """Open a conversation, at one of its messages; its tip moves where that is in another branch."""
+        conversation = await self.chats.open(thread_id)
+        thread = conversation.thread
+        if node_id and all(each.id != node_id for each in conversation.nodes):
+            thread = await self.desk.session.branches.switch(thread_id, node_id)
+        await self.refresh_list()
+        await self.open_thread(thread)
+        if node_id:
+            self.reveal(node_id)
+
+    def reveal(self, node_id: str) -> None:
+        """Bring a message of the open conversation into view."""
+        raise NotImplementedError
+
     async def _read(self, thread_id: str) -> Conversation | None:
         """A conversation, read again if a reply began or ended while it was read."""
         while self.thread_id == thread_id:

@@ -73,6 +73,15 @@ class Sheet:
         self._live_row += len(added)
         return len(added)
 
+    def find(self, entry_id: str) -> int | None:
+        """The first row of an entry, which is laid out if it was not; None where there is no such entry."""
+        places = [place for place, each in enumerate(self.entries) if each.id == entry_id]
+        if not places:
+            return None
+        while places[0] < self.first:
+            self.older()
+        return next((at for at, row in enumerate(self.rows) if row.entry == entry_id), None)
+
     def add(self, entry: Entry) -> int:
         """One more entry at the end (before a reply that is being written)."""
         self.entries.append(entry)

@@ -97,6 +97,16 @@ class Transcript(ScrollView):
         if chosen is not None:
             self._changed(self.sheet.toggle(chosen))
 
+    def reveal(self, entry_id: str) -> None:
+        """Scroll so that an entry stands at the top, as far as the end allows."""
+        self.screen.clear_selection()
+        if (row := self.sheet.find(entry_id)) is None:
+            return
+        self._strips.clear()
+        self._take_height(len(self.sheet.rows))
+        self.scroll_to(y=min(row, self.max_scroll_y), animate=False)
+        self.refresh()
+
     def scroll_pages(self, pages: float) -> None:
         self.scroll_to(y=self.scroll_offset.y + pages * max(1, self.size.height - 2), animate=False)
 

@@ -1,0 +1,200 @@
+"""The library: every conversation, found by its words, marked, sorted, taken out, thrown away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Footer, Input, Static
+
+from rwkv_chat.library.search import MOST_RANKED
+from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
+from rwkv_chat.tui.library_query import typed
+from rwkv_chat.tui.library_rows import hit_row, thread_row
+from rwkv_chat.tui.screens.library_work import LibraryWork, View
+from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.widgets.library_list import LibraryList
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.timer import Timer
+
+    from rwkv_chat.library.search import Hit
+    from rwkv_chat.transcript import Thread
+    from rwkv_chat.tui.desk import Desk
+
+MOST_SHOWN = 500  # conversations; a search finds the others
+MOST_HITS = 100
+PAUSE = 0.15  # seconds after a letter
+VIEWS: tuple[View, ...] = ("alive", "archived", "trash")
+
+
+class LibraryScreen(LibraryWork):
+    """The mode behind Ctrl+L."""
+
+    CSS_PATH = "library.tcss"
+    BINDINGS = textual_bindings("library")
+    AUTO_FOCUS = "#conversations"
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.threads: dict[str, Thread] = {}
+        self.hits: dict[str, Hit] = {}
+        self._number = ""  # of the messages found
+        self._due: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="library-top"):
+            yield Static(say("app.library.title"), classes="title", id="library-title", markup=False)
+            yield Input(placeholder=say("app.library.search"), id="query", compact=True)
+            yield Static(id="count", markup=False)
+        yield LibraryList(id="conversations")
+        yield Static(id="empty-library", markup=False)
+        yield Static(id="said", markup=False)
+        yield Footer(show_command_palette=False, compact=True)
+
+    @property
+    def rows(self) -> LibraryList:
+        return self.query_one(LibraryList)
+
+    @property
+    def box(self) -> Input:
+        return self.query_one("#query", Input)
+
+    def on_screen_resume(self) -> None:
+        self.reload()
+
+    # ---------------------------------------------------------------- what is shown
+
+    def reload(self, select: str | None = None) -> None:
+        self.run_worker(partial(self._reload, select), group="library", exclusive=True, exit_on_error=False)
+
+    @telling
+    async def _reload(self, select: str | None) -> None:
+        query = typed(self.box.value)
+        if query.wrong:
+            self.say_outcome(say("app.library.wrong", filter=query.wrong), wrong=True)
+        if query.searches:
+            await self._search(select)
+        else:
+            await self._list(select)
+        self._tell_count()
+
+    async def _list(self, select: str | None) -> None:
+        """Conversations; the filters choose among them as far as they can."""
+        wanted = typed(self.box.value).wanted
+        if self.view == "trash" or wanted.deleted:
+            found = await self.convs.listed(MOST_SHOWN, deleted=True)
+        else:
+            archived = self.view == "archived"
+            found = await self.convs.listed(MOST_SHOWN, tag=wanted.tag, archived=archived)
+        tags = await self.convs.tags_of(each.id for each in found)
+        self.threads, self.hits = {each.id: each for each in found}, {}
+        self.rows.show([thread_row(each, tags[each.id]) for each in found], select)
+        self._show_empty(say(f"app.library.none.{self.view}"), empty=not found)
+
+    async def _search(self, select: str | None) -> None:
+        """Messages, newest first."""
+        wanted = typed(self.box.value).wanted
+        gone = self.view == "trash" or bool(wanted.deleted)
+        hits = await self.convs.search(replace(wanted, deleted=gone, limit=MOST_HITS))
+        self.threads, self.hits = {}, {each.node.id: each for each in hits.hits}
+        self.rows.show([hit_row(each) for each in hits.hits], select)
+        self._show_empty(say("app.library.nothing_found"), empty=not hits.hits)
+        more = hits.number > MOST_RANKED
+        number = f"{min(hits.number, MOST_RANKED):,}"
+        self._number = say("app.library.more_hits", most=number) if more else number
+
+    def _show_empty(self, text: str, *, empty: bool) -> None:
+        self.set_class(empty, "-nothing")
+        self.query_one("#empty-library", Static).update(Content(text))
+
+    def _tell_count(self) -> None:
+        """How many there are, and how many are marked."""
+        if self.hits:
+            text = say("app.library.hits", number=self._number)
+        else:
+            text = say(f"app.library.count.{self.view}", number=f"{len(self.threads):,}")
+        if self.rows.marked:
+            text += say("app.library.marked", number=len(self.rows.marked))
+        self.query_one("#count", Static).update(Content(text))
+
+    def say_outcome(self, text: str, *, wrong: bool = False) -> None:
+        said = self.query_one("#said", Static)
+        said.set_class(wrong, "-wrong")
+        said.update(Content(text))
+
+    # ---------------------------------------------------------------- what is chosen
+
+    def chosen(self) -> list[Thread]:
+        """The marked conversations, or the highlighted one; of a found message, its own."""
+        keys = self.rows.marked or ({self.rows.current} if self.rows.current else set())
+        return [self.threads[each] for each in self.threads if each in keys]
+
+    def on_library_list_looked(self) -> None:
+        self._tell_count()
+
+    def on_library_list_chosen(self, event: LibraryList.Chosen) -> None:
+        self.run_worker(partial(self._open, event.key), exit_on_error=False)
+
+    @telling
+    async def _open(self, key: str) -> None:
+        """Go to a conversation, or to a message that was found; out of the trash it comes back."""
+        hit = self.hits.get(key)
+        thread, node = (hit.thread, key) if hit is not None else (key, "")
+        if hit.deleted if hit is not None else self.threads[key].deleted is not None:
+            await self.chats.restore(thread)
+        self.say_outcome("")
+        self.app.switch_mode("chat")
+        await self.desk.go(thread, node)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.say_outcome("")
+        if self._due is not None:
+            self._due.stop()
+        self._due = self.set_timer(PAUSE, self.reload)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.rows.focus()
+
+    # ---------------------------------------------------------------- keys
+
+    def action_open(self) -> None:
+        if self.rows.current is not None:
+            self.rows.post_message(LibraryList.Chosen(self.rows.current))
+
+    def action_mark(self) -> None:
+        if not self.hits:
+            self.rows.toggle()
+
+    def action_mark_all(self) -> None:
+        if not self.hits:
+            self.rows.mark_all()
+
+    def action_search(self) -> None:
+        self.box.focus()
+
+    def action_view(self) -> None:
+        """Conversations, those in the archive, those in the trash, and again."""
+        self.view = VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)]
+        self.say_outcome("")
+        self.query_one("#library-title", Static).update(Content(say(f"app.library.view.{self.view}")))
+        self.reload()
+
+    def action_back(self) -> None:
+        """Out of the search first, then out of the marks, then to the chat."""
+        if self.box.has_focus or self.box.value:
+            self.box.value = ""
+            self.rows.focus()
+        elif self.rows.marked:
+            self.rows.marked = set()
+            self.reload()
+        else:
+            self.say_outcome("")
+            self.app.switch_mode("chat")

@@ -1,0 +1,164 @@
+"""The Library: what is found, marked, labelled, written, thrown away."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from textual.widgets import Input
+
+from rwkv_chat.tui.library_query import typed
+from rwkv_chat.tui.screens.dialogs import Ask, Confirm
+from rwkv_chat.tui.screens.import_dialog import AskPath
+from rwkv_chat.tui.screens.library import LibraryScreen
+from rwkv_chat.tui.widgets.library_list import LibraryList
+from tests.chat.test_private import holding
+from tests.fakes import FakeEngine, FakeReply
+from tests.tui.helpers import WIDE, opened, say_to, shown, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    from rwkv_chat.tui.app import RwkvChatApp
+    from rwkv_chat.tui.screens.chat import ChatScreen
+
+SAID = ("What is a state?", "Name a 漢字.", "Bake a cake [bold]now[/]")
+
+
+@asynccontextmanager
+async def library(
+    home: Path, size: tuple[int, int] = WIDE
+) -> AsyncIterator[tuple[RwkvChatApp, Pilot[Any], ChatScreen, LibraryScreen]]:
+    """Three conversations, the last one newest; the Library is open."""
+    engine = FakeEngine([FakeReply("A memory of fixed size."), FakeReply("字 is one."), FakeReply("Flour.")])
+    async with opened(home, engine, size=size) as (app, pilot, chat):
+        for text in SAID:
+            await pilot.press("ctrl+n")
+            await say_to(pilot, chat, text)
+        app.animation_level = "none"
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: isinstance(app.screen, LibraryScreen) and len(titles(app)) == 3)
+        assert isinstance(app.screen, LibraryScreen)
+        yield app, pilot, chat, app.screen
+
+
+def titles(app: RwkvChatApp) -> list[str]:
+    rows = app.screen.query(LibraryList)
+    return [each.title for each in rows.first()._rows] if rows else []
+
+
+async def search(app: RwkvChatApp, pilot: Pilot[Any], text: str, number: int) -> None:
+    app.screen.query_one("#query", Input).value = text
+    await until(pilot, lambda: len(titles(app)) == number, text)
+
+
+async def test_what_is_found_is_gone_to(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, chat, screen):
+        assert titles(app) == [SAID[2], SAID[1], SAID[0]]
+        await search(app, pilot, "memory", 1)
+        assert "memory" in str(screen.rows.get_option_at_index(0).prompt)
+        screen.rows.focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is chat and "A memory of fixed size." in shown(chat))
+        assert chat.thread is not None
+        assert chat.thread.title == SAID[0]
+
+
+async def test_filters_stand_among_the_words(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, _, screen):
+        await search(app, pilot, "字", 2)
+        await search(app, pilot, "字 from:me", 1)
+        await search(app, pilot, "字 from:model since:2001-01-01", 1)
+        await search(app, pilot, "字 until:2001-01-01", 0)
+        assert screen.has_class("-nothing")
+        await search(app, pilot, "字 from:nobody", 2)
+        assert "from:nobody means nothing" in str(screen.query_one("#said").render())
+
+
+async def test_marked_ones_are_dealt_with_at_once(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, _, screen):
+        await pilot.press("space", "space", "t")
+        await until(pilot, lambda: isinstance(app.screen, Ask))
+        app.screen.query_one("#answer", Input).value = "work, 仕事"
+        await pilot.press("enter")
+        await until(pilot, lambda: [each.tags for each in screen.rows._rows][:2] == [("work", "仕事")] * 2)
+        await search(app, pilot, "#work", 2)
+        await search(app, pilot, "", 3)
+        screen.rows.focus()
+        await pilot.press("a")
+        await until(pilot, lambda: titles(app) == [SAID[0]])
+        await pilot.press("v")
+        await until(pilot, lambda: len(titles(app)) == 2)
+        await pilot.press("m", "a", "v", "v")
+        await until(pilot, lambda: len(titles(app)) == 3)
+
+
+async def test_pinned_ones_stand_first(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, chat, screen):
+        screen.rows.highlighted = 2
+        await pilot.press("p")
+        await until(pilot, lambda: titles(app)[0] == SAID[0])
+        assert screen.rows._rows[0].pinned
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is chat)
+
+
+async def test_the_trash_and_the_end(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, _, screen):
+        await pilot.press("x")
+        await until(pilot, lambda: titles(app) == [SAID[1], SAID[0]])
+        await pilot.press("v", "v")
+        await until(pilot, lambda: titles(app) == [SAID[2]])
+        await pilot.press("r")
+        await until(pilot, lambda: titles(app) == [] and screen.has_class("-nothing"))
+        await pilot.press("v")
+        await until(pilot, lambda: len(titles(app)) == 3)
+        await pilot.press("shift+delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("escape")
+        await pilot.press("shift+delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.click("#yes")
+        await until(pilot, lambda: len(titles(app)) == 2)
+    assert holding(tmp_path, SAID[1].encode())
+    assert not holding(tmp_path, SAID[2].encode())
+
+
+async def test_out_as_a_file_and_in_again(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, _, screen):
+        out = tmp_path / "two.json"
+        for name, ends in (("two.odd", "end the name with"), (out.name, "Exported 2 conversations")):
+            if not screen.rows.marked:
+                await pilot.press("space", "space")
+            await pilot.press("e")
+            await until(pilot, lambda: isinstance(app.screen, Ask))
+            app.screen.query_one("#answer", Input).value = str(tmp_path / name)
+            await pilot.press("enter")
+            await until(pilot, lambda ends=ends: ends in str(screen.query_one("#said").render()))
+        assert len(json.loads(out.read_text())["conversations"]) == 2
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, Ask))
+        app.screen.query_one("#answer", Input).value = str(out)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("escape", "i")
+        await until(pilot, lambda: isinstance(app.screen, AskPath))
+        app.screen.query_one("#path", Input).value = str(out)
+        await pilot.press("enter")
+        await until(pilot, lambda: "0 new, 2 here already" in str(screen.query_one("#said").render()))
+
+
+def test_a_line_is_taken_apart() -> None:
+    found = typed('#work "from:me is quoted" from:model since:2026-02-30 # word')
+    assert found.wrong == "since:2026-02-30"
+    assert (found.wanted.query, found.wanted.tag, found.wanted.role) == (
+        '"from:me is quoted" # word',
+        "work",
+        "assistant",
+    )
+    assert not typed("#work in:trash").searches
+    assert typed("in:trash").wanted.deleted
