@@ -16,6 +16,7 @@ from rwkv_chat.tui.commands import Actions
 from rwkv_chat.tui.desk import ModelState
 from rwkv_chat.tui.screens.exact import ExactScreen
 from rwkv_chat.tui.screens.help import HelpScreen
+from rwkv_chat.tui.screens.library import LibraryScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from rwkv_chat.tui.widgets.sampling_panel import NumberInput, SamplingPanel
@@ -115,6 +116,7 @@ def test_every_action_of_the_table_exists() -> None:
         "app": RwkvChatApp,
         "chat": ChatScreen,
         "prompt": PromptBox,
+        "library": LibraryScreen,
         "models": ModelsScreen,
         "exact": ExactScreen,
     }
