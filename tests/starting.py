@@ -42,9 +42,14 @@ def run_alone(arguments: list[str]) -> float:
 
 def first_frame(home: Path) -> tuple[float, float]:
     """Processor seconds, and seconds of the clock, from the program's start to the frame with its prompt."""
+    return whole(home, PROMPT)
+
+
+def whole(home: Path, shown: str) -> tuple[float, float]:
+    """The same until a text was drawn."""
     begun = time.monotonic()
     with Terminal(PROGRAM, env={"RWKV_CHAT_HOME": str(home)}, end=signal.SIGKILL) as terminal:
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(shown)
         wall = time.monotonic() - begun
         used = psutil.Process(terminal.pid).cpu_times()
     return used.user + used.system, wall

@@ -1,4 +1,7 @@
-"""Results go to stdout, everything else to stderr. What is shown on a terminal cannot steer it."""
+"""Results go to stdout, everything else to stderr. What is shown on a terminal cannot steer it.
+
+What cleans a text is imported when one is written: the help, which click writes, does without.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from rwkv_chat.paths import dim_shows
-from rwkv_chat.plain_text import clean
-
 
 def result(text: str, *, end: str = "\n") -> None:
     """Write to stdout at once: cleaned for a terminal, exact for a pipe or a file.
@@ -17,23 +17,31 @@ def result(text: str, *, end: str = "\n") -> None:
     Raises:
         BrokenPipeError: nobody reads any more.
     """
-    sys.stdout.write((clean(text) if sys.stdout.isatty() else text) + end)
+    sys.stdout.write((_clean(text) if sys.stdout.isatty() else text) + end)
     sys.stdout.flush()
 
 
 def note(text: str, *, end: str = "\n") -> None:
     """Write a remark to stderr; if nobody reads it, it is dropped."""
     with suppress(OSError, ValueError):
-        sys.stderr.write(clean(text) + end)
+        sys.stderr.write(_clean(text) + end)
         sys.stderr.flush()
 
 
 def thoughts(text: str, *, end: str = "\n") -> None:
     """Write what a model thinks to stderr, dim where that is a terminal that shows it."""
+    from rwkv_chat.paths import dim_shows
+
     plain = not sys.stderr.isatty() or not dim_shows()
     with suppress(OSError, ValueError):
-        sys.stderr.write(clean(text) + end if plain else f"\x1b[2m{clean(text)}\x1b[22m{end}")
+        sys.stderr.write(_clean(text) + end if plain else f"\x1b[2m{_clean(text)}\x1b[22m{end}")
         sys.stderr.flush()
+
+
+def _clean(text: str) -> str:
+    from rwkv_chat.plain_text import clean
+
+    return clean(text)
 
 
 def prepare_streams() -> None:
