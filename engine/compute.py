@@ -15,6 +15,7 @@ from engine.feeding import feed
 from engine.replying import Voice
 from engine.states import States
 from engine.store.fingerprint import mark
+from engine.store.outside import SNAPSHOT, read_outside
 from engine.tokenizer import load_tokenizer
 from engine.types import (
     Adapted,
@@ -173,10 +174,14 @@ class Compute:
 
         Raises:
             ModelNotLoaded: no model has been loaded.
-            EngineError: the file is no tuned state, or one of a model of another size.
+            EngineError: the file is no state to begin from, or one of another model.
         """
         if self._voice is None:
             raise ModelNotLoaded
+        if request.form == SNAPSHOT:
+            states, zero = self._voice.states, self._voice.model.zero_state(1)
+            states.register_snapshot(read_outside(Path(request.path), zero, self._voice.info, request.id))
+            return Registered(request.path, request.id)
         layers = read_tuned_state(Path(request.path), self._voice.info.spec, request.form)
         state = begun_from(layers, self._voice.model.zero_state(1))
         return Registered(request.path, self._voice.states.register(state))

@@ -27,6 +27,7 @@ log = logging.getLogger("engine")
 
 Place = tuple[str, str]  # the id of an initial state, a prefix key
 REMEMBERED = 4  # snapshots kept on the device
+OUTSIDE = 16  # states from outside kept in RAM
 MOST_ALTERNATIVES = 64
 
 
@@ -103,6 +104,7 @@ class States:
         self._initial = {"": zero}  # by id
         self._info, self._store, self._ram = info, store, ram
         self._remembered: OrderedDict[Place, Snapshot] = OrderedDict()
+        self._outside: OrderedDict[Place, Snapshot] = OrderedDict()
 
     def key(self, prefix: str, initial: str = "") -> StateKey:
         """The key of a state; without a model as long as the model's id is not known."""
@@ -127,6 +129,16 @@ class States:
             values.update(x.float().numpy().data)
         self._initial[values.hexdigest()] = state
         return values.hexdigest()
+
+    def register_snapshot(self, snapshot: Snapshot) -> None:
+        """Keeps a state from outside, for chains that begin with its own; its key's `initial` keeps what is
+        made from it apart.
+        """
+        place = snapshot.key.initial, snapshot.key.prefix
+        self._initial[snapshot.key.initial] = self._initial[""]
+        self._outside[place] = snapshot
+        while len(self._outside) > OUTSIDE:
+            self._outside.popitem(last=False)
 
     def first(self, initial: str) -> State:
         """The state before the first token.  Raises InvalidRequest: none of this id is registered."""
@@ -162,7 +174,7 @@ class States:
             snapshot, source = self._in_memory((chain.initial, prefix))
             if snapshot is None and prefix[:SHORT] in saved:
                 snapshot, source = self._from_disk(prefix, chain, length), "disk"
-            if snapshot:
+            if snapshot and _fits(snapshot, chain, length):
                 return Begin(snapshot, source if length >= chain.new_from else "rebuilt")
         return Begin(None, "rebuilt" if chain.new_from else "fresh")
 
@@ -170,8 +182,9 @@ class States:
         """A state that is on the device, or was moved there from RAM."""
         if (snapshot := self._remembered.get(place)) is not None:
             return snapshot, "device"
-        snapshot = self._ram.get(self.mark, self._info.tier, self._info.adapter, *place)
-        return moved(snapshot, self._info.device) if snapshot else None, "ram"
+        info = self._info
+        snapshot = self._ram.get(self.mark, info.tier, info.adapter, *place) or self._outside.get(place)
+        return (moved(snapshot, self._info.device) if snapshot else None), "ram"
 
     def _from_disk(self, prefix: str, chain: Chain, length: int) -> Snapshot | None:
         """A saved state, moved to the device; None if it is not there or damaged (it will be rebuilt)."""
@@ -182,7 +195,8 @@ class States:
             snapshot = self._store.load(key, layout_of(zero), zero.arch)
             if snapshot is None:
                 return None
-            _check_fit(snapshot, chain, length)
+            if not _fits(snapshot, chain, length):
+                raise StateMismatch(f"length {length}", f"length {snapshot.length}")
         except (StateCorrupt, StateMismatch) as error:
             log.warning("a saved state cannot be used and will be rebuilt: %r", error)
             self._store.discard(key)
@@ -217,12 +231,9 @@ def moved(snapshot: Snapshot, device: Any) -> Snapshot:
     return replace(snapshot, state=snapshot.state.to(device))
 
 
-def _check_fit(snapshot: Snapshot, chain: Chain, length: int) -> None:
-    """The key says already what was fed; a state is never used on that alone.
-
-    Raises:
-        StateMismatch: the snapshot's length or pending tokens are not the chain's.
+def _fits(snapshot: Snapshot, chain: Chain, length: int) -> bool:
+    """The key says already what was fed; a state is never used on that alone: its length and pending tokens
+    must be the chain's.
     """
     pending = chain.tokens[length - len(snapshot.pending) : length]
-    if snapshot.length != length or snapshot.pending != pending:
-        raise StateMismatch(f"length {length}", f"length {snapshot.length}")
+    return snapshot.length == length and snapshot.pending == pending

@@ -276,15 +276,19 @@ class FeedRequest:
 
 @dataclass(frozen=True, slots=True)
 class InitialRequest:
-    """A tuned state to begin from, for the model that is loaded when the request's turn comes.
+    """A state from outside to begin from, for the model that is loaded when the request's turn comes.
 
     Attributes:
-        path: a file in one of `engine.weights.tuned.TUNED_FORMATS`, or a model with one merged in.
-        form: a key of those, where the file does not tell.
+        path: a tuned state, in one of `engine.weights.tuned.TUNED_FORMATS` or merged into a model; or with
+            the form "snapshot" the state after a chain of tokens, as another machine saved it.
+        form: a key of those formats, where the file does not tell.
+        id: what it is called; "" for a digest of its values. Of a snapshot it must be given: nothing says
+            that it is what its chain makes, so chains that begin with it are kept apart by this id.
     """
 
     path: str
     form: str | None = None
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -594,10 +598,12 @@ class Inspected:
 
     Attributes:
         changes: of two, for each head ‖b − a‖ / ‖a‖, [L][H]; () of one, or where their layouts differ.
+        difference: of two, the largest relative difference of any tensor, max |b − a| / max |a|.
     """
 
     profiles: tuple[StateProfile, ...]
     changes: tuple[tuple[float, ...], ...] = ()
+    difference: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,11 @@ class Paths:
         return self.data / "states"
 
     @property
+    def outside(self) -> Path:
+        """States that came from outside."""
+        return self.data / "outside"
+
+    @property
     def models(self) -> Path:
         return self.models_folder or self.data / "models"
 
@@ -90,7 +95,8 @@ class Paths:
         Raises:
             FolderUnusable: one cannot be made.
         """
-        for folder in (self.data, self.config, self.cache, self.states, self.models, self.logs, self.backups):
+        ours = self.data, self.config, self.cache, self.states, self.outside, self.logs, self.backups
+        for folder in (*ours, self.models):
             private_folder(folder)
         return self
 

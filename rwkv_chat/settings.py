@@ -130,6 +130,16 @@ def check(values: Mapping[str, Any]) -> tuple[Settings, tuple[str, ...]]:
     return settings, wrong + tuple(f"sampling.{name}" for name in _unfit(settings.sampling))
 
 
+def fitting_sampling(values: object) -> dict[str, Any]:
+    """Of a file's differences to a model's sampling those that are allowed. Raises: ValueError."""
+    from engine.types import SamplingParams
+
+    if not isinstance(values, dict):
+        raise ValueError("sampling")
+    known = {each.name for each in fields(SamplingParams) if each.metadata}
+    return {name: each for name, each in values.items() if name in known and not _unfit({name: each})}
+
+
 def _unfit(sampling: Mapping[str, Any]) -> list[str]:
     """Sampling values that `sampling_over` leaves out, whatever the model."""
     if not sampling:  # as for most people: the first frame needs no parameters

@@ -25,7 +25,7 @@ def files(folder: Path) -> Iterator[File]:
     """Our files, those being written included; what others put here is left alone."""
     try:
         entries = os.scandir(folder)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     with entries:
         for entry in entries:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.errors import DiskFailed
+from engine.models.state import relative_difference
 from engine.store.header import read_header
 from engine.types import Inspected, StateProfile
 
@@ -30,7 +31,12 @@ def inspected(request: InspectRequest) -> Inspected:
     profiles = tuple(_profile(path, header, tensors) for path, header, tensors in files)
     if len(files) < 2:
         return Inspected(profiles)
-    return Inspected(profiles, _changes(files[0][2], files[1][2]))
+    one, other = files[0][2], files[1][2]
+    changes = _changes(one, other)
+    if {name: x.shape for name, x in one.items()} != {name: x.shape for name, x in other.items()}:
+        return Inspected(profiles, changes)
+    pairs = [relative_difference(other[name], x) for name, x in one.items()]
+    return Inspected(profiles, changes, max(pairs, default=0.0))
 
 
 def _read(path: Path) -> tuple[Path, Header, dict[str, Tensor]]:

@@ -78,13 +78,14 @@ class Initial:
 
     Attributes:
         kind: "tuned" (wkv states alone) or "snapshot" (a whole state, after the tokens named by `prefix`).
-        file: its name in the folder of such states.
+        files: their names in the folder of such states; a path of its own where it lies elsewhere.
+        length: how many tokens `prefix` names.
         difference: see `PersonaState.difference`.
     """
 
     id: str
     kind: str
-    file: str
+    files: tuple[str, ...]
     name: str = ""
     model: str = ""
     tier: str = ""
@@ -325,7 +326,7 @@ def _initial(row: sqlite3.Row) -> Initial:
     return Initial(
         id=rows.text(row, "id"),
         kind=rows.text(row, "kind"),
-        file=rows.text(row, "file"),
+        files=tuple(each for each in _list(row, "file") if isinstance(each, str)),
         name=rows.text(row, "name"),
         model=rows.text(row, "model"),
         tier=rows.text(row, "tier"),
@@ -353,7 +354,16 @@ def _add_initial(db: sqlite3.Connection, made: Initial) -> None:
         "INSERT OR IGNORE INTO initials (id, kind, file, name, model, tier, prefix, length, added) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(made.id, made.kind, made.file, made.name, made.model, made.tier, made.prefix, made.length),
+            *(
+                made.id,
+                made.kind,
+                _json(made.files),
+                made.name,
+                made.model,
+                made.tier,
+                made.prefix,
+                made.length,
+            ),
             time.time(),
         ),
     )

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.state_types import (
         Changes,
         ChatUse,
+        Confirmed,
         Persona,
         PersonaState,
         Shared,
@@ -104,6 +105,7 @@ _HOMES = {
     "state_types": (
         "Changes",
         "ChatUse",
+        "Confirmed",
         "Persona",
         "PersonaState",
         "Shared",
@@ -126,6 +128,7 @@ __all__ = [
     "ChatUse",
     "Chats",
     "Committed",
+    "Confirmed",
     "Conversion",
     "Converted",
     "EmptyMessage",

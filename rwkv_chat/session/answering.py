@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from engine.types import FeedRequest, SamplingParams
     from rwkv_chat.library.database import Library
     from rwkv_chat.session.border import EngineLike
+    from rwkv_chat.session.initials import Initials
     from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.models import Models
     from rwkv_chat.session.speaker import Speaker
@@ -46,6 +47,7 @@ class Desk:
 
     Attributes:
         usual_mode: the think mode in the settings ("" for none).
+        initials: the states that chains begin from.
         settle: has the engine read, behind the turn's back, what will be remembered of a conversation.
     """
 
@@ -53,6 +55,7 @@ class Desk:
     models: Models
     engine: EngineLike
     usual_mode: Callable[[], str]
+    initials: Initials
     settle: Callable[[str, FeedRequest], None]
 
 
@@ -131,6 +134,7 @@ class Answering:
         path = await self._path(node, manner)
         rows = speaker.info.spec.vocab_size
         coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows)
+        coded = replace(coded, initial=await self._desk.initials.of(thread, speaker))
         written = node.id if self._wish.aside or self._wish.goes_on else ""
         if changed := tuple(each for each in coded.changed if each.node != written):
             await self._library.run(nodes.save_tokens, manner.coding, changed)

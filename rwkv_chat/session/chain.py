@@ -32,6 +32,7 @@ class Chain:
         tip: how many of `tokens` are the tip's.  before_tip: the key before those.
         changed: messages whose ids or key are new or were completed: to be committed before they are fed.
         ends: where each message ends, and the key there.
+        initial: the state that it begins from, by the engine's id; "" for nothing.
     """
 
     tokens: TokenIds
@@ -40,6 +41,7 @@ class Chain:
     before_tip: str
     changed: tuple[Coded, ...]
     ends: tuple[tuple[int, str], ...] = ()
+    initial: str = ""
 
 
 def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerLike, rows: int) -> Chain:
@@ -185,8 +187,9 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def settling(coded: Chain, asked: Asking, reply: TokenIds, initial: str = "") -> FeedRequest:
+def settling(coded: Chain, asked: Asking, reply: TokenIds) -> FeedRequest:
     """Has the chain read as it will be remembered: from where the reply's own chain parts from it."""
     whole = coded.tokens + reply
     known = asked.fork or len(coded.tokens)
-    return FeedRequest(prompt=whole[known:], history=whole[:known], initial=initial, background=False)
+    history = whole[:known]
+    return FeedRequest(prompt=whole[known:], history=history, initial=coded.initial, background=False)

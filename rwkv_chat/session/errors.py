@@ -19,6 +19,8 @@ SessionError
 ├── PersonaAmbiguous(name, names)  several are
 ├── NothingToSave(thread)        a conversation without a message
 ├── PersonaOfOtherModel(name, models, model)  no state of it is of the model in use
+├── NothingToConfirm(name)       a persona that did not come from outside, or is of another model
+├── InitialGone(id)              the state that a conversation begins from is not in the library any more
 ├── NotIdentified(path)          a model whose file could not be read to its end: its states have no name
 └── SessionClosed()              the program is leaving
 """
@@ -138,6 +140,16 @@ class PersonaOfOtherModel(SessionError):
     name: str
     models: str
     model: str
+
+
+@dataclass(eq=False)
+class NothingToConfirm(SessionError):
+    name: str
+
+
+@dataclass(eq=False)
+class InitialGone(SessionError):
+    id: str
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import backup, erase, index, threads
+from rwkv_chat.library import backup, erase, index, ladders, threads
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.session.shelf_copy import sweep
 
@@ -26,7 +26,9 @@ async def keep_house(
 ) -> None:
     """Once after the start; a failure is logged and tried again at the next start."""
     try:
-        engine.keep(await library.run(threads.tip_keys))
+        engine.keep(await library.run(threads.tip_keys))  # until more is told
+        await tell_ladders(library, engine)
+        engine.keep(())
         await asyncio.sleep(settle)
         await asyncio.to_thread(backup.rotate, paths.database, paths.backups)
         await asyncio.to_thread(sweep, paths.models)
@@ -35,6 +37,15 @@ async def keep_house(
             await settle_index(library)
     except (LibraryError, OSError) as error:
         log.warning("housekeeping failed: %s", type(error).__name__)
+
+
+async def tell_ladders(library: Library, engine: EngineLike) -> None:
+    """Tell the store where in their conversations the states stand that it has; a conversation at a time:
+    others may ask between.
+    """
+    owners = await library.run(ladders.owners, tuple(await asyncio.to_thread(engine.saved)))
+    for tree in sorted({each.tree for each in owners}):
+        engine.tell(await library.run(ladders.of_tree, tree))
 
 
 async def settle_index(library: Library) -> None:

@@ -47,7 +47,11 @@ async def voiced(desk: Desk, template: str, mode: str) -> Voiced:
 
 
 def fitting(persona: StoredPersona, voice: Voiced) -> MadeState | None:
-    """What the model in use made of a persona; of several tiers the one in use first."""
+    """What the model in use made of a persona; of several tiers the one in use first. A tuned state is of any
+    model that can take it up.
+    """
+    if persona.kind == "tuned":
+        return persona.states[0] if persona.states else None
     info = voice.speaker.info
     found = [each for each in persona.states if each.model == info.id and each.coding == voice.manner.coding]
     return next((each for each in found if each.tier == info.tier), found[0] if found else None)
@@ -73,7 +77,7 @@ async def made(desk: Desk, state: MadeState) -> AsyncIterator[Prefilled | MadeSt
     async for event in jobs.read(desk.engine.submit(FeedRequest(tokens, background=False))):
         if isinstance(event, StateKey):
             held = await jobs.outcome(desk.engine.hold(event), Held)
-            yield replace(state, tier=event.tier, nbytes=held.nbytes)
+            yield replace(state, tier=event.tier, adapter=event.adapter, nbytes=held.nbytes)
         else:
             yield event
 

@@ -63,6 +63,7 @@ async def coded_memory(desk: Desk, thread: Thread, tip: str | None, speaker: Spe
     path = await desk.library.run(nodes.memory, tip, manner.coding)
     rows = speaker.info.spec.vocab_size
     coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows)
+    coded = replace(coded, initial=await desk.initials.of(thread, speaker))
     if coded.changed:
         await desk.library.run(nodes.save_tokens, manner.coding, coded.changed)
     return coded
@@ -110,7 +111,7 @@ async def read(
 async def known_ends(desk: Desk, coded: chain.Chain, speaker: Speaker) -> int:
     """Up to the end of how many messages of a chain there is a saved state."""
     keys = [key for _, key in coded.ends]
-    known = await asyncio.to_thread(desk.engine.known, speaker.info, keys, speaker.initial)
+    known = await asyncio.to_thread(desk.engine.known, speaker.info, keys, coded.initial)
     return max((at for at, key in enumerate(keys, 1) if key in known), default=0)
 
 
@@ -128,7 +129,7 @@ async def _requests(
         if end - begun >= part or (end == len(coded.tokens) and end > begun):
             history = coded.tokens[:begun]
             found.append(
-                FeedRequest(coded.tokens[begun:end], history, start, speaker.initial, background=background)
+                FeedRequest(coded.tokens[begun:end], history, start, coded.initial, background=background)
             )
             begun, start = end, key
     return found

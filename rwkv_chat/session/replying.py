@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineClosed
 from engine.types import Cancelled, Failed, Fed, FeedRequest, Finished, Piece, Prefilled
-from rwkv_chat.library import threads
+from rwkv_chat.library import ladders, threads
 from rwkv_chat.library.nodes import Reply
 from rwkv_chat.session import chain
 from rwkv_chat.session.events import Answered, ReplyEnded, ReplyGrew
@@ -117,7 +117,7 @@ class Replying:
         if part.wish.begin and not part.wish.again and not await self._fed():
             self._turn.emit(Answered(self._thread, None, None, "cancelled"))
             return
-        initial, number = part.speaker.initial, part.wish.number
+        initial, number = part.coded.initial, part.wish.number
         request = part.asked.request(self._params, part.manner.template, initial, number)
         job = self._desk.engine.submit(request)
         self._turn.runs(job)
@@ -138,7 +138,7 @@ class Replying:
         """Has the message read by itself, so that its state is there for other replies; whether it was."""
         coded, whole = self._part.coded, self._part.coded.tokens
         at = len(whole) - coded.tip
-        initial = self._part.speaker.initial
+        initial = coded.initial
         request = FeedRequest(whole[at:], whole[:at], coded.before_tip, initial, background=False)
         job = self._desk.engine.submit(request)
         self._turn.runs(job)
@@ -203,7 +203,7 @@ class Replying:
         if self._part.wish.aside:
             node = Node("", None, first.writer.message)
         else:
-            self._desk.engine.keep(await self._desk.library.run(threads.tip_keys))  # where they go on from
+            self._desk.engine.tell(await self._desk.library.run(ladders.of_thread, self._thread.id))
         usage, reason = (end.usage, end.reason) if end else (None, "cancelled")
         others = tuple(each.node for each in lanes if each.node is not None)
         self._turn.emit(Answered(self._thread, node, usage, reason, others if len(lanes) > 1 else ()))
@@ -218,8 +218,8 @@ class Replying:
         """Where the engine's state is not the one to go on from, it makes that one meanwhile."""
         part = self._part
         if not Memory(part.manner, part.asked).is_saved(node.message.reasoning):
-            initial, reply = part.speaker.initial, node.tokens or ()
-            self._desk.settle(self._thread.id, chain.settling(part.coded, part.asked, reply, initial))
+            reply = node.tokens or ()
+            self._desk.settle(self._thread.id, chain.settling(part.coded, part.asked, reply))
 
 
 def _seeded(params: SamplingParams) -> SamplingParams:

@@ -101,9 +101,11 @@ class Session:
 
     @functools.cached_property
     def turns(self) -> Turns:
+        from rwkv_chat.session.initials import Initials
         from rwkv_chat.session.turns import Turns
 
-        return Turns(self.library, self.models, self._engine, lambda: self.settings.think)
+        initials = Initials(self.library, self._engine, self.paths.outside)
+        return Turns(self.library, self.models, self._engine, initials, lambda: self.settings.think)
 
     @functools.cached_property
     def chats(self) -> Chats:

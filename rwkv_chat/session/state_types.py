@@ -5,10 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from rwkv_chat.library.state_use import ChatUse
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.types import StateProfile
+    from engine.types import StateKey, StateProfile
+
+__all__ = [
+    "Changes",
+    "ChatUse",
+    "Confirmed",
+    "Persona",
+    "PersonaKind",
+    "PersonaState",
+    "Shared",
+    "StatesUse",
+]
 
 PersonaKind = Literal["lived", "tuned", "imported"]
 
@@ -82,22 +95,6 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatUse:
-    """What the states of one conversation take up.
-
-    Attributes:
-        thread: the newest conversation of its tree.  held: its state is never given up.
-        states, nbytes: on the disk; a state that several conversations share counts for each.
-    """
-
-    thread: str
-    title: str
-    states: int
-    nbytes: int
-    held: bool
-
-
-@dataclass(frozen=True, slots=True)
 class StatesUse:
     """What saved states take up, and how often they were of use.
 
@@ -123,6 +120,21 @@ class StatesUse:
     def hit_rate(self) -> float | None:
         """The share of requests whose state was there; None before the first."""
         return self.resumed / self.asked if self.asked else None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A state from outside was compared with a reading of its text here.
+
+    Attributes:
+        agrees: it is what its text makes; it is trusted from now on.
+        difference: the largest relative difference of a tensor.
+        key: of the state that was read here.
+    """
+
+    agrees: bool
+    difference: float
+    key: StateKey
 
 
 @dataclass(frozen=True, slots=True)

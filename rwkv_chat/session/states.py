@@ -8,23 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import StateMissing
 from engine.prefix import extend
-from engine.types import Inspected, StoreUse, Thinned
-from rwkv_chat.library import ladders, nodes, states, threads
+from engine.types import Held, Inspected, StoreUse, Thinned
+from rwkv_chat.library import ladders, nodes, state_use, states, threads
 from rwkv_chat.library.states import MadeState, Said, StoredPersona
 from rwkv_chat.session import jobs
 from rwkv_chat.session.errors import (
+    NothingToConfirm,
     NothingToSave,
     PersonaAmbiguous,
     PersonaOfOtherModel,
     PersonaUnknown,
 )
+from rwkv_chat.session.housekeeping import tell_ladders
 from rwkv_chat.session.made_states import encode, fitting, key_of, made, voiced
-from rwkv_chat.session.state_types import Changes, ChatUse, Persona, PersonaState, StatesUse
+from rwkv_chat.session.sharing import Sharing
+from rwkv_chat.session.state_types import (
+    Changes,
+    Confirmed,
+    Persona,
+    PersonaState,
+    Shared,
+    StatesUse,
+)
 from rwkv_chat.session.titles import title_from
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from pathlib import Path
 
     from engine.types import Prefilled, StateProfile, TokenIds
     from rwkv_chat.session.answering import Desk
@@ -39,6 +49,7 @@ class States:
 
     def __init__(self, desk: Desk) -> None:
         self._desk, self._library, self._engine = desk, desk.library, desk.engine
+        self._sharing = Sharing(desk)
 
     # ------------------------------------------------------------------ personas
 
@@ -75,7 +86,7 @@ class States:
         Raises:
             NothingToSave; StoreFull: states with a name fill the budget.
         """
-        thread, path = await self._library.run(_path, thread_id, node)
+        thread, path = await self._library.run(state_use.memory, thread_id, node)
         if not path:
             raise NothingToSave(thread_id)
         voice = await voiced(self._desk, thread.chosen_template, thread.mode)
@@ -94,7 +105,7 @@ class States:
                 template=thread.chosen_template,
                 mode=thread.mode,
                 sampling=sampling if sampling is not None else thread.sampling,
-                origin=await self._library.run(_tree, thread_id),
+                origin=await self._library.run(state_use.tree, thread_id),
                 states=(event,),
             )
             yield await self._shown(await self._library.run(states.add, persona))
@@ -108,6 +119,8 @@ class States:
         found = await self._library.run(states.get, persona_id)
         voice = await voiced(self._desk, found.template, found.mode)
         state = fitting(found, voice)
+        if state is not None and state.initial:
+            await self._desk.initials.make_ready(state.initial, voice.speaker)
         if state is None:
             made_by = ", ".join(dict.fromkeys(each.model_name for each in found.states if each.model))
             raise PersonaOfOtherModel(found.name, made_by, voice.name)
@@ -151,9 +164,55 @@ class States:
         """
         gone = await self._library.run(states.remove, persona_id)
         keys = [key_of(each) for each in gone.states if each.model and not each.initial]
-        needed = await self._library.run(_needed, [each.prefix for each in keys])
+        needed = await self._library.run(state_use.needed, [each.prefix for each in keys])
         self._engine.release([each for each in keys if each.prefix in needed])
         self._engine.release([each for each in keys if each.prefix not in needed], forget=True)
+        await self._sharing.drop_unneeded()
+
+    # ------------------------------------------------------------------ sharing
+
+    async def export(self, persona_id: str, path: Path) -> Shared:
+        """A persona as one safetensors file: its state, and what it is and has read. Whoever has the file may
+        learn what the state has read.
+
+        Raises:
+            StateMissing: its state is not on the disk, or came from outside.  FileInTheWay, OSError.
+        """
+        return await self._sharing.export(persona_id, path)
+
+    async def import_(self, path: Path) -> Persona:
+        """A persona from a file: one that `export` wrote, or a tuned state in any form of `TUNED_FORMATS`.
+        Nothing here is overwritten, and what is here already is given as it is.
+
+        A state with a text is kept apart from all that was read here until `confirm` finds that its text
+        makes it.
+
+        Raises:
+            StateCorrupt, UnsupportedFormat: it is neither.  TunedStateMismatch: of a model of another size.
+            OSError.
+        """
+        return await self._shown(await self._sharing.take(path))
+
+    async def confirm(self, persona_id: str) -> AsyncIterator[Prefilled | Confirmed]:
+        """Have the model in use read what an imported persona is said to have read, and compare: progress,
+        and last whether they agree. If so, it is trusted from now on.
+
+        Raises:
+            NothingToConfirm: it did not come from outside, or not for the model in use.
+        """
+        found = await self._library.run(states.get, persona_id)
+        voice = await voiced(self._desk, found.template, found.mode)
+        state = fitting(found, voice)
+        initial = None if state is None else await self._library.run(states.initial, state.initial)
+        if state is None or initial is None or initial.kind != "snapshot":
+            raise NothingToConfirm(found.name)
+        tokens = tuple(token for each in state.tokens for token in each)
+        async for event in self._sharing.confirm(initial, tokens):
+            if isinstance(event, Confirmed) and event.agrees:
+                held = await jobs.outcome(self._engine.hold(event.key), Held)
+                mine = replace(state, initial="", tier=event.key.tier, nbytes=held.nbytes)
+                await self._library.run(states.add_state, persona_id, mine)
+            yield event
 
     # ------------------------------------------------------------------ looking into states
 
@@ -188,7 +247,7 @@ class States:
         """What saved states take up, altogether and by conversation."""
         use = await jobs.outcome(self._engine.use(), StoreUse)
         saved = await asyncio.to_thread(self._engine.saved)
-        chats, other = await self._library.run(_chat_use, saved)
+        chats, other = await self._library.run(state_use.chats, saved)
         sources = dict(use.sources)
         resumed = sum(sources.get(each, 0) for each in ("device", "ram", "disk"))
         return StatesUse(
@@ -207,7 +266,7 @@ class States:
         """Give up now what conversations can do without: of what lies further back than their last eight
         states only every 2nd, 4th and 8th stays. Whatever goes is read again when it is needed.
         """
-        await self.tell_all()
+        await tell_ladders(self._library, self._engine)
         return await jobs.outcome(self._engine.thin(), Thinned)
 
     async def hold(self, thread_id: str, *, on: bool) -> Thread:
@@ -215,13 +274,6 @@ class States:
         thread = await self._library.run(states.hold, thread_id, on=on)
         self._engine.tell(await self._library.run(ladders.of_thread, thread_id))
         return thread
-
-    async def tell_all(self) -> None:
-        """Tell the store where the states that it has stand in their conversations."""
-        saved = await asyncio.to_thread(self._engine.saved)
-        owners = await self._library.run(ladders.owners, tuple(saved))
-        for tree in {each.tree for each in owners}:
-            self._engine.tell(await self._library.run(ladders.of_tree, tree))
 
     # ------------------------------------------------------------------ inside
 
@@ -272,54 +324,6 @@ class States:
 def _with_tokens(state: MadeState, tokens: tuple[TokenIds, ...]) -> MadeState:
     whole = tuple(token for each in tokens for token in each)
     return replace(state, tokens=tokens, prefix=extend(whole))
-
-
-# ------------------------------------------------------------------------------------------------ queries
-
-
-def _path(db: sqlite3.Connection, thread: str, node: str | None) -> tuple[Thread, tuple[Node, ...]]:
-    """Raises: ThreadMissing."""
-    found = threads.get(db, thread)
-    return found, tuple(each.node for each in nodes.memory(db, node or nodes.tip(db, thread), ""))
-
-
-def _tree(db: sqlite3.Connection, thread: str) -> str:
-    return db.execute("SELECT tree FROM threads WHERE id = ?", (thread,)).fetchone()["tree"]
-
-
-def _needed(db: sqlite3.Connection, prefixes: Sequence[str]) -> frozenset[str]:
-    """Those that a message or another persona stands at."""
-    query = (
-        "SELECT 1 FROM node_tokens WHERE prefix = :prefix "
-        "UNION ALL SELECT 1 FROM persona_states WHERE prefix = :prefix LIMIT 1"
-    )
-    return frozenset(each for each in prefixes if db.execute(query, {"prefix": each}).fetchone())
-
-
-def _chat_use(db: sqlite3.Connection, saved: Mapping[str, int]) -> tuple[tuple[ChatUse, ...], int]:
-    """What each conversation's states take up, most bytes first; and the bytes that belong to none."""
-    sizes: dict[str, list[int]] = {}
-    for name, size in saved.items():
-        sizes.setdefault(name[: ladders.SHORT], []).append(size)
-    trees: dict[str, list[int]] = {}
-    owned: set[str] = set()
-    for short, tree in ladders.owners(db, sizes):
-        trees.setdefault(tree, []).extend(sizes[short])
-        owned.add(short)
-    chats = [each for tree, of in trees.items() if (each := _one_use(db, tree, of)) is not None]
-    other = sum(sum(of) for short, of in sizes.items() if short not in owned)
-    return tuple(sorted(chats, key=lambda each: -each.nbytes)), other
-
-
-def _one_use(db: sqlite3.Connection, tree: str, sizes: Sequence[int]) -> ChatUse | None:
-    row = db.execute(
-        "SELECT id, title, (SELECT max(hold) FROM threads WHERE tree = :tree) AS held FROM threads "
-        "WHERE tree = :tree ORDER BY deleted IS NOT NULL, updated DESC LIMIT 1",
-        {"tree": tree},
-    ).fetchone()
-    if row is None:
-        return None
-    return ChatUse(row["id"], row["title"], len(sizes), sum(sizes), bool(row["held"]))
 
 
 def _named(name: str, among: tuple[Persona, ...]) -> Persona:

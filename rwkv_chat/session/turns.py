@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.types import FeedRequest, SamplingParams
     from rwkv_chat.library.database import Library
     from rwkv_chat.session.border import EngineLike
+    from rwkv_chat.session.initials import Initials
     from rwkv_chat.session.models import Models
     from rwkv_chat.session.wish import Wish
     from rwkv_chat.transcript import Node, Thread
@@ -34,9 +35,14 @@ class Turns:
     """
 
     def __init__(
-        self, library: Library, models: Models, engine: EngineLike, usual_mode: Callable[[], str]
+        self,
+        library: Library,
+        models: Models,
+        engine: EngineLike,
+        initials: Initials,
+        usual_mode: Callable[[], str],
     ) -> None:
-        self.desk = Desk(library, models, engine, usual_mode, self._settle)
+        self.desk = Desk(library, models, engine, usual_mode, initials, self._settle)
         self.readings = Readings()
         self.closed = False
         self._running: dict[str, tuple[Turn, asyncio.Task[None]]] = {}

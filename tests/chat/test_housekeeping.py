@@ -42,21 +42,23 @@ async def test_a_copy_is_made_and_the_old_trash_is_erased_with_its_states(tmp_pa
     await session.close()
 
 
-async def test_where_conversations_go_on_from_is_kept_longest(tmp_path: Path) -> None:
+async def test_the_store_is_told_where_its_states_stand(tmp_path: Path) -> None:
+    """After each turn, and of the conversations that it has states of at the start."""
     engine = FakeEngine()
     session = await fake_session(tmp_path, engine)
     ends = [await answered(session.chats.send(None, text)) for text in ("one", "two")]
-    assert sorted(engine.kept) == sorted(each.node.prefix or "" for each in ends if each.node)
-    assert engine.kept == await session.library.run(threads.tip_keys)
+    keys = [each.node.prefix or "" for each in ends if each.node]
+    assert sorted(tip for each in engine.ladders.values() for tip in each.tips) == sorted(keys)
+    assert all(len(each.rungs) == 2 and each.parents == (-1, 0) for each in engine.ladders.values())
     await session.close()
-    again = FakeEngine()
+    again = FakeEngine(states={keys[1]})
     session = await fake_session(tmp_path, again)
 
-    async def kept() -> bool:
-        return bool(again.kept)
+    async def told() -> bool:
+        return bool(again.ladders)
 
-    await until(kept)
-    assert again.kept == engine.kept
+    await until(told)
+    assert [each.tips for each in again.ladders.values()] == [(keys[1],)]
     await session.close()
 
 

@@ -1,0 +1,75 @@
+"""What saved states are needed for, and whose they are. Runs on the database thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rwkv_chat.library import ladders, nodes, threads
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+
+    from rwkv_chat.transcript import Node, Thread
+
+
+@dataclass(frozen=True, slots=True)
+class ChatUse:
+    """What the states of one conversation take up.
+
+    Attributes:
+        thread: the newest conversation of its tree.  held: its state is never given up.
+        states, nbytes: on the disk; a state that several conversations share counts for each.
+    """
+
+    thread: str
+    title: str
+    states: int
+    nbytes: int
+    held: bool
+
+
+def memory(db: sqlite3.Connection, thread: str, node: str | None) -> tuple[Thread, tuple[Node, ...]]:
+    """Raises: ThreadMissing."""
+    found = threads.get(db, thread)
+    return found, tuple(each.node for each in nodes.memory(db, node or nodes.tip(db, thread), ""))
+
+
+def tree(db: sqlite3.Connection, thread: str) -> str:
+    return db.execute("SELECT tree FROM threads WHERE id = ?", (thread,)).fetchone()["tree"]
+
+
+def needed(db: sqlite3.Connection, prefixes: Sequence[str]) -> frozenset[str]:
+    """Those that a message or another persona stands at."""
+    query = (
+        "SELECT 1 FROM node_tokens WHERE prefix = :prefix "
+        "UNION ALL SELECT 1 FROM persona_states WHERE prefix = :prefix LIMIT 1"
+    )
+    return frozenset(each for each in prefixes if db.execute(query, {"prefix": each}).fetchone())
+
+
+def chats(db: sqlite3.Connection, saved: Mapping[str, int]) -> tuple[tuple[ChatUse, ...], int]:
+    """What each conversation's states take up, most bytes first; and the bytes that belong to none."""
+    sizes: dict[str, list[int]] = {}
+    for name, size in saved.items():
+        sizes.setdefault(name[: ladders.SHORT], []).append(size)
+    trees: dict[str, list[int]] = {}
+    owned: set[str] = set()
+    for short, owner in ladders.owners(db, sizes):
+        trees.setdefault(owner, []).extend(sizes[short])
+        owned.add(short)
+    found = [each for of_tree, of in trees.items() if (each := _one_use(db, of_tree, of)) is not None]
+    other = sum(sum(of) for short, of in sizes.items() if short not in owned)
+    return tuple(sorted(found, key=lambda each: -each.nbytes)), other
+
+
+def _one_use(db: sqlite3.Connection, tree: str, sizes: Sequence[int]) -> ChatUse | None:
+    row = db.execute(
+        "SELECT id, title, (SELECT max(hold) FROM threads WHERE tree = :tree) AS held FROM threads "
+        "WHERE tree = :tree ORDER BY deleted IS NOT NULL, updated DESC LIMIT 1",
+        {"tree": tree},
+    ).fetchone()
+    if row is None:
+        return None
+    return ChatUse(row["id"], row["title"], len(sizes), sum(sizes), bool(row["held"]))

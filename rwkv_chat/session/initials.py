@@ -1,0 +1,60 @@
+"""The states that conversations begin from, other than nothing: made ready before they are used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.types import InitialRequest, Registered
+from rwkv_chat.library import states
+from rwkv_chat.session import jobs
+from rwkv_chat.session.errors import InitialGone
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rwkv_chat.library.database import Library
+    from rwkv_chat.session.border import EngineLike
+    from rwkv_chat.session.speaker import Speaker
+    from rwkv_chat.transcript import Thread
+
+READY = 4  # of states from outside the engine keeps the last few
+
+
+class Initials:
+    """States from outside: one file each in a folder of their own, by the engine's id.
+
+    Attributes:
+        folder: where they lie.
+    """
+
+    def __init__(self, library: Library, engine: EngineLike, folder: Path) -> None:
+        self.folder = folder
+        self._library, self._engine = library, engine
+        self._speaker: Speaker | None = None
+        self._ready: list[str] = []
+
+    async def of(self, thread: Thread, speaker: Speaker) -> str:
+        """What a conversation's chain begins from with this model, by the engine's id; "" for nothing.
+
+        Raises:
+            EngineError: it is of another model, or damaged.  InitialGone.
+        """
+        if not thread.initial:
+            return speaker.initial
+        await self.make_ready(thread.initial, speaker)
+        return thread.initial
+
+    async def make_ready(self, id_: str, speaker: Speaker) -> None:
+        """Raises: see `of`."""
+        if speaker is not self._speaker:
+            self._speaker, self._ready = speaker, []
+        if id_ in self._ready:
+            return
+        found = await self._library.run(states.initial, id_)
+        if found is None:
+            raise InitialGone(id_)
+        form = "snapshot" if found.kind == "snapshot" else None
+        for file in found.files:
+            request = InitialRequest(str(self.folder / file), form, id_)
+            await jobs.outcome(self._engine.register(request), Registered)
+        self._ready = [*self._ready, id_][-READY:]
