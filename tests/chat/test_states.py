@@ -219,7 +219,7 @@ async def test_a_tuned_state_is_a_persona_too(tmp_path: Path, opened: list[Sessi
     spec = tiny.spec()
     H, N = spec.n_head, spec.head_size
     names = (f"blocks.{layer}.att.time_state" for layer in range(spec.n_layer))
-    torch.save({name: torch.randn(H, N, N) for name in names}, tmp_path / "poet.pth")
+    torch.save({name: 30 * torch.randn(H, N, N) for name in names}, tmp_path / "poet.pth")
     torch.save({"blocks.0.att.time_state": torch.randn(H, N, N)}, tmp_path / "small.pth")
     session = await open_real(tmp_path / "home", model)
     opened.append(session)

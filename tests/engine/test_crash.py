@@ -30,7 +30,9 @@ TOKENS = 120  # told before the kill, at least
 
 def killed(model: LoadRequest, folder: Path, states: int = 3) -> TokenIds:
     """What was told of a reply up to a kill -9, after so many of its states were written."""
-    child = warm().Process(target=answer, args=(model, folder), daemon=True)
+    child = warm().Process(  # pyright: ignore[reportAttributeAccessIssue]
+        target=answer, args=(model, folder), daemon=True
+    )
     child.start()
     seen: set[str] = set()
     until = time.monotonic() + PATIENCE
@@ -122,7 +124,7 @@ def test_what_a_crash_left_behind_goes_after_a_day_and_with_the_first_that_is_fo
     names = [f"{n:032x}-{n:032x}.safetensors" for n in range(3)]
     for name, seconds in zip(names, (90_000, 120, 1), strict=True):
         (store.passing / name).write_bytes(b"state")
-        os.utime(store.passing / name, (time.time() - seconds,) * 2)
+        os.utime(store.passing / name, (when := time.time() - seconds, when))
     store = StateStore(tmp_path)
     assert sorted(each.name for each in store.passing.iterdir()) == names[1:]
     store.forget([])
