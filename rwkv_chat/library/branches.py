@@ -225,17 +225,16 @@ def _is_there(db: sqlite3.Connection, node: str | None) -> bool:
 
 
 def _last_question(db: sqlite3.Connection, tip: str | None) -> Node | None:
-    path = nodes.path(db, tip)
-    return next((each.node for each in reversed(path) if each.node.message.role == "user"), None)
+    return next((each for each in nodes.up(db, tip) if each.message.role == "user"), None)
 
 
 def _said(db: sqlite3.Connection, before: str | None, tip: str | None) -> str:
     """The message that a person wrote between two places of one branch."""
-    for each in reversed(nodes.path(db, tip)):
-        if each.node.id == before:
+    for each in nodes.up(db, tip):
+        if each.id == before:
             break
-        if each.node.message.role == "user":
-            return each.node.message.text
+        if each.message.role == "user":
+            return each.message.text
     return ""
 
 

@@ -37,10 +37,11 @@ def replace(db: sqlite3.Connection, thread: str, node: str, text: str) -> tuple[
 def following(db: sqlite3.Connection, thread: str, node: str) -> tuple[Node, ...]:
     """What follows a message on the way to the tip; in another branch, on the way to its newest end."""
     for tip in (nodes.tip(db, thread), branches.leaf(db, node)):
-        path = [each.node for each in nodes.path(db, tip)]
-        place = next((at for at, each in enumerate(path) if each.id == node), None)
-        if place is not None:
-            return tuple(path[place + 1 :])
+        after: list[Node] = []
+        for each in nodes.up(db, tip):
+            if each.id == node:
+                return tuple(reversed(after))
+            after.append(each)
     return ()
 
 

@@ -17,6 +17,7 @@ from rwkv_chat.library.errors import NodeMissing, ThreadMissing
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
     from engine.types import SamplingParams, TokenIds, Usage
     from rwkv_chat.library.steps import Kind
@@ -114,6 +115,18 @@ def _path(db: sqlite3.Connection, tip: str | None, coding: str, *, memory: bool)
         seen.add(row["id"])
         stored.append(StoredNode(rows.node(row), rows.text(row, "tail")))
     return tuple(reversed(stored))
+
+
+def up(db: sqlite3.Connection, node: str | None) -> Iterator[Node]:
+    """A message, the one before it, and so on: for those who need only the end of a path."""
+    seen: set[str] = set()  # ends a loop that damage might make
+    while node is not None and node not in seen:
+        seen.add(node)
+        row = db.execute("SELECT * FROM nodes WHERE id = ?", (node,)).fetchone()
+        if row is None:
+            return
+        yield (found := rows.node(row))
+        node = found.parent
 
 
 _TIP = "SELECT nodes.id FROM threads JOIN nodes ON nodes.id = threads.tip WHERE threads.id = ?"

@@ -21,12 +21,12 @@ def question(db: sqlite3.Connection, thread: str, node: str | None = None) -> tu
         ThreadMissing, NothingToRegenerate.
     """
     found = threads.get(db, thread)
-    path = [each.node for each in nodes.path(db, node or nodes.tip(db, thread))]
+    way = nodes.up(db, node or nodes.tip(db, thread))
     if found.kind == "text":
-        path = path[:-1] if path and path[-1].message.role == "assistant" else path
-        asked = path[-1] if path else None
+        last = next(way, None)
+        asked = next(way, None) if last is not None and last.message.role == "assistant" else last
     else:
-        asked = next((each for each in reversed(path) if _is_question(each)), None)
+        asked = next((each for each in way if _is_question(each)), None)
     if asked is None:
         raise NothingToRegenerate(thread)
     return found, asked

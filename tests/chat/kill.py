@@ -1,9 +1,9 @@
 """kill -9 at random moments of a chat script: `python -m tests.chat.kill MODEL FOLDER COUNT SEED`.
 
 One process imports torch once and forks a child for each kill. A child chats in several conversations at a
-time (sends, stops, regenerates, deletes, brings back) and notes down what its session told it; after the kill
-another child looks whether all of that is there, and whether going on with the saved states equals going on
-without any.
+time (sends, stops, regenerates, deletes, brings back, works with the tree) and notes down what its session
+told it; after the kill another child looks whether all of that is there, and whether going on with the saved
+states equals going on without any.
 
 Prints one JSON object: what was done, and every fault found.
 """
@@ -28,7 +28,17 @@ from typing import TYPE_CHECKING, Any
 from rwkv_chat.library import health, nodes, threads
 from rwkv_chat.library.database import connect
 from rwkv_chat.paths import Paths
-from rwkv_chat.session import Answered, Committed, ReplyGrew, Session, SessionError, Turn, writing
+from rwkv_chat.session import (
+    Answered,
+    Committed,
+    Reading,
+    ReplyEnded,
+    ReplyGrew,
+    Session,
+    SessionError,
+    Turn,
+    writing,
+)
 from rwkv_chat.session.reply import parse
 from rwkv_chat.settings import THINK_MODES
 from tests.chat.real import GREEDY, ask, open_real, told
@@ -81,6 +91,9 @@ async def _person(session: Session, notes: Notes, rng: random.Random) -> None:
 async def _act(session: Session, notes: Notes, rng: random.Random, thread: str | None) -> None:
     params = replace(session.sampling, bans=(0,), max_tokens=rng.choice(LENGTHS))
     choice = rng.random()
+    if thread is not None and rng.random() < 0.4:
+        await _change_the_tree(session, notes, rng, thread)
+        return
     if thread is not None and rng.random() < 0.3:
         keep = rng.random() < 0.3
         await session.chats.configure(thread, mode=rng.choice(THINK_MODES), keep_reasoning=keep)
@@ -96,18 +109,57 @@ async def _act(session: Session, notes: Notes, rng: random.Random, thread: str |
         await session.chats.restore(thread)
 
 
-async def _listen(turn: Turn, notes: Notes, rng: random.Random) -> None:
+async def _change_the_tree(session: Session, notes: Notes, rng: random.Random, thread: str) -> None:
+    """Whatever works on a tree, at a message of the conversation."""
+    told = (await session.convs.tree(thread)).nodes
+    if not told:
+        return
+    node, params = rng.choice(told).id, replace(session.sampling, bans=(0,), max_tokens=rng.choice(LENGTHS))
+    text, chats, branches = " ".join(rng.choices(WORDS, k=2)), session.chats, session.branches
+    match rng.randrange(10):
+        case 0 | 1:
+            keep = rng.random() < 0.5
+            changed = await branches.edit(thread, node, text, keep_following=keep, params=params)
+            await _listen(changed, notes, rng)
+        case 2:
+            await _listen(chats.alternatives(thread, 3, params), notes, rng)
+        case 3:
+            await _listen(chats.continue_reply(thread, params), notes, rng)
+        case 4:
+            await _listen(chats.send(thread, text, params, begin=rng.choice(WORDS)), notes, rng)
+        case 5:
+            await _listen(branches.refresh(thread, rng.randrange(3)), notes, rng)
+        case 6:
+            await branches.pin(node)
+            await (branches.switch if rng.random() < 0.5 else branches.go)(thread, node)
+        case 7:
+            await branches.delete_branch(thread, (await branches.branch(thread, node)).tip or node)
+        case 8:
+            await branches.undo(thread)
+            if rng.random() < 0.5:
+                await branches.redo(thread)
+        case 9:
+            await _listen(chats.aside(thread, text, params), notes, rng)
+
+
+async def _listen(turn: Turn | Reading, notes: Notes, rng: random.Random) -> None:
     stop_at = rng.choice((5, 40, 100_000))
     asked, number = "", next(notes.turns)
     async for event in turn:
+        if isinstance(event, ReplyEnded) and event.node is not None:
+            said = event.node.message
+            notes.write("answered", node=event.node.id, text=said.text, reasoning=said.reasoning)
         if isinstance(event, Committed):
             asked = event.node.id
-            notes.write("committed", node=asked, text=event.node.message.text)
+            said = event.node.message
+            notes.write("committed", node=asked, text=said.text, reasoning=said.reasoning)
         elif isinstance(event, ReplyGrew):
-            notes.write("shown", turn=number, asked=asked, part=event.part, text=event.text)
+            if asked:  # of an aside nothing is kept
+                place = f"{number}.{event.index}"
+                notes.write("shown", turn=place, asked=asked, part=event.part, text=event.text)
             if event.tokens >= stop_at:
                 turn.stop()
-        elif isinstance(event, Answered) and event.node is not None:
+        elif isinstance(event, Answered) and event.node is not None and event.node.id:
             said = event.node.message
             notes.write("answered", node=event.node.id, text=said.text, reasoning=said.reasoning)
 
@@ -139,7 +191,7 @@ class Look:
     def _opens(self, db: Any, alive: tuple) -> None:
         for thread in alive:
             path = nodes.path(db, thread.tip)
-            if not path or path[0].node.parent is not None:
+            if (path and path[0].node.parent is not None) or (thread.tip and not path):
                 self.faults.append(f"conversation {thread.id} has no beginning")
 
     def _acknowledged(self, kept: dict[str, dict]) -> None:
@@ -161,7 +213,7 @@ class Look:
             replies.setdefault(row["parent"], []).append(row)
         for asked, text, reasoning in _old_enough(_notes(self.home)):
             self.counts["shown"] += 1
-            found = replies.get(asked, [])
+            found = replies.get(asked, []) + replies.get(kept.get(asked, {}).get("parent"), [])
             if not any(_holds(row, text, reasoning) for row in found):
                 self.faults.append(f"shown in reply to {asked} and lost: {text[:40]!r}")
 
@@ -191,11 +243,12 @@ class Look:
         """The tokens of every reply say what its text says, with its thoughts or without."""
         speaker = await session.models.speaking()
         for node in path.nodes:
-            if node.message.role == "assistant":
+            if node.message.role == "assistant" and node.tokens is not None:
                 raw = speaker.tokenizer.decode_bytes(node.tokens or ()).decode("utf-8", "replace")
                 self.counts["thinking replies"] += node.mode not in ("", "none")
-                if not _is_kept(speaker.template, node, raw) and not _is_plain(speaker.template, node, raw):
-                    self.faults.append(f"reply {node.id}: text and tokens differ")
+                fits = (_is_kept, _is_plain, _is_written, _goes_on)
+                if not any(each(speaker.template, node, raw) for each in fits):
+                    self.faults.append(f"reply {node.id}: {raw!r} is not {node.message!r} ({node.mode})")
 
 
 def _is_kept(template: Template, node: Node, raw: str) -> bool:
@@ -216,6 +269,18 @@ def _is_plain(template: Template, node: Node, raw: str) -> bool:
     return thought and raw == (template.render("assistant", text, first=False) if text else "")
 
 
+def _is_written(template: Template, node: Node, raw: str) -> bool:
+    """A person wrote it in the model's place."""
+    return not node.model and raw == template.render("assistant", node.message.text, first=False)
+
+
+def _goes_on(template: Template, node: Node, raw: str) -> bool:
+    """After an answer in its plain form, what was drawn: the space between is the template's matter."""
+    mode = template.mode(node.mode)
+    whole, said = ("".join(each.split()).replace("\ufffd", "") for each in (raw, node.message.text))
+    return node.origin is not None and bool(mode.tail or node.message.reasoning) and whole == said
+
+
 def _notes(home: Path) -> list[dict]:
     file = home / "notes.jsonl"
     lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
@@ -225,7 +290,7 @@ def _notes(home: Path) -> list[dict]:
 def _old_enough(notes: list[dict]) -> list[tuple[str, str, str]]:
     """(message, text, reasoning) of every reply as it stood on the screen a while before its life's end."""
     found: list[tuple[str, str, str]] = []
-    life: dict[int, dict] = {}
+    life: dict[str, dict] = {}
     for note in notes:
         if note["kind"] == "shown":
             life.setdefault(note["turn"], {"asked": note["asked"], "pieces": []})["pieces"].append(note)
