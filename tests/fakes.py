@@ -283,7 +283,8 @@ class FakeFeed(FakeJob):
         self.request = request
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        total = len(self.request.history) + len(self.request.prompt)
+        history = 0 if self.request.start else len(self.request.history)  # whoever has its key has its state
+        total = history + len(self.request.prompt)
         for quarter in range(5):
             yield Prefilled(total * quarter // 4, total)
             if not await self.pause():

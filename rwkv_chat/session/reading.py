@@ -90,7 +90,8 @@ async def read(
                 usage = None
                 break
             job = desk.engine.submit(request)
-            cost = await follow(job, reading, len(request.history), len(coded.tokens))
+            end = len(request.history) + len(request.prompt)
+            cost = await follow(job, reading, end, len(coded.tokens))
             if cost is None:
                 usage = None
                 break
@@ -157,11 +158,12 @@ async def settle(job: JobLike, reading: Reading) -> None:
         reading.close()
 
 
-async def follow(job: JobLike, reading: Reading, before: int = 0, total: int = 0) -> Usage | None:
+async def follow(job: JobLike, reading: Reading, end: int = 0, total: int = 0) -> Usage | None:
     """Tells a feed job's progress; what it cost, None where it was stopped.
 
     Args:
-        before: tokens of the reading that were read before.  total: of all; 0: those of the job.
+        end: where in the whole reading the job's part ends.
+        total: tokens of the whole; 0: what the job says is told as it is.
 
     Raises:
         EngineError.
@@ -170,7 +172,7 @@ async def follow(job: JobLike, reading: Reading, before: int = 0, total: int = 0
     try:
         async for event in job:
             if isinstance(event, Prefilled):
-                reading.emit(_placed(event, before, total))
+                reading.emit(_placed(event, end, total) if total else event)
             elif isinstance(event, Fed):
                 return event.usage
             elif isinstance(event, Cancelled):
@@ -182,6 +184,6 @@ async def follow(job: JobLike, reading: Reading, before: int = 0, total: int = 0
     raise EngineClosed
 
 
-def _placed(event: Prefilled, before: int, total: int) -> Prefilled:
-    """Progress of a part as progress of the whole."""
-    return replace(event, done=before + event.done, total=total) if before else event
+def _placed(event: Prefilled, end: int, total: int) -> Prefilled:
+    """Progress of a part as progress of the whole: the job tells how much is left up to the part's end."""
+    return replace(event, done=max(0, end - (event.total - event.done)), total=total)
