@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 SPEC = tiny.spec(2, 64, 16, 300, 8)
 ATT, FFN, HEAD = "blocks.0.att.key", "blocks.1.ffn.value", "head"
-TIERS = ["fp32", "bf16", "fp16", "int8", "int8-g64", "int4-g32"]
+TIERS = ["fp32", "bf16", "fp16", "int8", "int4-rows", "int8-g64", "int4-g32"]
 
 
 def random(*shape: int, seed: int) -> torch.Tensor:
