@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 
 from engine.ops.cards import card_of
+from engine.ops.chunk_states.settings import precision_for, settings_for
+from engine.ops.wkv4.triton_serial import wkv4_triton_serial
+from engine.ops.wkv6.triton_chunk import wkv6_triton_chunk
+from engine.ops.wkv6.triton_serial import wkv6_triton_serial
 from engine.ops.wkv7.triton_chunk import wkv7_triton_chunk
 from engine.ops.wkv7.triton_serial import wkv7_triton_serial
-from engine.ops.wkv7.triton_settings import settings_for
 
 B, T, H, N = 1, 1024, 32, 64
 
@@ -37,3 +40,26 @@ def wkv7(dtype: torch.dtype) -> None:
 
 def wkv7_training(dtype: torch.dtype) -> None:
     _wkv7(dtype, requires_grad=True)
+
+
+def _wkv6(dtype: torch.dtype, *, requires_grad: bool) -> None:
+    r, log_w, k, v, _, _, state = _wkv7_arguments(dtype, requires_grad=requires_grad)
+    u = torch.empty(H, N, device="meta").requires_grad_(requires_grad)
+    lengths = torch.empty(B, dtype=torch.int64, device="meta")
+    precision = precision_for(card_of(r.device), dtype)
+    y, last = wkv6_triton_chunk(r, log_w, k, v, u, state, lengths, precision)
+    if requires_grad:
+        torch.autograd.grad(y.sum() + last.sum(), (r, log_w, k, v, u, state))
+    else:
+        wkv6_triton_serial(r, log_w, k, v, u, state, None)
+
+
+def wkv6_and_4(dtype: torch.dtype) -> None:
+    _wkv6(dtype, requires_grad=False)
+    vector, part = torch.empty(H * N, device="meta"), torch.empty(B, H * N, device="meta")
+    k, v = (torch.empty(B, T, H * N, dtype=dtype, device="meta") for _ in range(2))
+    wkv4_triton_serial(vector, vector, k, v, (part, part, part), None)
+
+
+def wkv6_training(dtype: torch.dtype) -> None:
+    _wkv6(dtype, requires_grad=True)

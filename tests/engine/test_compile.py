@@ -56,6 +56,9 @@ ROWS: dict[str, Row] = {
     "wkv7": Row("tests.engine.compile_wkv:wkv7"),
     "wkv7-training": Row("tests.engine.compile_wkv:wkv7_training", long=(75, 80, 89, 100, 120)),
     "wkv7-training-fp32": Row("tests.engine.compile_wkv:wkv7_training", ("float32",), long=tuple(CARDS)),
+    "wkv6-wkv4": Row("tests.engine.compile_wkv:wkv6_and_4", long=(75, 80, 89, 100)),
+    "wkv6-training": Row("tests.engine.compile_wkv:wkv6_training", long=(75, 80, 86, 89, 100, 120)),
+    "wkv6-training-fp32": Row("tests.engine.compile_wkv:wkv6_training", ("float32",), long=tuple(CARDS)),
 }
 
 # (row, sm, kernel) → why its registers may be spilled there, or why it may not fit (it is not used there)

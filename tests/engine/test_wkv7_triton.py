@@ -18,11 +18,11 @@ from tests.engine.test_wkv7 import arguments, part
 pytest.importorskip("triton", reason="Triton has wheels for Linux only; elsewhere there are no kernels")
 
 from engine.ops.chunk_states.naive import read_naive, scan_naive
+from engine.ops.chunk_states.settings import EXACT, FAST, WITHOUT_TF32, Settings
 from engine.ops.chunk_states.triton_scan import read, scan
 from engine.ops.padding import blank
 from engine.ops.wkv7.triton_chunk import wkv7_triton_chunk
 from engine.ops.wkv7.triton_serial import wkv7_triton_serial
-from engine.ops.wkv7.triton_settings import EXACT, FAST, WITHOUT_TF32, Settings
 
 C16 = Settings(chunk=16, block=16, precision="ieee", warps=4)
 C32 = C16._replace(chunk=32)

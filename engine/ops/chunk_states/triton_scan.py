@@ -14,6 +14,10 @@ import triton.language as tl
 
 from engine.ops.cards import card_of, launch, options
 from engine.ops.chunk_states.triton_dot import dot, rounded
+from engine.ops.chunk_states.triton_tiles import load_turned, places_of, rows_of, store_tile
+
+# What a kernel's functions give back, no type checker knows.
+# pyright: reportGeneralTypeIssues=false
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,6 +89,33 @@ def read_kernel(
     tl.store(y + to, out, mask=t[:, None] < T)
 
 
+@triton.jit
+def unread_kernel(
+    dy,
+    reading,
+    lengths,
+    dupdate,
+    T,
+    H,
+    n,
+    K: tl.constexpr,
+    V: tl.constexpr,
+    C: tl.constexpr,
+    BK: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """dy [B,T,H,V], reading [G,n,C,K] → readingᵀ·dy [G,n,K,V]."""
+    c = tl.program_id(0)
+    g = tl.program_id(1).to(tl.int64)
+    chunk = g * n + c
+    places, fed = places_of(T, lengths, g, H, c, C)
+    dy_c = rows_of(dy, places, fed, 0, V, V)
+    for at in range(0, K, BK):
+        turned = load_turned(reading + chunk * C * K, at, BK, C, K)
+        out = dot(turned, dy_c, None, PRECISION)
+        store_tile(dupdate + chunk * K * V + at * V, out, 0, BK, V, V)
+
+
 def values_per_program(G: int, V: int) -> int:
     """Value channels of one program of the scan: fewer while that leaves too few programs."""
     BV = V
@@ -123,3 +154,14 @@ def read(y0: Tensor, reading: Tensor, states: Tensor, B: int, T: int, precision:
     built = options(card_of(y.device), 4)
     launch(read_kernel, (n, G), y0, reading, states, y, T, H, n, K, V, C, precision, **built)
     return y
+
+
+def unread(dy: Tensor, reading: Tensor, lengths: Tensor | None, precision: str) -> Tensor:
+    """The gradient of `read` by the states, [G,n,K,V]: what a chunk's dy says of the state before it."""
+    _, T, H, V = dy.shape
+    G, n, C, K = reading.shape
+    dupdate = reading.new_empty(G, n, K, V)
+    sizes = T, H, n, K, V, C, min(K, 16), precision
+    built = options(card_of(dy.device), 4)
+    launch(unread_kernel, (n, G), dy, reading, lengths, dupdate, *sizes, **built)
+    return dupdate

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
+from engine.ops import kernels
 from engine.ops.wkv4.naive import wkv4_naive
 from engine.ops.wkv4.scan import wkv4_scan
 
@@ -35,6 +38,11 @@ def wkv4(
     Returns:
         y [B,T,C] and the state after the last token, in the state's dtype.
     """
+    needs_grad = torch.is_grad_enabled() and any(x.requires_grad for x in (log_w, u, k, v, *state))
+    if k.shape[1] and kernels.usable(k) and state[0].dtype == torch.float32 and not needs_grad:
+        from engine.ops.wkv4.triton_serial import wkv4_triton_serial
+
+        return wkv4_triton_serial(log_w, u, k, v, state, lengths)
     if k.shape[1] < SHORTEST_SCANNED or k.device.type == "cpu":
         return wkv4_naive(log_w, u, k, v, state, lengths)
     return wkv4_scan(log_w, u, k, v, state, lengths)

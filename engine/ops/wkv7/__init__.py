@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.ops import kernels
+from engine.ops.chunk_states import fits_triton
 from engine.ops.padding import blank
 from engine.ops.wkv7.chunk import wkv7_chunk
 from engine.ops.wkv7.naive import wkv7_naive
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 SHORTEST_CHUNKED = 4
 # The same on a card, where the sequential form is one launch and the chunk form three (not measured yet).
 SHORTEST_CHUNKED_ON_CARD = 17
-# What Triton's kernels are made for; every official model has heads of 64.
-TRITON_HEADS = (16, 32, 64)
 
 
 def wkv7(
@@ -57,12 +55,6 @@ def wkv7(
     return wkv7_chunk(r, log_w, k, v, a, b, state)
 
 
-def fits_triton(state: Tensor) -> bool:
-    """Whether the Triton kernels serve a state [B,H,V,K]."""
-    on_card = kernels.usable(state) and state.dtype == torch.float32
-    return on_card and state.shape[2] in TRITON_HEADS and state.shape[3] in TRITON_HEADS
-
-
 def _on_card(
     r: Tensor,
     log_w: Tensor,
@@ -76,9 +68,9 @@ def _on_card(
 ) -> tuple[Tensor, Tensor]:
     """Triton is imported only where there is a card."""
     from engine.ops.cards import card_of
+    from engine.ops.chunk_states.settings import settings_for
     from engine.ops.wkv7.triton_chunk import wkv7_triton_chunk
     from engine.ops.wkv7.triton_serial import wkv7_triton_serial
-    from engine.ops.wkv7.triton_settings import settings_for
 
     if r.shape[1] < SHORTEST_CHUNKED_ON_CARD and not needs_grad:
         return wkv7_triton_serial(r, log_w, k, v, a, b, state, lengths)

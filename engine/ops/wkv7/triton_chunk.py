@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from engine.ops.cards import Card, card_of, launch, options
-from engine.ops.chunk_states.triton_scan import read, scan
-from engine.ops.wkv7.triton_grads import dkeys_kernel, dqueries_kernel, dupdate_kernel, dvalues_kernel
+from engine.ops.chunk_states.triton_scan import read, scan, unread
+from engine.ops.wkv7.triton_grads import dkeys_kernel, dqueries_kernel, dvalues_kernel
 from engine.ops.wkv7.triton_intra import intra_kernel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from engine.ops.wkv7.triton_settings import Settings
+    from engine.ops.chunk_states.settings import Settings
 
 
 class _Intra(NamedTuple):
@@ -118,8 +118,7 @@ class _Wkv7Triton(torch.autograd.Function):
         sizes, meta = at.sizes, at.meta
         dy = dy.contiguous()
         its = _intra(tuple(inputs), lengths, at, backward=True)
-        dupdate = torch.empty_like(states[:, 1:])
-        launch(dupdate_kernel, at.grid, dy, its.reading, lengths, dupdate, *sizes, **meta)
+        dupdate = unread(dy, its.reading, lengths, at.settings.precision)
         last = dstate.flatten(0, 1).contiguous()
         dstates = scan(its.total, its.q, dupdate, last, reverse=True, precision=at.settings.precision)
         u, gu = torch.empty_like(its.own), torch.empty_like(its.own)
@@ -163,5 +162,5 @@ def wkv7_triton_chunk(
     lengths: Tensor | None,
     settings: Settings,
 ) -> tuple[Tensor, Tensor]:
-    """See `engine.ops.wkv7.wkv7`; T ≥ 1, K and V of `TRITON_HEADS`, an fp32 state; differentiable in each."""
+    """See `engine.ops.wkv7.wkv7`; T ≥ 1, K and V 16, 32 or 64, an fp32 state; differentiable in each."""
     return _Wkv7Triton.apply(r, log_w, k, v, a, b, state, lengths, settings)  # pyright: ignore[reportReturnType]  apply is untyped

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 
 from engine.ops.chunk_states.triton_dot import dot
-from engine.ops.wkv7.triton_tiles import (
+from engine.ops.chunk_states.triton_tiles import (
     decays_of,
     load_tile,
     load_turned,
@@ -26,23 +26,6 @@ from engine.ops.wkv7.triton_tiles import (
     store_rows,
     store_tile,
 )
-
-
-@triton.jit
-def dupdate_kernel(
-    dy, reading, lengths, dupdate, T, H, n,
-    K: tl.constexpr, V: tl.constexpr, C: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """readingᵀ·dy [G,n,K,V]: what a chunk's outputs add to the gradient of the state before it."""
-    c = tl.program_id(0)
-    g = tl.program_id(1).to(tl.int64)
-    chunk = g * n + c
-    places, fed = places_of(T, lengths, g, H, c, C)
-    dy_c = rows_of(dy, places, fed, 0, V, V)
-    for at in range(0, K, BK):
-        turned = load_turned(reading + chunk * C * K, at, BK, C, K)
-        out = dot(turned, dy_c, None, PRECISION)
-        store_tile(dupdate + chunk * K * V + at * V, out, 0, BK, V, V)
 
 
 @triton.jit

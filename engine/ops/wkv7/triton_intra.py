@@ -17,8 +17,7 @@ import triton
 import triton.language as tl
 
 from engine.ops.chunk_states.triton_dot import dot, rounded
-from engine.ops.wkv7.triton_inverse import unit_inverse
-from engine.ops.wkv7.triton_tiles import (
+from engine.ops.chunk_states.triton_tiles import (
     columns_of,
     decays_of,
     mask_scores,
@@ -26,6 +25,7 @@ from engine.ops.wkv7.triton_tiles import (
     rows_of,
     store_tile,
 )
+from engine.ops.wkv7.triton_inverse import unit_inverse
 
 
 @triton.jit

@@ -1,4 +1,4 @@
-"""What the Triton kernels of wkv7 share: a chunk's rows of a tensor, its decays, masks, tiles in memory."""
+"""What the chunk kernels share: a chunk's rows of a tensor, its decays, masks, tiles in memory."""
 
 # What a kernel's functions give back, no type checker knows.
 # pyright: reportGeneralTypeIssues=false

@@ -1,4 +1,4 @@
-"""How the chunk kernels of wkv7 are built for a card: fixed numbers, no search at the first start.
+"""How the chunk kernels are built for a card: fixed numbers, no search at the first start.
 
 Chosen so that no register is spilled on any card class; which numbers are fastest has not been measured
 yet.
@@ -40,7 +40,12 @@ WITHOUT_TF32 = Settings(chunk=16, block=16, precision="ieee", warps=4)
 
 
 def settings_for(card: Card, dtype: torch.dtype) -> Settings:
-    """fp32 activations get fp32 products; half precision gets tf32, a quarter of its own rounding."""
+    """For wkv7: fp32 activations get fp32 products; half precision gets tf32, less than its own rounding."""
     if NO_CARD < card.sm < TF32_FROM:
         return WITHOUT_TF32
     return EXACT if dtype == torch.float32 else FAST
+
+
+def precision_for(card: Card, dtype: torch.dtype) -> str:
+    """The same choice for a recurrence that has no other settings."""
+    return settings_for(card, dtype).precision
