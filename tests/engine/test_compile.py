@@ -62,7 +62,13 @@ ROWS: dict[str, Row] = {
 }
 
 # (row, sm, kernel) → why its registers may be spilled there, or why it may not fit (it is not used there)
-EXCEPTIONS: dict[tuple[str, int, str], str] = {}
+FP32_TRAINING = "8 to 16 bytes, where the assembler keeps to 128 or 255 registers; training in fp32 only"
+EXCEPTIONS: dict[tuple[str, int, str], str] = {
+    ("wkv7-training-fp32", 75, "dvalues_kernel"): FP32_TRAINING,
+    ("wkv7-training-fp32", 80, "dvalues_kernel"): FP32_TRAINING,
+    ("wkv7-training-fp32", 120, "intra_kernel"): FP32_TRAINING,
+    ("wkv6-training-fp32", 75, "grads_kernel"): FP32_TRAINING,
+}
 
 CASES = {
     (name, sm, dtype): pytest.param(

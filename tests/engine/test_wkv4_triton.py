@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -16,6 +17,9 @@ pytest.importorskip("triton", reason="Triton has wheels for Linux only; elsewher
 
 from engine.ops.wkv4.triton_serial import wkv4_triton_serial
 
+if TYPE_CHECKING:
+    from engine.ops.wkv4.naive import Average
+
 serial = partial(wkv4_triton_serial, lengths=None)
 VALUES = 1e-5  # of the largest value: every step rounds the exponent, as the official package does
 
@@ -27,6 +31,10 @@ def poisoned(monkeypatch):
 
 def single(exact):
     return [x.detach().float() for x in exact]
+
+
+def average(parts) -> Average:
+    return parts[0], parts[1], parts[2]
 
 
 def check(got, expected):
@@ -47,17 +55,17 @@ def test_rows_of_different_length_and_what_stands_behind_them():
     lengths = torch.tensor([9, 1, 6])
     fed = torch.arange(9) < lengths[:, None]
     log_w, u, k, v, *state = single(arguments(3, 9, 8))
-    expected = wkv4_naive(log_w, u, k, v, tuple(state), lengths)
+    expected = wkv4_naive(log_w, u, k, v, average(state), lengths)
     k, v = (torch.where(fed[:, :, None], x, float("nan")) for x in (k, v))
-    y, new = wkv4_triton_serial(log_w, u, k, v, tuple(state), lengths)
+    y, new = wkv4_triton_serial(log_w, u, k, v, average(state), lengths)
     check((y[fed], *new), (expected[0][fed], *expected[1]))
 
 
 def test_splitting_anywhere_gives_the_same_state():
     log_w, u, k, v, *state = single(arguments(1, 12, 8))
-    whole, end = serial(log_w, u, k, v, tuple(state))
+    whole, end = serial(log_w, u, k, v, average(state))
     for cut in range(1, 12):
-        first, middle = serial(log_w, u, k[:, :cut], v[:, :cut], tuple(state))
+        first, middle = serial(log_w, u, k[:, :cut], v[:, :cut], average(state))
         second, last = serial(log_w, u, k[:, cut:], v[:, cut:], middle)
         assert torch.equal(torch.cat((first, second), 1), whole)
         assert all(torch.equal(x, y) for x, y in zip(last, end, strict=True))

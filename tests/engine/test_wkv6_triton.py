@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 
@@ -30,8 +28,12 @@ def single(exact):
     return [x.detach().float().requires_grad_() for x in exact]
 
 
-def chunked(lengths=None):
-    return partial(wkv6_triton_chunk, lengths=lengths, precision="ieee")
+def chunked(lengths=None, precision="ieee"):
+    return lambda *inputs: wkv6_triton_chunk(*inputs, lengths=lengths, precision=precision)
+
+
+def serial(lengths=None):
+    return lambda *inputs: wkv6_triton_serial(*inputs, lengths=lengths)
 
 
 def results(op, inputs, fed=None):
@@ -94,7 +96,7 @@ def test_a_decay_that_stands_still_is_not_copied():
 @pytest.mark.parametrize("T", [1, 2, 19])
 def test_token_by_token_equals_the_recurrence(T):
     exact = [x.detach() for x in arguments(2, T, 2, 32, decays="extreme")]
-    got = wkv6_triton_serial(*(x.float() for x in exact), lengths=None)
+    got = serial()(*(x.float() for x in exact))
     for x, reference in zip(got, wkv6_naive(*exact), strict=True):
         assert relative_difference(x, reference) < VALUES
 
@@ -112,7 +114,7 @@ def test_rows_of_different_length_and_what_stands_behind_them():
     check(results(chunked(lengths), single(exact), fed), expected)
     *along, u, state = single(exact)
     spoiled = [torch.where(fed[:, :, None, None], x, float("nan")) for x in along]
-    for op in (chunked(lengths), partial(wkv6_triton_serial, lengths=lengths)):
+    for op in (chunked(lengths), serial(lengths)):
         y, last = op(*spoiled, u, state)
         assert relative_difference(y[fed], expected[0][fed]) < VALUES
         assert relative_difference(last, expected[1]) < VALUES
@@ -146,6 +148,6 @@ def test_half_precision_inputs_get_half_precision_gradients():
 def test_on_a_card(T, precision):
     exact = arguments(2, T, 3, 64, decays="extreme")
     on_card = [x.detach().float().cuda().requires_grad_() for x in exact]
-    op = partial(wkv6_triton_chunk, lengths=None, precision=precision)
+    op = chunked(precision=precision)
     bounds = (5e-3, 1e-2) if precision == "tf32" else (5e-6, 1e-4)
     check([x.cpu() for x in results(op, on_card)], results(wkv6_naive, exact), *bounds)

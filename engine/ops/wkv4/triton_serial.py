@@ -81,5 +81,5 @@ def wkv4_triton_serial(
     new = torch.empty_like(numerator), torch.empty_like(denominator), torch.empty_like(exponent)
     given = log_w, u, k, v, numerator, denominator, exponent, lengths
     built = options(card_of(k.device), 1)
-    launch(serial_kernel, (B, triton.cdiv(C, CHANNELS)), *given, y, *new, T, C, CHANNELS, **built)
+    launch(serial_kernel, (B, -(-C // CHANNELS)), *given, y, *new, T, C, CHANNELS, **built)
     return y, new
