@@ -17,13 +17,14 @@ import torch
 from engine.models.block import LN_EPS
 from engine.models.rwkv7_layout import matrix_of
 from engine.models.state import State
-from engine.ops.cards import card_of
+from engine.ops.cards import Card, card_of
 from engine.ops.embed.naive import embed_naive
 from engine.ops.ffn_value.naive import ffn_value_add_naive
 from engine.ops.gemv.arguments import End, Mix, Norm
 from engine.ops.gemv.naive import project_naive
 from engine.ops.head_step.arguments import HeadStates
 from engine.ops.head_step.naive import head_step_naive
+from engine.ops.time_mix_in.arguments import MIXED
 from engine.ops.time_mix_in.naive import time_mix_in_naive
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
 
     from engine.models.rwkv7 import Rwkv7
     from engine.models.rwkv7_layout import Layer
+    from engine.ops.gemv.matrix import Matrix
     from engine.types import ModelSpec
 
 
 SMALLEST_HEAD = 16
+MANY_FROM = 4  # rows of a batch: from here on tensor cores, and every weight is read once for all
 
 
 def takes(spec: ModelSpec) -> bool:
@@ -58,26 +61,55 @@ class Operations(NamedTuple):
 TWINS = Operations(embed_naive, time_mix_in_naive, head_step_naive, project_naive, ffn_value_add_naive)
 
 
-def kernels(device: torch.device, batch: int, layers: tuple[Layer, ...]) -> Operations:
+def kernels(device: torch.device, batch: int, layers: tuple[Layer, ...], head: Matrix) -> Operations:
     """The same as kernels of Triton, with what room they need."""
     from engine.ops.embed.triton_embed import embed
-    from engine.ops.ffn_value.triton_sparse import ffn_value_sparse, units_room
-    from engine.ops.gemv.triton_project import project
+    from engine.ops.gemv.triton_many import takes_many
     from engine.ops.head_step.triton_head_step import head_step
-    from engine.ops.time_mix_in.triton_time_mix_in import time_mix_in
 
     card = card_of(device)
-    room = max(units_room(card, batch, layer.value) for layer in layers)
-    sparse = partial(ffn_value_sparse, units=torch.empty(room, dtype=torch.int32, device=device))
-    made: tuple[Callable[..., Any], ...] = (embed, time_mix_in, head_step, project, sparse)
+    used = (head, *(matrix for layer in layers for matrix in _matrices(layer)))
+    many = batch >= MANY_FROM and all(takes_many(matrix, batch) for matrix in used)
+    products = _for_many(device, batch, layers) if many else _for_one(card, device, batch, layers)
+    made: tuple[Callable[..., Any], ...] = (embed, products[0], head_step, *products[1:])
     return Operations(*(partial(each, card=card) for each in made))
+
+
+def _matrices(layer: Layer) -> tuple[Matrix, ...]:
+    return (*layer.time_mix_in[:3], layer.output, layer.key, layer.value)
+
+
+def _for_one(
+    card: Card, device: torch.device, batch: int, layers: tuple[Layer, ...]
+) -> tuple[Callable[..., None], ...]:
+    from engine.ops.ffn_value.triton_sparse import ffn_value_sparse, units_room
+    from engine.ops.gemv.triton_project import project
+    from engine.ops.time_mix_in.triton_time_mix_in import time_mix_in
+
+    room = max(units_room(card, batch, layer.value) for layer in layers)
+    units = torch.empty(room, dtype=torch.int32, device=device)
+    return time_mix_in, project, partial(ffn_value_sparse, units=units)
+
+
+def _for_many(device: torch.device, batch: int, layers: tuple[Layer, ...]) -> tuple[Callable[..., None], ...]:
+    from engine.ops.ffn_value.triton_many import PARTS, ffn_value_many
+    from engine.ops.gemv.triton_many import project_many
+    from engine.ops.time_mix_in.triton_many import time_mix_in_many
+
+    numbers, dtype = batch * layers[0].value.width, layers[0].value.values.dtype
+    planes = torch.empty(len(MIXED) * numbers, dtype=dtype, device=device)
+    parts = torch.empty(PARTS * numbers, dtype=torch.float32, device=device)
+    with_planes = (partial(each, planes=planes) for each in (time_mix_in_many, project_many))
+    return *with_planes, partial(ffn_value_many, parts=parts)
 
 
 class Chain7:
     """One batch in static buffers; see `engine.graphs.Stepper`.
 
     Args:
-        batch: B. Every row reads all weights (from the card's cache, where they lie after the first one).
+        batch: B. Below `MANY_FROM`, and packed: every row reads all weights, from the card's cache but for
+            the first. From there on a layer takes eight kernels, and vectors are rounded to the run dtype
+            before a product.
         plain: with the kernels' plain twins.
 
     Attributes:
@@ -90,7 +122,7 @@ class Chain7:
         C, F, O = spec.n_embd, spec.n_ffn, spec.vocab_size  # noqa: E741
         ranks = max(sum(layer.time_mix_in.ranks) for layer in self._layers)
         self._arch, self._head = spec.arch, matrix_of(self._weights.head, "head.weight")
-        self._ops = TWINS if plain else kernels(device, batch, self._layers)
+        self._ops = TWINS if plain else kernels(device, batch, self._layers, self._head)
         self._held = {
             name: x.transpose(0, 1).contiguous() for name, x in model.zero_state(batch).tensors.items()
         }

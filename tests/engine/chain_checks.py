@@ -9,7 +9,7 @@ import torch
 from engine.models.packed import packed_tensors
 from engine.models.prepare import prepared_shapes
 from engine.models.rwkv7 import Rwkv7
-from engine.models.rwkv7_chain import Chain7
+from engine.models.rwkv7_chain import MANY_FROM, Chain7
 from engine.models.state import State, relative_difference
 from tests.engine import tiny
 
@@ -94,3 +94,15 @@ def check_with_model(model: Rwkv7, tokens: int, batch: int, *, plain: bool) -> N
         each, after = model.step(token.to(model.device), after)
         logits.append(each)
     check_same(found, (torch.stack(logits), after))
+
+
+def check_many(model: Rwkv7, batch: int, limit: float) -> None:
+    """One token of a batch that goes over tensor cores, against fp32 on the same weights."""
+    exact, state, ids = in_fp32(model), random_state(model, batch), tiny.ids(model.spec, 1, batch)
+    chain = Chain7(model, batch)
+    assert batch >= MANY_FROM
+    found = steps(chain, state, ids, chain.step)
+    same = State(state.arch, {name: x.float() for name, x in state.tensors.items()})
+    logits, after = exact.step(ids[:, 0].to(model.device), same)
+    assert relative_difference(found[0][0], logits) <= limit
+    assert found[1].max_difference(after) <= 2 * limit

@@ -39,33 +39,39 @@ def plain(dtype: torch.dtype) -> None:
     _chain(spec("1.5B"), dtype).step()
 
 
+def batch(dtype: torch.dtype) -> None:
+    """What is a batch's own, of the smallest and the largest tile."""
+    for rows in (8, 64):
+        _matrices_only(_chain(spec("1.5B"), dtype, batch=rows))
+
+
 def int8(dtype: torch.dtype) -> None:
-    _packed_only(_chain(spec("2.9B"), dtype, "int8-g64"))
+    _matrices_only(_chain(spec("2.9B"), dtype, "int8-g64"))
 
 
 def int4(dtype: torch.dtype) -> None:
-    _packed_only(_chain(spec("2.9B"), dtype, "int4-g32"))
+    _matrices_only(_chain(spec("2.9B"), dtype, "int4-g32"))
 
 
 def all_sizes(dtype: torch.dtype) -> None:
     for size in SIZES:
         _chain(spec(size), dtype).step()
         for tier in ("int8-g64", "int4-g32"):
-            _packed_only(_chain(spec(size), dtype, tier))
+            _matrices_only(_chain(spec(size), dtype, tier))
 
 
-def _chain(of: ModelSpec, dtype: torch.dtype, tier: str = "bf16") -> Chain7:
+def _chain(of: ModelSpec, dtype: torch.dtype, tier: str = "bf16", batch: int = 1) -> Chain7:
     def made(shape: tuple[int, ...], of_dtype: torch.dtype) -> Tensor:
         exact = of_dtype if of_dtype in (torch.int8, torch.uint8) else dtype
         return torch.empty(shape, dtype=exact, device="meta")
 
     forms = packed_forms(prepared_shapes(of), of, tier)
     model = Rwkv7(of, {name: made(*form) for name, form in forms.items()})
-    return Chain7(model)
+    return Chain7(model, batch)
 
 
-def _packed_only(chain: Chain7) -> None:
-    """One layer (not the first, which is alike), without the kernels that take no packed matrix."""
+def _matrices_only(chain: Chain7) -> None:
+    """One layer (not the first, which is alike), without the kernels that know no form of a matrix."""
     chain._layers = chain._layers[1:]
     chain._ops = chain._ops._replace(embed=_nothing, head_step=_nothing)
     chain.step()

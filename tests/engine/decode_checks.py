@@ -6,6 +6,7 @@ written, or read beyond an end, shows.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -15,16 +16,19 @@ from engine.ops.cards import card_of
 from engine.ops.embed.naive import embed_naive
 from engine.ops.embed.triton_embed import embed
 from engine.ops.ffn_value.naive import ffn_value_add_naive
+from engine.ops.ffn_value.triton_many import PARTS, ffn_value_many
 from engine.ops.ffn_value.triton_sparse import ffn_value_sparse, units_room
 from engine.ops.gemv.arguments import End, Mix, Norm
 from engine.ops.gemv.matrix import Matrix
 from engine.ops.gemv.naive import project_naive
+from engine.ops.gemv.triton_many import project_many
 from engine.ops.gemv.triton_project import project
 from engine.ops.head_step.arguments import HeadStates, HeadStep
 from engine.ops.head_step.naive import head_step_naive
 from engine.ops.head_step.triton_head_step import head_step
 from engine.ops.time_mix_in.arguments import Ranks, TimeMixIn
 from engine.ops.time_mix_in.naive import time_mix_in_naive
+from engine.ops.time_mix_in.triton_many import time_mix_in_many
 from engine.ops.time_mix_in.triton_time_mix_in import time_mix_in
 from engine.quant import pack4, pack8
 
@@ -66,6 +70,14 @@ class Maker:
         whole = torch.full((x.numel() + 64,), bad, dtype=x.dtype, device=self.device)
         whole[: x.numel()] = x.reshape(-1)
         return whole[: x.numel()].view(x.shape)
+
+    @property
+    def rounding(self) -> float:
+        """What a product may be off by, of the largest value, whose vector was rounded to the run dtype."""
+        return float(torch.finfo(self.dtype).eps)
+
+    def planes(self, numbers: int) -> Tensor:
+        return self.empty(numbers).to(self.dtype)
 
     def empty(self, *shape: int) -> Tensor:
         return torch.full(shape, float("nan"), device=self.device)
@@ -124,6 +136,7 @@ def check_project(
     norm: bool = False,
     mix: bool = False,
     end: End = End.STORE,
+    many: bool = False,
 ) -> None:
     """shape: (N, K, B)."""
     N, K, B = shape
@@ -135,26 +148,30 @@ def check_project(
     out = make.fp32(B, N) if end == End.ADD else make.empty(B, N)
     given = {"norm": its_norm, "mix": its_mix, "end": end}
     written = (out,) if normed is None else (out, normed)
+    kernel = partial(project_many, planes=make.planes(B * K)) if many else project
     twins = both(
-        lambda *_: project(x, matrix, out, card=make.card, **given),
+        lambda *_: kernel(x, matrix, out, card=make.card, **given),
         lambda *_: project_naive(x, matrix, out, **given),
         written,
     )
-    check(twins)
+    check(twins, make.rounding if many else LIMIT)
 
 
-def check_time_mix_in(device: str, dtype: torch.dtype, form: str, C: int, ranks: Ranks, B: int) -> None:
+def check_time_mix_in(
+    device: str, dtype: torch.dtype, form: str, C: int, ranks: Ranks, B: int, *, many: bool = False
+) -> None:
     make = Maker(device, dtype)
     r, k, v = (make.matrix(form, C, C) for _ in "rkv")
     w = TimeMixIn(r, k, v, make.of(sum(ranks), C) / C**0.5, ranks)
     x, norm, normed = make.fp32(B, C), make.norm(C), make.empty(B, C)
     mix = Mix(make.of(B, C), torch.sigmoid(make.of(6, C)), normed)
+    kernel = partial(time_mix_in_many, planes=make.planes(6 * B * C)) if many else time_mix_in
     twins = both(
-        lambda rkv, hidden, _: time_mix_in(x, norm, mix, w, rkv, hidden, card=make.card),
+        lambda rkv, hidden, _: kernel(x, norm, mix, w, rkv, hidden, card=make.card),
         lambda rkv, hidden, _: time_mix_in_naive(x, norm, mix, w, rkv, hidden),
         (make.empty(B, 3, C), make.empty(B, sum(ranks)), normed),
     )
-    check(twins)
+    check(twins, make.rounding if many else LIMIT)
 
 
 def check_head_step(device: str, dtype: torch.dtype, H: int, N: int, ranks: Ranks, B: int) -> None:
@@ -180,16 +197,26 @@ def hidden_units(make: Maker, B: int, F: int, zeros: float) -> Tensor:
 
 
 def check_ffn_value(
-    device: str, dtype: torch.dtype, form: str, shape: tuple[int, int, int], zeros: float
+    device: str,
+    dtype: torch.dtype,
+    form: str,
+    shape: tuple[int, int, int],
+    zeros: float,
+    *,
+    many: bool = False,
 ) -> None:
     """shape: (F, C, B)."""
     F, C, B = shape
     make = Maker(device, dtype)
     matrix, hidden, normed = make.matrix(form, F, C), hidden_units(make, B, F, zeros), make.fp32(B, C)
     units = torch.full((units_room(make.card, B, matrix),), -1, dtype=torch.int32, device=device)
+    kernel = partial(ffn_value_sparse, units=units)
+    if many:
+        hidden = 1e6 * hidden  # beyond what fp16 holds
+        kernel = partial(ffn_value_many, parts=make.empty(PARTS * B * C))
     twins = both(
-        lambda x, shift: ffn_value_sparse(hidden, matrix, x, normed, shift, units, make.card),
+        lambda x, shift: kernel(hidden, matrix, x, normed, shift, card=make.card),
         lambda x, shift: ffn_value_add_naive(hidden, matrix, x, normed, shift),
         (make.fp32(B, C), make.of(B, C)),
     )
-    check(twins)
+    check(twins, make.rounding if many else LIMIT)

@@ -13,6 +13,7 @@ from tests.engine import tiny
 from tests.engine.chain_checks import (
     PACKED_SPEC,
     SPEC,
+    check_many,
     check_with_model,
     check_with_twin,
     in_fp32,
@@ -42,6 +43,12 @@ def test_the_twins_are_the_models_step(n_layer, batch):
 @pytest.mark.parametrize("batch", [1, 2])
 def test_half_precision(dtype, batch):
     check_with_twin(model_of(SPEC, dtype, "cpu"), 2, batch)
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(FP16, 0.002), (BF16, 0.015)])
+def test_a_batch_on_tensor_cores(dtype, limit):
+    """Rounded where the model rounds, too, and at fewer places; against fp32 on the same weights."""
+    check_many(model_of(SPEC, dtype, "cpu"), 5, limit)
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -126,4 +133,4 @@ def test_a_step_allocates_nothing_and_launches_five_kernels_a_layer():
     chain.step()
     L = SPEC.n_layer
     assert counts == {"embed": 1, "time_mix_in": L, "head_step": L, "project": 2 * L + 1, "ffn_value": L}
-    assert kernels(model.device, 1, chain._layers)._fields == chain._ops._fields
+    assert kernels(model.device, 1, chain._layers, chain._head)._fields == chain._ops._fields

@@ -12,6 +12,7 @@ from engine.ops.gemv.arguments import End
 from engine.ops.time_mix_in.arguments import Ranks
 from tests.engine import tiny
 from tests.engine.chain_checks import (
+    check_many,
     check_same,
     check_with_model,
     check_with_twin,
@@ -93,7 +94,30 @@ def test_packed(tier):
     check_with_twin(packed_model(WIDE, tier, "cuda"), 8, 1)
 
 
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("dtype", [FP16, BF16])
+@pytest.mark.parametrize("shape", [(5, 3, 2), (65536, 2048, 8), (8192, 2048, 64)])
+def test_many_rows(shape, dtype):
+    check_project("cuda", dtype, "plain", shape, norm=True, end=End.SQUARED_RELU, many=True)
+
+
+@pytest.mark.parametrize("B", [4, 32, 64])
+def test_time_mix_in_of_many(B):
+    check_time_mix_in("cuda", BF16, "plain", 2048, Ranks(96, 96, 64, 256), B, many=True)
+
+
+@pytest.mark.parametrize("dtype", [FP16, BF16])
+@pytest.mark.parametrize("B", [4, 32, 64])
+def test_ffn_value_of_many(B, dtype):
+    check_ffn_value("cuda", dtype, "plain", (8192, 2048, B), 0.5, many=True)
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(FP16, 0.002), (BF16, 0.015)])
+@pytest.mark.parametrize("batch", [4, 8, 32, 64])
+def test_a_batch_on_tensor_cores(batch, dtype, limit):
+    check_many(model_of(WIDE, dtype, "cuda"), batch, limit)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
 def test_a_graph_is_the_same_step(batch):
     """Replayed, with every kernel beginning before the one before has ended: the same to the last bit."""
     model = model_of(WIDE, BF16, "cuda")

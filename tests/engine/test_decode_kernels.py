@@ -109,3 +109,30 @@ def test_zeros_are_skipped_whatever_their_weights_are():
     units = torch.zeros(units_room(make.card, 1, matrix), dtype=torch.int32)
     ffn_value_sparse(hidden, matrix, x, normed, shift, units, make.card)
     assert torch.equal(x[0], 2 * matrix.values[5])
+
+
+HALVES = (FP16, BF16)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 2), (40, 300, 17)])
+@pytest.mark.parametrize("mix", [False, True])
+def test_many_rows(mix, shape, dtype):
+    check_project("cpu", dtype, "plain", shape, norm=True, mix=mix, end=End.SQUARED_RELU, many=True)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_many_rows_are_added(dtype):
+    check_project("cpu", dtype, "plain", (40, 64, 5), end=End.ADD, many=True)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize(("C", "ranks", "B"), [(64, Ranks(10, 8, 4, 16), 5), (48, Ranks(33, 1, 0, 20), 18)])
+def test_time_mix_in_of_many(C, ranks, B, dtype):
+    check_time_mix_in("cpu", dtype, "plain", C, ranks, B, many=True)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (50, 3, 2), (600, 70, 17)])
+def test_ffn_value_of_many(shape, dtype):
+    check_ffn_value("cpu", dtype, "plain", shape, 0.5, many=True)
