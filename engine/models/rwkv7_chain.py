@@ -69,7 +69,7 @@ def kernels(device: torch.device, batch: int, layers: tuple[Layer, ...], head: M
 
     card = card_of(device)
     used = (head, *(matrix for layer in layers for matrix in _matrices(layer)))
-    many = batch >= MANY_FROM and all(takes_many(matrix, batch) for matrix in used)
+    many = batch >= MANY_FROM and all(takes_many(matrix, batch, card) for matrix in used)
     products = _for_many(device, batch, layers) if many else _for_one(card, device, batch, layers)
     made: tuple[Callable[..., Any], ...] = (embed, products[0], head_step, *products[1:])
     return Operations(*(partial(each, card=card) for each in made))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OUTPUTS, WIDTH, STAGES = 16, 128, 3  # rows of the matrix in a program; numbers of each at once; on their way
 LARGEST_BATCH = 64
+TENSOR_CORES_FROM = 80
 
 
 @triton.jit
@@ -84,9 +85,10 @@ def many_kernel(
     tl.store(place, total, mask=inside)
 
 
-def takes_many(matrix: Matrix, batch: int) -> bool:
-    """Whether a batch of this size goes this way."""
-    return matrix.group == PLAIN and matrix.values.dtype.itemsize == 2 and batch <= LARGEST_BATCH
+def takes_many(matrix: Matrix, batch: int, card: Card) -> bool:
+    """Whether a batch of this size goes this way; Triton multiplies without tensor cores before Ampere."""
+    half = matrix.group == PLAIN and matrix.values.dtype.itemsize == 2
+    return half and batch <= LARGEST_BATCH and (card.sm >= TENSOR_CORES_FROM or card.sm == NO_CARD)
 
 
 def padded(batch: int) -> int:
