@@ -213,7 +213,7 @@ class Look:
             replies.setdefault(row["parent"], []).append(row)
         for asked, text, reasoning in _old_enough(_notes(self.home)):
             self.counts["shown"] += 1
-            found = replies.get(asked, []) + replies.get(kept.get(asked, {}).get("parent"), [])
+            found = replies.get(asked, []) + replies.get(kept.get(asked, {}).get("parent", ""), [])
             if not any(_holds(row, text, reasoning) for row in found):
                 self.faults.append(f"shown in reply to {asked} and lost: {text[:40]!r}")
 

