@@ -108,7 +108,7 @@ class DecodeGraph:
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._samplers: tuple[SamplerState, ...] = ()
         self._queued, self._keeps = 0, False
-        self._launch = _captured(self._step) if device.type == "cuda" else self._step
+        self._launch = captured(self._step) if device.type == "cuda" else self._step
 
     def begin(
         self,
@@ -187,7 +187,7 @@ def queued(device: torch.device) -> Callable[[], None]:
     return event.synchronize
 
 
-def _captured(step: Callable[[], None]) -> Callable[[], None]:
+def captured(step: Callable[[], None]) -> Callable[[], None]:
     """The step as a CUDA graph; replayed on the current stream."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())

@@ -6,26 +6,27 @@ import time
 from typing import TYPE_CHECKING
 
 from engine.bench.rows import BatchRow, ContextRow, LeftOut
-from engine.bench.subject import Stepper, ids
+from engine.bench.subject import ids
 from engine.devices import chunk_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.bench.clock import Clock
     from engine.bench.rows import Plan
+    from engine.bench.subject import Running
     from engine.models.model import Model
     from engine.models.state import State
 
 
-def contexts(plan: Plan, model: Model, clock: Clock) -> Iterator[ContextRow]:
+def contexts(plan: Plan, running: Running) -> Iterator[ContextRow]:
     """A token after each context. They are fed one after the other, as long as the plan allows."""
+    model, clock = running.model, running.clock
     state, fed, spent = model.zero_state(), 0, 0.0
     for context in plan.contexts:
         if spent < plan.feeding_seconds:
             state, more, seconds = _fed(model, state, context - fed, plan.feeding_seconds - spent)
             fed, spent = fed + more, spent + seconds
-        step = clock.median(Stepper(model, state).step, plan.seconds)
+        step = clock.median(running.stepper(state), plan.seconds)
         yield ContextRow(context, fed, step, clock.memory_bytes())
 
 
@@ -40,12 +41,12 @@ def _fed(model: Model, state: State, tokens: int, seconds: float) -> tuple[State
     return state, done, time.perf_counter() - begun
 
 
-def batches(plan: Plan, model: Model, clock: Clock) -> Iterator[BatchRow | LeftOut]:
+def batches(plan: Plan, running: Running) -> Iterator[BatchRow | LeftOut]:
     """Several sequences, a token each."""
     for batch in plan.batches:
         try:
-            stepper = Stepper(model, model.zero_state(batch))
-            seconds = clock.median(stepper.step, plan.seconds)
+            step = running.stepper(running.model.zero_state(batch))
+            seconds = running.clock.median(step, plan.seconds)
         except (MemoryError, RuntimeError) as error:  # torch says of both kinds that there was no room
             yield LeftOut("batch", str(batch), type(error).__name__)
             continue

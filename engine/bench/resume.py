@@ -13,18 +13,20 @@ import xxhash
 
 from engine.bench.rows import ResumeRow
 from engine.bench.subject import ids
-from engine.prefix import walk
 from engine.ram import Ram
-from engine.states import Chain, States, moved
+from engine.states import States, chain_of, moved
 from engine.store.fingerprint import mark
 from engine.store.snapshot import Snapshot
 from engine.store.statestore import StateStore
-from engine.types import ModelInfo, TokenizerRef
+from engine.types import FeedRequest, ModelInfo, TokenizerRef
 
 if TYPE_CHECKING:
-    from engine.bench.clock import Clock
+    from collections.abc import Iterator
+
     from engine.bench.rows import Plan
+    from engine.bench.subject import Running
     from engine.models.model import Model
+    from engine.states import Chain
 
 TOKENS = 64  # of the conversation; a state is as large after any number
 TURNS = 25
@@ -41,8 +43,9 @@ class Saved:
     nbytes: int
 
 
-def resume(plan: Plan, model: Model, clock: Clock) -> ResumeRow:
+def resume(plan: Plan, running: Running) -> Iterator[ResumeRow]:
     """Finding and taking up the state of a conversation, in turn with the bare read of the same file."""
+    model, clock = running.model, running.clock
     with tempfile.TemporaryDirectory() as folder:
         saved = _saved(plan, model, Path(folder))
         ours, floors = [], []
@@ -50,12 +53,12 @@ def resume(plan: Plan, model: Model, clock: Clock) -> ResumeRow:
             ours.append(clock.once(lambda: _taken_up(saved)))
             floors.append(clock.once(lambda: _floor(saved, model.device)))
     ratio = statistics.median(a / b for a, b in zip(ours, floors, strict=True))
-    return ResumeRow(saved.nbytes, statistics.median(ours), statistics.median(floors), ratio)
+    yield ResumeRow(saved.nbytes, statistics.median(ours), statistics.median(floors), ratio)
 
 
 def _saved(plan: Plan, model: Model, folder: Path) -> Saved:
     tokens = tuple(ids(model, TOKENS).tolist())
-    chain = Chain(tokens, tuple(walk(tokens)), TOKENS)
+    chain = chain_of(FeedRequest(prompt=tokens), model.spec.vocab_size)
     info = ModelInfo(
         id="0" * 64,
         path=plan.path,
@@ -69,7 +72,7 @@ def _saved(plan: Plan, model: Model, folder: Path) -> Saved:
     store = StateStore(folder, BUDGET)
     states = States(info, model.zero_state(), store, mark(Path(plan.path)), Ram(0))
     _, state = model.forward(torch.tensor([tokens[:-1]], device=model.device), model.zero_state())
-    key = states.key(chain.keys[-1])
+    key = states.key(chain.keys[TOKENS - 1])
     snapshot = moved(Snapshot(key, TOKENS, state, tokens[-1:]), "cpu")
     return Saved(chain, states, store.path(key), store.save(snapshot))
 

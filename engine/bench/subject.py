@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from engine.bench.rows import Machine, Subject
+from engine.bench.clock import Clock
+from engine.bench.rows import LeftOut, Machine, Subject
+from engine.bench.spelled import Spelled
 from engine.devices import physical_cores
+from engine.fast_path import graphs_of
+from engine.graphs import captured
+from engine.steppers import stepper_of
 from engine.weights.load import load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from torch import Tensor
 
     from engine.bench.rows import Plan
+    from engine.graph_pool import GraphPool
     from engine.models.model import Model
     from engine.models.state import State
 
@@ -81,12 +90,39 @@ def ids(model: Model, *shape: int) -> Tensor:
     return made.to(model.device)
 
 
-class Stepper:
-    """One token at a time for `batch` sequences, each after the one before."""
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A loaded model, its clock, and decode graphs where it has a fast path (see `engine.fast_path`)."""
 
-    def __init__(self, model: Model, state: State) -> None:
-        self._model, self._state = model, state
-        self._tokens = ids(model, state.batch)
+    model: Model
+    clock: Clock
+    graphs: GraphPool | None = None
+
+    def stepper(self, state: State) -> Callable[[], None]:
+        """Feeds a token to each row of `state`, and again, each after the one before."""
+        tokens = ids(self.model, state.batch)
+        if self.graphs is None:
+            return _Plain(self.model, state, tokens).step
+        stepper = stepper_of(self.model, state.batch)
+        stepper.load(state)
+        stepper.tokens.copy_(tokens)
+        return captured(stepper.step)
+
+
+def running(model: Model) -> Generator[LeftOut, None, Running]:
+    """Yields why a card's fast path is not taken, if it is not."""
+    making = graphs_of(model, Spelled(model.spec.vocab_size), None)
+    while True:
+        try:
+            told = next(making)
+        except StopIteration as end:
+            return Running(model, Clock(model.device), end.value)
+        yield LeftOut("fast path", told.card, told.reason)
+
+
+class _Plain:
+    def __init__(self, model: Model, state: State, tokens: Tensor) -> None:
+        self._model, self._state, self._tokens = model, state, tokens
 
     def step(self) -> None:
         _, self._state = self._model.step(self._tokens, self._state)

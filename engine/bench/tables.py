@@ -6,29 +6,28 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.bench.clock import Clock
 from engine.bench.decode import batches, contexts
 from engine.bench.peers import peers
 from engine.bench.prefill import prefill
 from engine.bench.reply import reply
 from engine.bench.resume import resume
 from engine.bench.start import start
-from engine.bench.subject import loaded, machine, subject, threads_of
+from engine.bench.subject import loaded, machine, running, subject, threads_of
 from engine.bench.tiers import tiers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.bench.rows import Plan, Row
-    from engine.models.model import Model
+    from engine.bench.subject import Running
 
 # with the model of the plan, and, once it is given up, with others
-WITH_MODEL: dict[str, Callable[[Plan, Model, Clock], Iterator[Row]]] = {
-    "reply": lambda plan, model, _: iter([reply(plan, model)]),
+WITH_MODEL: dict[str, Callable[[Plan, Running], Iterator[Row]]] = {
+    "reply": reply,
     "context": contexts,
     "prefill": prefill,
     "batch": batches,
-    "resume": lambda plan, model, clock: iter([resume(plan, model, clock)]),
+    "resume": resume,
 }
 ALONE: dict[str, Callable[[Plan], Iterator[Row]]] = {
     "start": lambda plan: iter([start(plan)]),
@@ -52,11 +51,11 @@ def _rows(plan: Plan, wanted: tuple[str, ...]) -> Iterator[Row]:
     model = loaded(plan)
     yield machine(plan, model.device)
     yield subject(plan, model)
-    clock = Clock(model.device)
+    its = yield from running(model)
     for table in wanted:
         if table in WITH_MODEL:
-            yield from WITH_MODEL[table](plan, model, clock)
-    del model
+            yield from WITH_MODEL[table](plan, its)
+    del model, its
     for table in wanted:
         if table in ALONE:
             yield from ALONE[table](plan)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from engine.bench.clock import Clock
 from engine.bench.prefill import seconds_of
 from engine.bench.rows import LeftOut, TierRow
-from engine.bench.subject import Stepper, loaded
+from engine.bench.subject import loaded, running
 from engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -25,19 +24,18 @@ def tiers(plan: Plan) -> Iterator[TierRow | LeftOut]:
     """One model after the other: each is given up before the next is loaded."""
     for tier in plan.tiers:
         try:
-            row = _row(plan, tier)
+            yield from _rows(plan, tier)
         except EngineError as error:
-            row = LeftOut("tiers", tier, type(error).__name__)
-        yield row
+            yield LeftOut("tiers", tier, type(error).__name__)
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
-def _row(plan: Plan, tier: str) -> TierRow:
+def _rows(plan: Plan, tier: str) -> Iterator[TierRow | LeftOut]:
     """Raises: EngineError (see `load`)."""
     model = loaded(plan, tier)
-    clock = Clock(model.device)
-    step = clock.median(Stepper(model, model.zero_state()).step, plan.seconds)
-    read = seconds_of(model, clock, PROMPT, plan.seconds)
-    return TierRow(model.tier, model.nbytes, step, PROMPT / read)
+    its = yield from running(model)
+    step = its.clock.median(its.stepper(model.zero_state()), plan.seconds)
+    read = seconds_of(its, PROMPT, plan.seconds)
+    yield TierRow(model.tier, model.nbytes, step, PROMPT / read)

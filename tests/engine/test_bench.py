@@ -9,7 +9,6 @@ import torch
 
 from engine.bench import TABLES, Plan, run
 from engine.bench.clock import Clock
-from engine.bench.reply import Spelled
 from engine.bench.rows import (
     BatchRow,
     ContextRow,
@@ -22,6 +21,7 @@ from engine.bench.rows import (
     Subject,
     TierRow,
 )
+from engine.bench.spelled import Spelled
 from tests.engine import tiny
 
 if TYPE_CHECKING:
