@@ -19,6 +19,7 @@ SessionError
 ├── PersonaAmbiguous(name, names)  several are
 ├── NothingToSave(thread)        a conversation without a message
 ├── PersonaOfOtherModel(name, models, model)  no state of it is of the model in use
+├── CapsuleInvalid(path, where)  not a capsule that can be taken in; `where`: the part that is wrong
 ├── NothingToConfirm(name)       a persona that did not come from outside, or is of another model
 ├── InitialGone(id)              the state that a conversation begins from is not in the library any more
 ├── NotIdentified(path)          a model whose file could not be read to its end: its states have no name
@@ -140,6 +141,12 @@ class PersonaOfOtherModel(SessionError):
     name: str
     models: str
     model: str
+
+
+@dataclass(eq=False)
+class CapsuleInvalid(SessionError):
+    path: str
+    where: str
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ from rwkv_chat.session import jobs
 from rwkv_chat.session.errors import InitialGone
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from rwkv_chat.library.database import Library
@@ -27,8 +28,16 @@ class Initials:
         folder: where they lie.
     """
 
-    def __init__(self, library: Library, engine: EngineLike, folder: Path) -> None:
+    def __init__(
+        self,
+        library: Library,
+        engine: EngineLike,
+        folder: Path,
+        identified: Callable[[], Awaitable[Speaker]],
+    ) -> None:
+        """`identified`: the model in use, when its id is known."""
         self.folder = folder
+        self._identified = identified
         self._library, self._engine = library, engine
         self._speaker: Speaker | None = None
         self._ready: list[str] = []
@@ -39,6 +48,11 @@ class Initials:
         Raises:
             EngineError: it is of another model, or damaged.  InitialGone.
         """
+        found = await self._library.run(states.initial, thread.initial) if thread.initial else None
+        if found is not None and found.kind == "snapshot":
+            id_ = speaker.info.id or (await self._identified()).info.id
+            if found.model != id_:  # the model in use reads the text itself
+                return speaker.initial
         if not thread.initial:
             return speaker.initial
         await self.make_ready(thread.initial, speaker)

@@ -104,7 +104,8 @@ class Session:
         from rwkv_chat.session.initials import Initials
         from rwkv_chat.session.turns import Turns
 
-        initials = Initials(self.library, self._engine, self.paths.outside)
+        identified = self.models.identified
+        initials = Initials(self.library, self._engine, self.paths.outside, identified)
         return Turns(self.library, self.models, self._engine, initials, lambda: self.settings.think)
 
     @functools.cached_property

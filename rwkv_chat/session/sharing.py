@@ -7,7 +7,7 @@ import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from engine.durable import into_place, link_into_place
 from engine.errors import FileInTheWay, StateCorrupt, StateMissing
@@ -138,6 +138,11 @@ class Sharing:
 
 
 def put_beside(path: Path, data: Callable[[], bytes]) -> None:
+    """See `new_file`."""
+    new_file(path, lambda file: file.write(data()))
+
+
+def new_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """A new file, whole and for good; nothing is ever overwritten. Raises: FileInTheWay, OSError."""
     if path.exists():
         raise FileInTheWay(str(path))
@@ -145,7 +150,7 @@ def put_beside(path: Path, data: Callable[[], bytes]) -> None:
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data())
+            write(file)
         try:
             link_into_place(part, path)
         except FileExistsError as error:

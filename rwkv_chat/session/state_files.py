@@ -103,31 +103,31 @@ def _persona(about: dict[str, Any]) -> StoredPersona:
     if about["format"] != FORMAT or about["version"] != VERSION:
         raise ValueError("format")
     tags, said = _list(about["tags"], MOST_TAGS), _list(about["messages"], MOST_MESSAGES)
-    template = _word(about, "template")
+    template = words(about, "template")
     return StoredPersona(
         id="",
-        name=_word(about, "name"),
+        name=words(about, "name"),
         kind="imported",
-        description=_word(about, "description", LONGEST_DESCRIPTION),
+        description=words(about, "description", LONGEST_DESCRIPTION),
         tags=tuple(_text(each, LONGEST_NAME) for each in tags),
         said=tuple(_said(each) for each in said),
         template=template if template in names() else "",  # it names a file
-        mode=_word(about, "mode"),
+        mode=words(about, "mode"),
         sampling=fitting_sampling(about["sampling"]),
     )
 
 
 def _state(about: dict[str, Any], said: dict[str, str]) -> MadeState:
-    tokens = tuple(_ids(each) for each in _list(about["tokens"], MOST_MESSAGES))
+    tokens = tuple(ids(each) for each in _list(about["tokens"], MOST_MESSAGES))
     whole = tuple(token for each in tokens for token in each)
-    pending = _ids(json.loads(said["pending"]))
+    pending = ids(json.loads(said["pending"]))
     if len(whole) != int(said["length"]) or not pending or whole[-len(pending) :] != pending:
         raise ValueError("tokens")
     return MadeState(
-        model=_hex(said["key.model"]),
-        model_name=_word(about, "model_name"),
+        model=sha256(said["key.model"]),
+        model_name=words(about, "model_name"),
         tier=_text(said["key.tier"], 16),
-        coding=_word(about, "coding"),
+        coding=words(about, "coding"),
         prefix=extend(whole),
         tokens=tokens,
     )
@@ -141,7 +141,7 @@ def _said(value: dict[str, Any]) -> Said:
     if role not in ("system", "user", "assistant"):
         raise ValueError("role")
     message = ChatMessage(cast("Role", role), _text(value["text"]), _text(value.get("reasoning", "")))
-    return Said(message, _word(value, "mode"), "passage" if value.get("kind") == "passage" else "")
+    return Said(message, words(value, "mode"), "passage" if value.get("kind") == "passage" else "")
 
 
 def _message(said: Said) -> dict[str, str]:
@@ -155,7 +155,8 @@ def _message(said: Said) -> dict[str, str]:
     }
 
 
-def _ids(value: Sequence[int]) -> TokenIds:
+def ids(value: Sequence[int]) -> TokenIds:
+    """Raises: ValueError, TypeError."""
     if not all(isinstance(each, int) and not isinstance(each, bool) for each in value):
         raise ValueError("token")
     if not all(0 <= each < LARGEST_ID for each in value):
@@ -163,7 +164,8 @@ def _ids(value: Sequence[int]) -> TokenIds:
     return tuple(value)
 
 
-def _hex(text: str) -> str:
+def sha256(text: str) -> str:
+    """Raises: ValueError, TypeError."""
     if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
         raise ValueError("model")
     return text
@@ -175,7 +177,8 @@ def _list(value: Any, most: int) -> list[Any]:
     return value
 
 
-def _word(told: dict[str, Any], name: str, most: int = LONGEST_NAME) -> str:
+def words(told: dict[str, Any], name: str, most: int = LONGEST_NAME) -> str:
+    """A text of a JSON object, made safe. Raises: ValueError."""
     return _text(told.get(name, ""), most)
 
 

@@ -12,6 +12,7 @@ from engine.types import Held, Inspected, StoreUse, Thinned
 from rwkv_chat.library import ladders, nodes, state_use, states, threads
 from rwkv_chat.library.states import MadeState, Said, StoredPersona
 from rwkv_chat.session import jobs
+from rwkv_chat.session.capsules import Capsules
 from rwkv_chat.session.errors import (
     NothingToConfirm,
     NothingToSave,
@@ -50,6 +51,7 @@ class States:
     def __init__(self, desk: Desk) -> None:
         self._desk, self._library, self._engine = desk, desk.library, desk.engine
         self._sharing = Sharing(desk)
+        self.capsules = Capsules(desk, self._sharing)
 
     # ------------------------------------------------------------------ personas
 

@@ -1,0 +1,54 @@
+"""Conversations that come with their memory. Runs on the database thread."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rwkv_chat.library import nodes, rows, states, threads, trees
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+
+    from engine.types import TokenIds
+    from rwkv_chat.library.states import Initial
+    from rwkv_chat.transcript import Node, Thread, Tree
+
+
+def branch(db: sqlite3.Connection, thread: str) -> tuple[Thread, tuple[Node, ...]]:
+    """A conversation and the messages up to where it stands. Raises: ThreadMissing."""
+    found = threads.get(db, thread)
+    return found, tuple(each.node for each in nodes.path(db, nodes.tip(db, thread)))
+
+
+def take_in(
+    db: sqlite3.Connection,
+    tree: Tree,
+    coding: str,
+    tokens: Sequence[TokenIds],
+    sampling: Mapping[str, Any],
+    initial: Initial | None,
+) -> tuple[Thread, bool]:
+    """A new conversation with the tokens of its last messages, that begins from `initial`; or the one that is
+    the same, and False.
+    """
+    if (here := trees.known(db, tree)) is not None:
+        return threads.get(db, here), False
+    if initial is not None:
+        states.add_initial(db, initial)
+    thread = trees.add(db, tree)
+    path = [each.node.id for each in nodes.path(db, nodes.tip(db, thread))]
+    if tokens:
+        db.executemany(
+            "INSERT INTO node_tokens (node, coding, tokens) VALUES (?, ?, ?)",
+            [
+                (node, coding, rows.pack(each))
+                for node, each in zip(path[-len(tokens) :], tokens, strict=True)
+            ],
+        )
+    db.execute(
+        "UPDATE threads SET initial = ?, sampling = ? WHERE id = ?",
+        (initial.id if initial else "", json.dumps(dict(sampling)), thread),
+    )
+    return threads.get(db, thread), True
