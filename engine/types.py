@@ -625,6 +625,7 @@ class Evaluated:
     loss: float
 
 
+LoadNotice = NotKept | NotFast | TierChosen  # what people should know of a load, beside how far it is
 Event = (
     Prefilled
     | Piece

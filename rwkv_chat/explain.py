@@ -7,13 +7,15 @@ nothing that raises errors is imported here. Both front ends use this, and nothi
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import lookup, say
 
 if TYPE_CHECKING:
-    from engine.types import NotFast, NotKept
+    from collections.abc import Callable
+
+    from engine.types import LoadNotice, NotFast, NotKept, TierChosen
     from rwkv_chat.settings import SettingsWarning
 
 OK, FAILURE, USAGE, NOT_FOUND, NO_MEMORY, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -109,10 +111,28 @@ def not_kept_sentence(event: NotKept) -> str:
     return say("models.not_kept", needed=size(event.needed))
 
 
+def tier_sentence(event: TierChosen) -> str:
+    """Why the weights are kept in another form than the usual one, or why that one was no good choice."""
+    return say(f"models.tier_chosen.{event.reason}", tier=event.tier.partition("-")[0])
+
+
 def not_fast_sentence(event: NotFast) -> str:
     """Why a card, or what makes it fast, is not used, and what mends it, in one line."""
     card = clean(event.card) or say("models.not_fast.some_card")
     return say(f"models.not_fast.{event.reason}", card=card, detail=clean(event.detail))
+
+
+# An event's type name → its sentence.
+_NOTICES: dict[str, Callable[[Any], str]] = {
+    "NotKept": not_kept_sentence,
+    "NotFast": not_fast_sentence,
+    "TierChosen": tier_sentence,
+}
+
+
+def notice_sentence(event: LoadNotice) -> str:
+    """What people should know of a load, in one line."""
+    return _NOTICES[type(event).__name__](event)
 
 
 def size(nbytes: float) -> str:

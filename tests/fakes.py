@@ -31,11 +31,10 @@ from engine.types import (
     Inspected,
     Ladder,
     Loaded,
+    LoadNotice,
     LoadRequest,
     ModelInfo,
     ModelSpec,
-    NotFast,
-    NotKept,
     Piece,
     Prefilled,
     Progress,
@@ -142,7 +141,7 @@ class FakeLoad(FakeJob):
         delay: float,
         error: EngineError | None,
         id_: str,
-        told: Sequence[NotKept | NotFast],
+        told: Sequence[LoadNotice],
     ) -> None:
         super().__init__(delay)
         self.request, self.error, self.id, self.told = request, error, id_, told
@@ -310,7 +309,7 @@ class FakeEngine:
     chunk: int = 4
     load_delay: float = 0.0
     load_error: EngineError | None = None
-    told: Sequence[NotKept | NotFast] = ()
+    told: Sequence[LoadNotice] = ()
     identified: bool = True
     identify_delay: float = 0.0
     identity: str = ID

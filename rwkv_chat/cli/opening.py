@@ -6,9 +6,9 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from engine.types import NotFast, NotKept
+from engine.types import LoadNotice
 from rwkv_chat.cli.output import note
-from rwkv_chat.explain import not_fast_sentence, not_kept_sentence, settings_sentence
+from rwkv_chat.explain import notice_sentence, settings_sentence
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import Session, open_session
 
@@ -58,7 +58,5 @@ async def _closing(session: Session) -> AsyncIterator[Session]:
 async def _tell(session: Session) -> None:
     """Of what people should know about loading, for as long as the session is open."""
     async for event in session.models.watch():
-        if isinstance(event, NotKept):
-            note(not_kept_sentence(event))
-        elif isinstance(event, NotFast):
-            note(not_fast_sentence(event))
+        if isinstance(event, LoadNotice):
+            note(notice_sentence(event))

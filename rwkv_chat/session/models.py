@@ -17,10 +17,9 @@ from engine.types import (
     Identified,
     InitialRequest,
     Loaded,
+    LoadNotice,
     LoadRequest,
     ModelInfo,
-    NotFast,
-    NotKept,
     Progress,
     Registered,
     TokenizerRef,
@@ -43,7 +42,7 @@ __all__ = ["ModelCard", "Models"]
 
 log = logging.getLogger(__name__)
 
-LoadEvent = Progress | NotKept | NotFast | Loaded | Failed
+LoadEvent = Progress | LoadNotice | Loaded | Failed
 
 
 class Models:
@@ -255,7 +254,7 @@ class Models:
                 raise event.error
             if isinstance(event, Cancelled):
                 break
-            if isinstance(event, Progress | NotKept | NotFast):
+            if isinstance(event, Progress | LoadNotice):
                 self._tell(event)
         raise EngineClosed
 

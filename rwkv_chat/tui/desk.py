@@ -164,18 +164,16 @@ class Desk:
         return Status(name, "ready", tier=state.tier, state_bytes=state.state_bytes, download=download)
 
     async def _follow_model(self) -> None:
-        from engine.types import Failed, Loaded, NotFast, NotKept, Progress
-        from rwkv_chat.explain import not_fast_sentence, not_kept_sentence
+        from engine.types import Failed, Loaded, NotFast, NotKept, Progress, TierChosen
+        from rwkv_chat.explain import notice_sentence
 
         async for event in self.session.models.watch():
             match event:
                 case Progress(done=done, total=total):
                     share = done / total if total else None
                     self._tell(replace(self.model, ready=False, share=share, error=None))
-                case NotKept():
-                    self._notice(not_kept_sentence(event))
-                case NotFast():
-                    self._notice(not_fast_sentence(event))
+                case NotKept() | NotFast() | TierChosen():
+                    self._notice(notice_sentence(event))
                 case Loaded(info=info):
                     self._tell(ModelState(ready=True, tier=info.tier, state_bytes=info.state_nbytes))
                 case Failed(error=error):

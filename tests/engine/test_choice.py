@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import InvalidRequest, OutOfMemory, TierUnavailable
+from engine.types import TierChosen
 from engine.weights import choice as choosing
 from engine.weights import fit as fitting
+from engine.weights import load as loading
 from engine.weights.choice import Choice, choose
 from engine.weights.fit import Size, check, fit, offered
+from engine.weights.load import load
+from tests.engine import tiny
 
 # as they are released
 SIZES = {
@@ -107,3 +111,22 @@ def test_what_does_not_fit_is_refused_with_a_smaller_tier(size, free, hint, monk
     with pytest.raises(OutOfMemory) as refused:
         check(SIZES[size], "int8-g64", "cuda")
     assert refused.value.hint == hint
+
+
+def test_a_load_tells_what_was_chosen_first(tmp_path):
+    path = tiny.checkpoint(tmp_path / "model.safetensors", tiny.spec(1, 64, 16, 100, 8))
+    first, *rest = load(path, device="cpu", dtype="int4-g32")
+    assert first == TierChosen(str(path), "int4-g32", "lossy")
+    assert not any(isinstance(each, TierChosen) for each in rest)
+    assert not any(isinstance(each, TierChosen) for each in load(path, device="cpu"))
+
+
+def test_a_model_that_is_about_to_leave_counts_as_room(tmp_path, monkeypatch):
+    """What the loaded model holds is not taken for used, or "auto" would make the next one smaller."""
+    asked: list[int | None] = []
+    monkeypatch.setattr(loading, "choose", lambda *given: asked.append(given[-1]) or Choice("fp32"))
+    monkeypatch.setattr(loading, "free_bytes", lambda _: 1000)
+    path = tiny.checkpoint(tmp_path / "model.safetensors", tiny.spec(1, 64, 16, 100, 8))
+    list(load(path, device="cpu", releasable=500))
+    list(load(path, device="cpu"))
+    assert asked == [1500, 1000]
