@@ -15,6 +15,7 @@ from engine.models.model import Block, Model, Weights
 from engine.models.rwkv7_layout import Layer, joined_rows, lay_out, layer_of
 from engine.models.rwkv7_names import LOG_W_SCALE, MIXED
 from engine.models.rwkv7_step import Rwkv7Step
+from engine.ops.chunk_states import fits_triton
 from engine.ops.wkv7 import wkv7
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ def _channel_mix(x: Tensor, last: Tensor, w: Block) -> Tensor:
     return project_value(hidden * hidden, w)
 
 
+def needs_grad(x: Tensor, state: Block, w: Block) -> bool:
+    """Whether a gradient will be asked for; the fused block has none."""
+    return any(z.requires_grad for z in (x, *state.values(), *w.values()))
+
+
 class Rwkv7(Model):
     """See `Model`. Layers hand on the first layer's value, [B·T,C]."""
 
@@ -114,6 +120,12 @@ class Rwkv7(Model):
     def block(
         self, x: Tensor, state: Block, w: Block, carried: Tensor | None, lengths: Tensor | None
     ) -> tuple[Tensor, Block, Tensor | None]:
+        if fits_triton(state["wkv_BLHVK"]) and not (torch.is_grad_enabled() and needs_grad(x, state, w)):
+            from engine.models.rwkv7_fused import (
+                fused_block,  # Triton, which a computer without a card may lack
+            )
+
+            return fused_block(x, state, w, carried, lengths)
         normed = layer_norm(x, w, "ln1")
         out, wkv, v_first = _time_mix(normed, state["att_shift_BLC"], state["wkv_BLHVK"], carried, lengths, w)
         x = x + out

@@ -6,6 +6,9 @@ import torch
 
 from engine.ops.cards import card_of
 from engine.ops.chunk_states.settings import precision_for, settings_for
+from engine.ops.gates7.triton_gates7 import gates7
+from engine.ops.readout7.triton_readout7 import readout7
+from engine.ops.token_mix.triton_token_mix import token_mix
 from engine.ops.wkv4.triton_serial import wkv4_triton_serial
 from engine.ops.wkv6.triton_chunk import wkv6_triton_chunk
 from engine.ops.wkv6.triton_serial import wkv6_triton_serial
@@ -63,3 +66,19 @@ def wkv6_and_4(dtype: torch.dtype) -> None:
 
 def wkv6_training(dtype: torch.dtype) -> None:
     _wkv6(dtype, requires_grad=True)
+
+
+def fused_parts(dtype: torch.dtype) -> None:
+    """The elementwise parts of RWKV-7's block."""
+    C, M = H * N, B * T
+
+    def made(*shape: int, dtype: torch.dtype = dtype) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device="meta")
+
+    lengths = torch.empty(B, dtype=torch.int64, device="meta")
+    for count in (6, 1):
+        token_mix(made(B, T, C), made(B, C), (made(C), made(C)), made(count, C), lengths)
+    rows = made(M, C)
+    its = gates7(rows, rows, rows, rows, (rows, rows), made(C), made(C), H)
+    y = made(M, H, N, dtype=torch.float32)
+    readout7(y, its.k, its.k, its.v, rows, made(H, N), (made(C), made(C)))
