@@ -12,6 +12,7 @@ from engine.weights.export import WRITERS
 from rwkv_chat.cli.commands import COMMANDS
 from rwkv_chat.cli.convs import CONVS
 from rwkv_chat.cli.models import MODELS
+from rwkv_chat.cli.slash import SLASH_COMMANDS
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 
@@ -54,6 +55,11 @@ def test_the_convs_commands_are_those_of_the_table() -> None:
         re.split(r"[ `]", cells[0].removeprefix("`rwkv-chat convs "))[0]: cells[1] for cells in rows("convs")
     }
     assert listed == {name: say(f"convs.{name}.short") for name in CONVS}
+
+
+def test_the_line_mode_commands_are_those_of_the_table() -> None:
+    told = [(say(f"cli.slash.{row.name}.usage"), say(f"cli.slash.{row.name}.help")) for row in SLASH_COMMANDS]
+    assert [(cells[0].strip("`"), cells[1]) for cells in rows("line mode")] == told
 
 
 def test_every_dependency_is_named_with_a_reason() -> None:
