@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LARGEST_CHUNK, SMALLEST_CHUNK = 256, 16
 GPU_CHUNK = 1024  # a card fills up with as many, and the weakest takes about a second for them
-CPU_CHUNK_BYTES = 32 << 30  # weight bytes a chunk may touch, token by token: half a second on a slow CPU
+CPU_CHUNK_BYTES = 192 << 30  # weight bytes a chunk may touch, token by token: a second on two slow cores
 
 
 def prefill_chunk(info: ModelInfo) -> int:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-KINDS = ("ours .pth", "ours .safetensors", "rwkv")
+SUFFIXES = {"ours .pth": ".pth", "ours .safetensors": ".safetensors", "rwkv": ".pth"}
 
 _COMMON = """
 import json, sys, time, torch
@@ -53,10 +53,9 @@ print(json.dumps([time.perf_counter() - start, status("VmHWM") - before]))
 """
 
 
-def measure(kind: str, folder: Path) -> tuple[float, int]:
+def measure(kind: str, path: Path) -> tuple[float, int]:
     """Seconds from a path to the first token's logits, and bytes of peak memory on top of the imports."""
     program = _COMMON + (_THEIRS if kind == "rwkv" else _OURS) + _END
-    path = folder / f"model{'.safetensors' if kind.endswith('safetensors') else '.pth'}"
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True, env=env
@@ -83,10 +82,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         size = write_models(folder, layers)
-        found: dict[str, list[tuple[float, int]]] = {kind: [] for kind in KINDS}
+        found: dict[str, list[tuple[float, int]]] = {kind: [] for kind in SUFFIXES}
         for number in range(rounds + 1):
-            for kind in KINDS:
-                one = measure(kind, folder)
+            for kind, suffix in SUFFIXES.items():
+                one = measure(kind, folder / f"model{suffix}")
                 if number:  # the first round warms the page cache
                     found[kind].append(one)
     print(f"file {size / 1e6:.0f} MB, {rounds} rounds, load {os.getloadavg()[0]:.1f}")

@@ -42,6 +42,14 @@ class Shape:
         ranks = tuple(sorted(zip("wavg", self.ranks, strict=True)))
         return ModelSpec("rwkv7", self.layers, self.width, 64, 4 * self.width, VOCABULARY, ranks)
 
+    @property
+    def sparse_bytes(self) -> int:
+        """Of one token in bf16: weights without the rows of units that are zero; twice the state, in fp32."""
+        C, ranks = self.width, sum(self.ranks)
+        layer = (12 - 4 * ZEROS) * C * C + 2 * C * ranks + 22 * C
+        state = 2 * self.layers * C * 64 * 4
+        return round(2 * (self.layers * layer + VOCABULARY * C)) + state
+
 
 SIZES = {
     "0.1B": Shape(12, 768, (64, 64, 32, 128)),

@@ -1,8 +1,8 @@
 """One engine with one model in a process of its own, told over its standard input what to time.
 
-    python -m tests.bench.cpu.worker ours|llama|rwkv <file> <tier or strategy>
+    python -m tests.bench.cpu.worker ours|llama|rwkv|stream <file> <tier or strategy>
 
-A line of JSON asks for work, `{"what": "decode", "count": 8, "threads": 2}`; the answer is a line with
+A line of JSON asks for work, `{"what": "decode", "count": 8, "threads": 2, …}`; the answer is a line with
 seconds: of each token, or of one prompt. Only what computes is timed: no sampling, no text.
 """
 
@@ -14,9 +14,12 @@ import json
 import os
 import sys
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WARM = 3  # tokens before the first that is timed
 
@@ -54,11 +57,13 @@ class Ours:
 
     @torch.inference_mode()
     def feed(self, tokens: list[int]) -> None:
-        ids = torch.tensor(tokens)
+        from engine.devices import chunk_for
+
         if len(tokens) == 1:
-            _, self._state = self._model.step(ids, self._state)
-        else:
-            _, self._state = self._model.forward(ids[None], self._state)
+            _, self._state = self._model.step(torch.tensor(tokens), self._state)
+            return
+        for part in torch.tensor([tokens]).split(chunk_for("cpu", self._model.nbytes), dim=1):
+            _, self._state = self._model.forward(part, self._state)
 
 
 class Llama:
@@ -107,32 +112,56 @@ class Package:
         _, self._state = self._model.forward(tokens, self._state)
 
 
+class Stream:
+    """What memory gives: a sum of 1 GiB in fp32, and a product of it with a vector; the faster one counts."""
+
+    def __init__(self, *_: str) -> None:
+        self._numbers = torch.ones(1 << 17, 1 << 11)
+        self._vector = torch.ones(1 << 11)
+
+    def threads(self, count: int) -> None:
+        torch.set_num_threads(count)
+
+    def seconds_of_a_gigabyte(self, now: Callable[[], float]) -> float:
+        starts = [now()]
+        self._numbers.sum()
+        starts.append(now())
+        torch.mv(self._numbers, self._vector)
+        starts.append(now())
+        return min(starts[1] - starts[0], starts[2] - starts[1]) * 1e9 / self._numbers.nbytes
+
+
 PEERS = {"ours": Ours, "llama": Llama, "rwkv": Package}
 
 
-def timed(peer: Peer, what: str, count: int) -> list[float]:
+def timed(peer: Peer, what: str, count: int, now: Callable[[], float]) -> list[float]:
     """Seconds of each of `count` tokens, or of one prompt of as many."""
     peer.begin()
     if what == "prefill":
-        return [_seconds(peer, [i % 1000 for i in range(count)])]
-    return [_seconds(peer, [i % 1000]) for i in range(WARM + count)][WARM:]
+        return [_seconds(peer, [i % 1000 for i in range(count)], now)]
+    return [_seconds(peer, [i % 1000], now) for i in range(WARM + count)][WARM:]
 
 
-def _seconds(peer: Peer, tokens: list[int]) -> float:
-    start = time.perf_counter()
+def _seconds(peer: Peer, tokens: list[int], now: Callable[[], float]) -> float:
+    start = now()
     peer.feed(tokens)
-    return time.perf_counter() - start
+    return now() - start
 
 
 def main() -> None:
     kind, path, form = sys.argv[1:4]
     with contextlib.redirect_stdout(sys.stderr):
-        peer: Peer = PEERS[kind](path, form)
+        peer = Stream() if kind == "stream" else PEERS[kind](path, form)
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         peer.threads(asked["threads"])
-        print(json.dumps(timed(peer, asked["what"], asked["count"])), flush=True)
+        now = getattr(time, asked["clock"])
+        if isinstance(peer, Stream):
+            answer = [peer.seconds_of_a_gigabyte(now) for _ in range(4)]
+        else:
+            answer = timed(peer, asked["what"], asked["count"], now)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
