@@ -33,7 +33,7 @@ def stacked(w: dict[str, Tensor], rank_v: int) -> tuple[tuple[Tensor, ...], Tens
 
 
 class LowRank:
-    """The memory between the two matrices of each pair, of ranks `ranks`."""
+    """The memory between the matrices of each pair, of ranks `ranks`, and behind them: `out`, fp32 [4,C]."""
 
     def __init__(self, ranks: Sequence[int], C: int, dtype: torch.dtype) -> None:
         # a constant's row is weighed with 1
@@ -44,14 +44,14 @@ class LowRank:
         self._rows = torch.arange(len(self._hidden))
         bags = [sum(sizes[: 2 * i]) for i in range(len(ranks))]
         self._bags = torch.tensor(bags)
-        self._out = torch.zeros(len(ranks), C)
+        self.out = torch.zeros(len(ranks), C)
 
-    def __call__(self, inputs: Sequence[Tensor], first: Sequence[Tensor], second: Tensor) -> Tensor:
-        """inputs [C] each → outputs fp32 [4,C], which the next call writes over."""
+    def __call__(self, inputs: Sequence[Tensor], first: Sequence[Tensor], second: Tensor) -> None:
+        """inputs [C] each → `out`."""
         with native():
             for x, matrix, part in zip(inputs, first, self._parts, strict=True):
                 torch.mv(matrix, x, out=part)
         self._parts[0].tanh_()
         self._parts[-1].sigmoid_()
         summed = F.embedding_bag(self._rows, second, self._bags, mode="sum", per_sample_weights=self._hidden)
-        return self._out.copy_(summed)
+        self.out.copy_(summed)

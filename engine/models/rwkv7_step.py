@@ -51,8 +51,8 @@ class _Layer:
     x_k: Tensor  # [1,C]
     low_in: tuple[Tensor, ...]  # [R,C] each
     low_out: Tensor  # rows of all pairs, [ΣR + 3, C]
-    k_k: Tensor  # [2,C], fp32: −k_k and k_k
-    k_a: Tensor  # [C], fp32
+    k_k: Tensor  # [H,N], fp32, with the other sign
+    k_a: Tensor  # [H,N], fp32
     r_k: Tensor  # [H,N], fp32
     ln_x: tuple[Tensor, Tensor]  # [H,N], fp32
     projections: tuple[OneRow, OneRow, OneRow]  # r, k, v
@@ -67,7 +67,7 @@ class Rwkv7Step:
     def __init__(self, spec: ModelSpec, weights: Weights, dtype: torch.dtype) -> None:
         C, H, N, F_ = spec.n_embd, spec.n_embd // spec.head_size, spec.head_size, spec.n_ffn
         self._emb, self._ln0, self._ln_out, self._sizes = weights.emb, weights.ln0, weights.ln_out, (C,)
-        self._heads, self._head_size = (H, N), (N,)
+        self._head_size = (N,)
         self._layers = tuple(_layer(block, spec.rank("v")) for block in weights.blocks)
         self._head = _matrix(weights.head, "head.weight")
         first = self._layers[0]
@@ -81,8 +81,11 @@ class Rwkv7Step:
         self._rkv = torch.zeros(3, C, dtype=first.projections[0].dtype)
         self._rkv_each = self._rkv.unbind(0)
         self._wide = torch.zeros(3, C)
-        self._v_first = torch.zeros(C)
-        self._wkv = Wkv7One(H, N)
+        self._views = tuple(x.view(H, N) for x in self._wide)
+        self._gates, self._gate = self._low.out[:3], self._low.out[3]
+        self._gate_views = tuple(x.view(H, N) for x in self._gates)
+        self._v_first = torch.zeros(H, N)
+        self._wkv = Wkv7One(self._views[0])
         self._out = torch.zeros(C, dtype=first.output.dtype)
         self._hidden = torch.zeros(F_, dtype=first.key.dtype)
         self._logits = torch.zeros(spec.vocab_size, dtype=self._head.dtype)
@@ -98,10 +101,12 @@ class Rwkv7Step:
         for i, (layer, its_old, its_new, last, ffn_last) in enumerate(parts):
             normed = torch.layer_norm(x, self._sizes, *layer.ln1, LN_EPS)
             shifts.append(normed)
-            x.add_(self._time_mix(layer, normed, last, its_old, its_new, first=i == 0))
+            self._time_mix(layer, normed, last, its_old, its_new, first=i == 0)
+            x.add_(self._out, alpha=self._gated.step)
             normed = torch.layer_norm(x, self._sizes, *layer.ln2, LN_EPS)
             ffn_shifts.append(normed)
-            x.add_(self._channel_mix(layer, normed, ffn_last))
+            added = self._channel_mix(layer, normed, ffn_last)
+            x.add_(added, alpha=self._mixed_k.step**2)  # as a square is taken
         made = (new[None], torch.stack(shifts)[None], torch.stack(ffn_shifts)[None])
         return self._read_out(x), State(state.arch, dict(zip(_NAMES, made, strict=True)))
 
@@ -113,43 +118,40 @@ class Rwkv7Step:
         self._last.x[0] = torch.layer_norm(x, self._sizes, *self._ln_out, LN_EPS)
         self._last.ready()
         self._head(self._last, 0, self._logits)
-        return self._logits.to(torch.float32, copy=True)[None]
+        return torch.mul(self._logits.float(), self._last.step)[None]
 
-    def _time_mix(
-        self, w: _Layer, x: Tensor, last: Tensor, old: Tensor, new: Tensor, *, first: bool
-    ) -> Tensor:
-        """x, last [C]; old and new wkv [H,V,K] → [C], which the next layer writes over."""
+    def _time_mix(self, w: _Layer, x: Tensor, last: Tensor, old: Tensor, new: Tensor, *, first: bool) -> None:
+        """x, last [C]; old and new wkv [H,V,K] → `_out`, to be multiplied with `_gated.step`."""
         torch.sub(last, x, out=self._difference)
         torch.addcmul(x, self._difference, w.mix, out=self._mixed.x)
         self._mixed.ready()
         for i, product, out in zip(_INPUTS, w.projections, self._rkv_each, strict=True):
             product(self._mixed, i, out)
-        self._wide.copy_(self._rkv)
-        low = self._low(self._low_inputs, w.low_in, w.low_out)
-        bonus = self._fill(w, low, first=first)
+        torch.mul(self._rkv, self._mixed.step, out=self._wide)
+        self._low(self._low_inputs, w.low_in, w.low_out)
+        bonus = self._fill(w, first=first)
         y = torch.layer_norm(self._wkv(old, new), self._head_size, None, None, GROUP_NORM_EPS)
         y = torch.addcmul(w.ln_x[1], y, w.ln_x[0]).addcmul_(bonus, self._wkv.v)
-        torch.mul(y.view(-1), low[3], out=self._gated.each[0])
+        torch.mul(y.view(-1), self._gate, out=self._gated.each[0])
         self._gated.ready()
         w.output(self._gated, 0, self._out)
-        return self._out
 
-    def _fill(self, w: _Layer, low: Tensor, *, first: bool) -> Tensor:
-        """Writes the recurrence's vectors, from r, k, v and low-rank outputs [4,C]; returns Σ r·k·r_k."""
-        wkv, (r, k, v) = self._wkv, (x.view(self._heads) for x in self._wide.unbind(0))
-        decay, iclr, gate = low[:3].sigmoid_().view(3, *self._heads).unbind(0)
+    def _fill(self, w: _Layer, *, first: bool) -> Tensor:
+        """Writes the recurrence's vectors, from r, k, v and low-rank outputs; returns Σ r·k·r_k [H,1]."""
+        wkv, (r, k, v) = self._wkv, self._views
+        self._gates.sigmoid_()
+        decay, iclr, share = self._gate_views
         torch.mul(decay, LOG_W_SCALE, out=wkv.decay).exp_()
-        both = (self._wide[1] * w.k_k).view(2, *self._heads)
-        both /= torch.linalg.vector_norm(both[1], dim=1, keepdim=True).clamp_min_(_LEAST_NORM)
-        wkv.a.copy_(both[0])
-        torch.mul(both[1], iclr, out=wkv.b)
+        removal = torch.mul(k, w.k_k)
+        length = torch.linalg.vector_norm(removal, dim=1, keepdim=True).clamp_min_(_LEAST_NORM)
+        torch.div(removal, length, out=wkv.a)
+        torch.mul(wkv.a, iclr, out=wkv.b).neg_()
         torch.lerp(k, k * iclr, w.k_a, out=wkv.k)
-        wkv.r.copy_(r)
         if first:
-            self._v_first.copy_(self._wide[2])
+            self._v_first.copy_(v)
             wkv.v.copy_(v)
         else:
-            torch.lerp(v, self._v_first.view(self._heads), gate, out=wkv.v)
+            torch.lerp(v, self._v_first, share, out=wkv.v)
         return (r * wkv.k).mul_(w.r_k).sum(1, keepdim=True)
 
     def _channel_mix(self, w: _Layer, x: Tensor, last: Tensor) -> Tensor:
@@ -166,7 +168,6 @@ class Rwkv7Step:
 def _layer(w: Block, rank_v: int) -> _Layer:
     """The tensors of `Rwkv7.arrange`, as the step takes them; the large ones stay where they are."""
     H, N = w["att.r_k"].shape
-    k_k = w["att.k_k"].float()
     low_in, low_out = stacked(w, rank_v)
     return _Layer(
         ln1=(w["ln1.weight"], w["ln1.bias"]),
@@ -175,7 +176,7 @@ def _layer(w: Block, rank_v: int) -> _Layer:
         x_k=w["ffn.x_k"][None],
         low_in=low_in,
         low_out=low_out,
-        k_k=torch.stack((-k_k, k_k)),
+        k_k=-w["att.k_k"].float().view(H, N),
         k_a=w["att.k_a"].float().view(H, N),
         r_k=w["att.r_k"].float(),
         ln_x=(w["att.ln_x.weight"].float().view(H, N), w["att.ln_x.bias"].float().view(H, N)),

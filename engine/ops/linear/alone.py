@@ -32,6 +32,7 @@ class Alone:
         self._rows.ready()
         out = torch.empty(self._shape, dtype=self.matrix.dtype)
         self.matrix(self._rows, 0, out)
+        out.mul_(self._rows.step)
         return out.to(x.dtype).view(*x.shape[:-1], -1)
 
 

@@ -46,7 +46,8 @@ class DigitRows(Rows):
 
     def ready(self) -> None:
         self._wide.copy_(self.x)
-        largest = float(self._wide.abs().amax())
+        least, most = torch.aminmax(self._wide)
+        largest = max(-float(least), float(most))
         if not math.isfinite(largest):
             self.step = math.nan  # and so is every product
             return
@@ -68,7 +69,6 @@ class DigitRow:
     def __call__(self, rows: Rows, i: int, out: Tensor) -> None:
         coarse, fine = _multiply(rows.pairs[i], self._packed, True).unbind(0)
         torch.add(coarse, fine, alpha=1 / FINE, out=out)
-        out.mul_(rows.step)
 
 
 def _packed(values: Tensor, scale: Tensor) -> Any:

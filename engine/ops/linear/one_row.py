@@ -40,7 +40,7 @@ class OneRow(Protocol):
     dtype: torch.dtype
 
     def __call__(self, rows: Rows, i: int, out: Tensor) -> None:
-        """Row i of `rows` times the matrix, into `out` [N]."""
+        """Row i of `rows` times the matrix, into `out` [N]; still to be multiplied with `rows.step`."""
         ...
 
 
@@ -49,7 +49,8 @@ class Rows:
 
     Attributes:
         each: the rows of x.
-        pairs, step: each as two rows of digits, and what they are to be multiplied with (`digits.py`).
+        pairs: each as two rows of digits (`digits.py`).
+        step: what products are to be multiplied with; 1 but for digits.
     """
 
     pairs: tuple[Tensor, ...] = ()

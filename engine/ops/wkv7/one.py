@@ -15,14 +15,18 @@ class Wkv7One:
 
     Attributes:
         r, decay, k, a, b: [H,K], v: [H,V]; written before a call.
+
+    Args:
+        r: where r is.
     """
 
-    def __init__(self, H: int, N: int) -> None:
+    def __init__(self, r: Tensor) -> None:
+        H, N = r.shape
+        self.r, self.decay, self.a = r, torch.zeros(H, N), torch.zeros(H, N)
         # (S·a)·bᵀ + v·kᵀ as one rank-two product: [S·a, v] as columns, [b, k] as rows
         self._columns, self._rows = torch.zeros(2, H, 2, N)
         self._removed, self._y = self._columns[:, :1], torch.zeros(H, 1, N)
         self.v, self.b, self.k = self._columns[:, 1], self._rows[:, 0], self._rows[:, 1]
-        self.r, self.decay, self.a = torch.zeros(3, H, N)
         self._r, self._decay, self._a = (x[:, None] for x in (self.r, self.decay, self.a))
         self._turned = self._columns.mT
 
