@@ -43,6 +43,7 @@ class Settings:
         threads: CPU threads of the engine (0 lets it choose).
         model: a weights file ("" for the built-in guide).
         snapshot_budget_gb: most GB of saved states (0 for the engine's default).
+        snapshot_ram_gb: most GB of states kept in memory beside the disk (0 for the engine's default).
         think: the usual think mode ("" leaves it to the model's family).
         sampling: what differs from the model's own sampling, by field of `SamplingParams`.
         keymap: key names by binding id, e.g. {"chat.stop": "ctrl+x"}.
@@ -55,6 +56,7 @@ class Settings:
     dtype: str = _setting("auto", choices=DTYPES)
     threads: int = _setting(0, min=0, max=1024, step=1)
     snapshot_budget_gb: float = _setting(0.0, min=0.0, max=1_000_000.0, step=1.0)
+    snapshot_ram_gb: float = _setting(0.0, min=0.0, max=100_000.0, step=0.5)
     show_list: bool = True
     show_sampling: bool = False
     enter_sends: bool = True

@@ -172,7 +172,10 @@ class Session:
 
     async def change_settings(self, **changes: Any) -> Settings:
         """Set and write settings. Raises: ValueError, OSError (see `SettingsFile.change`)."""
-        return await asyncio.to_thread(self._settings.change, **changes)
+        changed = await asyncio.to_thread(self._settings.change, **changes)
+        if {"snapshot_budget_gb", "snapshot_ram_gb"} & changes.keys():
+            self._engine.budget(*_budgets(changed))
+        return changed
 
     async def set_sampling(self, params: SamplingParams) -> SamplingParams:
         """Remember how `params` differ from the model's own sampling."""
@@ -210,6 +213,11 @@ class Session:
 def _import_use_cases() -> None:
     for name in ("engine.service", *(f"rwkv_chat.session.{each}" for each in USE_CASES)):
         importlib.import_module(name)
+
+
+def _budgets(settings: Settings) -> tuple[int | None, int | None]:
+    """Bytes of saved states on the disk and in memory; None for the engine's defaults."""
+    return tuple(int(each * GB) or None for each in (settings.snapshot_budget_gb, settings.snapshot_ram_gb))
 
 
 def _differences(params: SamplingParams, base: SamplingParams) -> dict[str, Any]:
@@ -281,9 +289,9 @@ def _engine(
 ) -> EngineLike:
     from engine.service import Engine
 
-    budget = int(settings.snapshot_budget_gb * GB) or None
+    disk, ram = _budgets(settings)
     threads = settings.threads or None
-    return Engine(states, cache=cache, budget_bytes=budget, worker=worker, threads=threads)
+    return Engine(states, cache=cache, budget_bytes=disk, worker=worker, threads=threads, ram_bytes=ram)
 
 
 def _load_tokenizer(ref: TokenizerRef) -> Tokenizer:
