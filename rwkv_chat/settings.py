@@ -67,9 +67,14 @@ class Settings:
 
     def sampling_over(self, base: SamplingParams) -> SamplingParams:
         """The model's own sampling with the person's differences; what does not fit is left out."""
-        for name, value in self.sampling.items():
-            base = _fitted(base, name, value) or base
-        return base
+        return sampling_with(base, self.sampling)
+
+
+def sampling_with(base: SamplingParams, differences: Mapping[str, Any]) -> SamplingParams:
+    """`base` with what differs from it; what does not fit is left out."""
+    for name, value in differences.items():
+        base = _fitted(base, name, value) or base
+    return base
 
 
 def _fitted(base: SamplingParams, name: str, value: object) -> SamplingParams | None:

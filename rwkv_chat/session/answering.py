@@ -27,7 +27,7 @@ from rwkv_chat.templates import TemplateInvalid
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from engine.types import FeedRequest, SamplingParams
+    from engine.types import FeedRequest
     from rwkv_chat.library.database import Library
     from rwkv_chat.session.border import EngineLike
     from rwkv_chat.session.initials import Initials
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.models import Models
     from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.session.turn import Turn
-    from rwkv_chat.session.wish import Wish
+    from rwkv_chat.session.wish import Sampled, Wish
     from rwkv_chat.transcript import Node, Thread
 
 log = logging.getLogger(__name__)
@@ -62,9 +62,7 @@ class Desk:
 class Answering:
     """Runs one turn and tells it what happens."""
 
-    def __init__(
-        self, desk: Desk, turn: Turn, params: Callable[[str], SamplingParams], wish: Wish = ANSWER
-    ) -> None:
+    def __init__(self, desk: Desk, turn: Turn, params: Sampled, wish: Wish = ANSWER) -> None:
         """`params`: how to sample in a think mode."""
         self._desk, self._turn, self._params, self._wish = desk, turn, params, wish
         self._library, self._models = desk.library, desk.models

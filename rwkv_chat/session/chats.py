@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rwkv_chat import templates
 from rwkv_chat.library import nodes, threads
@@ -21,13 +21,14 @@ from rwkv_chat.transcript import ChatMessage, Conversation, Node, Thread
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from engine.types import SamplingParams
     from rwkv_chat.session.exact import ExactPrompt
     from rwkv_chat.session.reading import ToRead
     from rwkv_chat.session.turn import Reading, Turn
     from rwkv_chat.session.turns import Turns
+    from rwkv_chat.session.wish import Sampled
     from rwkv_chat.transcript import ThreadKind
 
     Params = SamplingParams | Callable[[SamplingParams], SamplingParams] | None
@@ -40,8 +41,8 @@ class Chats:
     else raises LibraryError.
     """
 
-    def __init__(self, turns: Turns, sampling: Callable[[str], SamplingParams]) -> None:
-        """`sampling`: how to sample in a think mode ("" for the usual one)."""
+    def __init__(self, turns: Turns, sampling: Sampled) -> None:
+        """`sampling`: how to sample in a think mode ("" for the usual one), with a conversation's own."""
         self._turns, self._sampling = turns, sampling
         self._desk, self._library = turns.desk, turns.desk.library
 
@@ -220,8 +221,8 @@ class Chats:
         The turn fails with NothingToContinue. Raises: ThreadBusy, SessionClosed.
         """
 
-        def again(mode: str) -> SamplingParams:
-            sampled = self.sampled(params)(mode)
+        def again(mode: str, own: Mapping[str, Any]) -> SamplingParams:
+            sampled = self.sampled(params)(mode, own)
             return sampled if sampled.seed is not None or not seeds else replace(sampled, seed=seeds[0])
 
         seeds: list[int] = []
@@ -265,21 +266,21 @@ class Chats:
 
     # ------------------------------------------------------------------ for other use cases
 
-    def sampled(self, params: Params) -> Callable[[str], SamplingParams]:
-        """How to sample in a think mode."""
+    def sampled(self, params: Params) -> Sampled:
+        """How to sample in a think mode, with a conversation's own differences."""
 
-        def of(mode: str) -> SamplingParams:
+        def of(mode: str, own: Mapping[str, Any]) -> SamplingParams:
             if params is None:
-                return self._sampling(mode)
-            return params(self._sampling(mode)) if callable(params) else params
+                return self._sampling(mode, own)
+            return params(self._sampling(mode, own)) if callable(params) else params
 
         return of
 
-    def fresh(self, params: Params) -> Callable[[str], SamplingParams]:
+    def fresh(self, params: Params) -> Sampled:
         """The same with a new seed, unless `params` are given."""
 
-        def of(mode: str) -> SamplingParams:
-            sampled = self.sampled(params)(mode)
+        def of(mode: str, own: Mapping[str, Any]) -> SamplingParams:
+            sampled = self.sampled(params)(mode, own)
             return sampled if params else replace(sampled, seed=secrets.randbelow(SEEDS))
 
         return of
@@ -289,7 +290,7 @@ class Chats:
         thread: str,
         find: Callable[[sqlite3.Connection, str, str | None], tuple[Thread, Node]],
         node: str | None,
-        params: Callable[[str], SamplingParams],
+        params: Sampled,
         wish: Wish = ANSWER,
     ) -> Turn:
         async def commit() -> tuple[Thread, Node]:

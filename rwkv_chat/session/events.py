@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.types import Prefilled
+from engine.types import NotSaved, Prefilled
 
 if TYPE_CHECKING:
     from engine.errors import EngineError
@@ -106,4 +106,14 @@ class HasRead:
     usage: Usage | None
 
 
-TurnEvent = Committed | WaitingForModel | Prefilled | ReplyGrew | ReplyEnded | Answered | HasRead | TurnFailed
+TurnEvent = (
+    Committed
+    | WaitingForModel
+    | Prefilled
+    | ReplyGrew
+    | ReplyEnded
+    | NotSaved
+    | Answered
+    | HasRead
+    | TurnFailed
+)

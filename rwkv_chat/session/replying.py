@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineClosed
-from engine.types import Cancelled, Failed, Fed, FeedRequest, Finished, Piece, Prefilled
+from engine.types import Cancelled, Failed, Fed, FeedRequest, Finished, NotSaved, Piece, Prefilled
 from rwkv_chat.library import ladders, threads
 from rwkv_chat.library.nodes import Reply
 from rwkv_chat.session import chain
@@ -20,7 +20,7 @@ from rwkv_chat.session.writing import Growing, ReplyWriter, given_of
 from rwkv_chat.transcript import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from engine.types import FinishReason, SamplingParams, Usage
     from rwkv_chat.session.answering import Desk
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.reply import Delta
     from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.session.turn import Turn
-    from rwkv_chat.session.wish import Wish
+    from rwkv_chat.session.wish import Sampled, Wish
     from rwkv_chat.transcript import NodeStatus, Thread
 
 SEEDS = 2**63
@@ -104,11 +104,9 @@ class Lane:
 class Replying:
     """Has one part answered, and writes the replies down."""
 
-    def __init__(
-        self, desk: Desk, turn: Turn, thread: Thread, part: Part, params: Callable[[str], SamplingParams]
-    ) -> None:
+    def __init__(self, desk: Desk, turn: Turn, thread: Thread, part: Part, params: Sampled) -> None:
         self._desk, self._turn, self._thread, self._part = desk, turn, thread, part
-        self._params = _seeded(params(part.manner.mode.name))
+        self._params = _seeded(params(part.manner.mode.name, thread.sampling))
         self._before: Usage | None = None
 
     async def run(self) -> None:
@@ -172,7 +170,7 @@ class Replying:
             if isinstance(event, Piece):
                 lane = lanes[event.index]
                 lane.show(lane.writer.add(event))
-            elif isinstance(event, Prefilled):
+            elif isinstance(event, Prefilled | NotSaved):
                 self._turn.emit(event)
             elif isinstance(event, Finished):
                 await _to_the_end(self._ended(lanes[event.index], event))

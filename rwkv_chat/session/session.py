@@ -11,12 +11,13 @@ import functools
 import importlib
 from dataclasses import asdict, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from rwkv_chat.library.database import MEMORY, Library
 from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.paths import Paths
-from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning
+from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning, sampling_with
 
 if TYPE_CHECKING:
     import logging
@@ -161,14 +162,14 @@ class Session:
         """How replies are sampled now: the model's own way with the person's changes."""
         return self.settings.sampling_over(self.models.current.sampling)
 
-    def sampling_for(self, mode: str) -> SamplingParams:
+    def sampling_for(self, mode: str, own: Mapping[str, Any] = MappingProxyType({})) -> SamplingParams:
         """How replies are sampled in a think mode: where the model's family has a way of its own for it, that
-        one, with the person's changes.
+        one, with the person's changes, and those of the conversation (`own`).
         """
         speaker, base = self.models.speaker, self.models.current.sampling
         if speaker is not None and mode != speaker.family.mode:
             base = speaker.family.sampling_for(mode) or base
-        return self.settings.sampling_over(base)
+        return sampling_with(self.settings.sampling_over(base), own)
 
     async def change_settings(self, **changes: Any) -> Settings:
         """Set and write settings. Raises: ValueError, OSError (see `SettingsFile.change`)."""

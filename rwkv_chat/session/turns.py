@@ -14,16 +14,15 @@ from rwkv_chat.session.wish import ANSWER
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from engine.types import FeedRequest, SamplingParams
+    from engine.types import FeedRequest
     from rwkv_chat.library.database import Library
     from rwkv_chat.session.border import EngineLike
     from rwkv_chat.session.initials import Initials
     from rwkv_chat.session.models import Models
-    from rwkv_chat.session.wish import Wish
+    from rwkv_chat.session.wish import Sampled, Wish
     from rwkv_chat.transcript import Node, Thread
 
     Begin = Callable[[], Awaitable[tuple[Thread, Node]]]
-    Sampled = Callable[[str], SamplingParams]
 
 
 class Turns:

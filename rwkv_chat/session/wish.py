@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from engine.types import SamplingParams
+
+    # a think mode, a conversation's own differences → how to sample
+    Sampled = Callable[[str, Mapping[str, Any]], SamplingParams]
 
 MOST_ALTERNATIVES = 8
 

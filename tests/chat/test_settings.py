@@ -85,6 +85,7 @@ def test_every_setting_can_be_written_and_read_again(file: Path) -> None:
         "dtype": "bf16",
         "threads": 3,
         "snapshot_budget_gb": 2.5,
+        "snapshot_ram_gb": 0.5,
         "show_list": False,
         "show_sampling": True,
         "enter_sends": False,

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from engine.errors import EngineError, FileInTheWay, StateCorrupt, TunedStateMismatch
+from engine.errors import EngineError, FileInTheWay, StateCorrupt, StoreFull, TunedStateMismatch
 from engine.store.portable import ABOUT, portable, read_portable
-from engine.types import Prefilled, StateKey
+from engine.types import NotSaved, Prefilled, StateKey
 from rwkv_chat.paths import Paths
+from rwkv_chat.session import Answered
 from rwkv_chat.session.errors import (
     NothingToSave,
     PersonaAmbiguous,
@@ -296,3 +297,35 @@ async def test_what_states_take_up_is_told_by_conversation(tmp_path: Path, opene
     thread = await session.states.hold(one.thread.id, on=True)
     assert thread.held
     assert (await session.states.thin()).states == 0
+
+
+async def test_a_conversation_speaks_with_the_sampling_of_its_persona(
+    tmp_path: Path, opened: list[Session]
+) -> None:
+    session = await open_real(tmp_path / "home", model_folder(tmp_path / "model"))
+    opened.append(session)
+    end = await ask(session, None, "I am a scribe.")
+    saved = await save(session, end.thread.id, sampling={"max_tokens": 3, "top_p": 7})
+    begun = await session.states.begin(saved.id)
+    reply = await session.chats.send(begun.id, "Short?").result()
+    assert isinstance(reply, Answered)
+    assert reply.usage is not None
+    assert reply.usage.reply_tokens <= 3, "and what is not allowed is left out"
+
+
+async def test_the_budget_is_changed_at_once_and_what_does_not_fit_is_told(
+    tmp_path: Path, opened: list[Session]
+) -> None:
+    session = await open_real(tmp_path / "home", model_folder(tmp_path / "model"))
+    opened.append(session)
+    end = await ask(session, None, "I am a scribe.")
+    await session.models.identified()
+    await save(session, end.thread.id)
+    await session.change_settings(snapshot_budget_gb=9e-6, snapshot_ram_gb=1e-6)
+    use = await session.states.usage()
+    assert (use.disk_budget, use.ram_budget) == (9_000, 1_000)
+    assert use.disk_bytes <= 9_000
+    events = [event async for event in session.chats.send(None, "More?", GREEDY)]
+    refused = [event.error for event in events if isinstance(event, NotSaved)]
+    assert refused
+    assert all(isinstance(each, StoreFull) for each in refused)
