@@ -114,10 +114,11 @@ def read(path: Path, key: StateKey, layout: Layout, arch: str) -> Snapshot:
     """
     expected = sum(math.prod(shape) * dtype.itemsize for dtype, shape in layout.values())
     data = _whole(path, expected)
+    content = memoryview(data.numpy().data)
     begin = len(data) - expected
-    header = _parse_header(data[8:begin], path)
+    header = _parse_header(content[8:begin].tobytes(), path)
     _check(header, key, layout, arch, path)
-    if not holds(header, memoryview(data)[begin:]):
+    if not holds(header, content[begin:]):
         raise StateCorrupt(str(path), "checksum")
     try:
         return _snapshot(header, key, data, layout, arch)
@@ -125,7 +126,7 @@ def read(path: Path, key: StateKey, layout: Layout, arch: str) -> Snapshot:
         raise StateCorrupt(str(path), "metadata") from error
 
 
-def _whole(path: Path, expected: int) -> bytearray:
+def _whole(path: Path, expected: int) -> Tensor:
     """The file's bytes: 8 of the header's length, the header, `expected` of tensors, and none beside them."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
@@ -134,15 +135,15 @@ def _whole(path: Path, expected: int) -> bytearray:
     wrong = StateCorrupt(str(path), f"size {size}, tensors {expected}")
     if not 8 + 2 <= size - expected <= 8 + MAX_HEADER or (size - expected) % 8:
         raise wrong
-    data = bytearray(size)
+    data = torch.empty(size, dtype=torch.uint8)  # a bytearray would be filled with zeros first
     with path.open("rb", buffering=0) as file:
-        read = file.readinto(data)
-    if read != size or int.from_bytes(data[:8], "little") != size - expected - 8:
+        read = file.readinto(memoryview(data.numpy().data))
+    if read != size or int.from_bytes(data[:8].tolist(), "little") != size - expected - 8:
         raise wrong
     return data
 
 
-def _parse_header(text: bytes | bytearray, path: Path) -> dict[str, Any]:
+def _parse_header(text: bytes, path: Path) -> dict[str, Any]:
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -169,15 +170,16 @@ def _check(header: dict[str, Any], key: StateKey, layout: Layout, arch: str, pat
         raise StateCorrupt(str(path), "tensor table")
 
 
-def _snapshot(header: dict[str, Any], key: StateKey, data: bytearray, layout: Layout, arch: str) -> Snapshot:
+def _snapshot(header: dict[str, Any], key: StateKey, data: Tensor, layout: Layout, arch: str) -> Snapshot:
     """Its tensors share the memory of `data`."""
     metadata = header["__metadata__"]
     tensors: dict[str, Tensor] = {}
     at = len(data) - sum(math.prod(shape) * dtype.itemsize for dtype, shape in layout.values())
     for name, (dtype, shape) in layout.items():
         count = math.prod(shape)
-        tensors[name] = torch.frombuffer(data, dtype=dtype, count=count, offset=at).reshape(shape)
-        at += count * dtype.itemsize
+        end = at + count * dtype.itemsize
+        tensors[name] = data[at:end].view(dtype).reshape(shape)
+        at = end
     pending = tuple(int(token) for token in json.loads(metadata["pending"]))
     counts = tuple((int(token), float(count)) for token, count in json.loads(metadata["counts"]))
     length = int(metadata["length"])
