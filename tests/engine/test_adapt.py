@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine import adapting
-from engine.errors import AdapterMismatch, FileChanged, ModelNotLoaded, OutOfMemory
+from engine.errors import AdapterMismatch, FileChanged, ModelNotLoaded, OutOfMemory, Unexpected
 from engine.service import Engine
 from engine.types import (
     Adapted,
@@ -20,6 +20,7 @@ from engine.types import (
     Failed,
     Finished,
     GenerateRequest,
+    Loaded,
     Progress,
     SamplingParams,
 )
@@ -299,6 +300,25 @@ def test_what_cannot_be_put_on_changes_nothing(
         assert reply(engine).tokens == plain.tokens
         Path(model.path).touch()
         assert isinstance(refused(of_small), FileChanged)
+        assert reply(engine).tokens == plain.tokens
+
+
+def test_a_model_that_cannot_be_brought_back_is_loaded_no_more(
+    model: LoadRequest, of_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine_on(tmp_path, model) as engine:
+        plain = reply(engine)
+        switched(engine, of_small)
+        monkeypatch.setattr(weights, "merged", lambda *_: 1 / 0)
+        *_, event = engine.adapt(AdaptRequest(str(of_small), 9.0))
+        monkeypatch.undo()
+        assert isinstance(event, Failed)
+        assert isinstance(event.error, Unexpected)
+        *_, event = engine.submit(GenerateRequest(PROMPT, stop=NO_STOP))
+        assert isinstance(event, Failed)
+        assert isinstance(event.error, ModelNotLoaded)
+        *_, event = engine.load(model)
+        assert isinstance(event, Loaded)
         assert reply(engine).tokens == plain.tokens
 
 

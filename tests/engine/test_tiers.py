@@ -37,11 +37,9 @@ TOKENS = 200
 # tier → at most so far from fp32's logits, by norms, at the median position; at least so often the same first
 # choice. Of random weights, seven layers, the hard case; then of the built-in model.
 BOUNDS = {
-    "bf16": ((0.05, 0.85), (0.01, 0.97)),
     "int8-g64": ((0.08, 0.8), (0.015, 0.95)),
     "int8-g64-fp16": ((0.065, 0.85), (0.012, 0.95)),
     "int4-g32": ((0.65, 0.2), (0.08, 0.9)),
-    "int4-g32-fp16": ((0.65, 0.2), (0.08, 0.9)),
 }
 
 
@@ -166,14 +164,14 @@ def most_beside_the_file(path: Path, tier: str) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
-@pytest.mark.parametrize(("tier", "suffix"), [("int8-g64", ".pth"), ("int4-g32", ".safetensors")])
-def test_quantising_takes_the_memory_of_a_few_tensors(tier, suffix, tmp_path):
+@pytest.mark.parametrize("tier", ["int4-g32"])  # more is made on the way than for int8
+def test_quantising_takes_the_memory_of_a_few_tensors(tier, tmp_path):
     """However many there are. The largest of a 7.2B in bf16 has 0.54 GB, so three are 1.6 GB."""
     spec = tiny.spec(n_layer=8, n_embd=512, head_size=64, vocab_size=4000, rank=32)
-    path = tiny.checkpoint(tmp_path / f"model{suffix}", spec, dtype=torch.bfloat16)
+    path = tiny.checkpoint(tmp_path / "model.safetensors", spec, dtype=torch.bfloat16)
     taken = in_child(most_beside_the_file, path, tier)
     largest = 2 * 4000 * 512
-    print(f"{tier} {suffix}: {taken / 1e6:.1f} MB beside a file of {path.stat().st_size / 1e6:.0f} MB")
+    print(f"{tier}: {taken / 1e6:.1f} MB beside a file of {path.stat().st_size / 1e6:.0f} MB")
     assert taken <= 3 * largest + 16 * 4 * PIECE < path.stat().st_size / 2
 
 
