@@ -12,7 +12,7 @@ from engine.generate import Fed, Mark, RowEnd, Start, generate
 from engine.prefix import extend
 from engine.sampling import SamplerState, replay
 from engine.saver import Save
-from engine.states import chain_of, moved
+from engine.states import chain_of, check_ids, moved
 from engine.store.snapshot import Snapshot
 from engine.stream_decoder import StreamDecoder
 from engine.types import Finished, Piece, Prefilled, Usage
@@ -75,11 +75,18 @@ class Voice:
                 yield event
 
     def opened(self, chain: Chain, begin: Begin) -> tuple[State, TokenIds]:
-        """The state to go on from, and what of the chain it has not consumed."""
+        """The state to go on from, and what of the chain it has not consumed.
+
+        Raises:
+            InvalidRequest: an id of a long history is outside the vocabulary.
+        """
         found = begin.snapshot
         if found is None:
-            return self.states.first(chain.initial), chain.tokens
-        return found.state, (*found.pending, *chain.tokens[found.length :])
+            state, todo = self.states.first(chain.initial), chain.tokens
+        else:
+            state, todo = found.state, (*found.pending, *chain.tokens[found.length :])
+        check_ids(todo, self.info.spec.vocab_size)
+        return state, todo
 
     def at(self, chain: Chain, consumed: int, state: State) -> Snapshot:
         """A place in the chain whose state has consumed so many tokens; the next one is pending."""

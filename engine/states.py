@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidRequest, StateCorrupt, StateMismatch
-from engine.keys import Keys
+from engine.keys import CHECKED, Keys
 from engine.store.ladder import SHORT
 from engine.store.snapshot import Snapshot, layout_of
 from engine.types import GenerateRequest, StateKey
@@ -70,11 +70,17 @@ def chain_of(request: GenerateRequest | FeedRequest, vocab: int) -> Chain:
     tokens = (*request.history, *request.prompt)
     if not tokens:
         raise InvalidRequest("nothing to feed")
-    if min(tokens) < 0 or max(tokens) >= vocab:
-        raise InvalidRequest("a token id outside the vocabulary")
+    known = request.start is not None and len(request.history) > CHECKED
+    check_ids(request.prompt if known else tokens, vocab)
     fork = _fork(request, len(tokens)) if isinstance(request, GenerateRequest) else None
     keys = Keys(tokens, len(request.history), request.start or None)
     return Chain(tokens, keys, len(request.history), fork, request.initial)
+
+
+def check_ids(tokens: TokenIds, vocab: int) -> None:
+    """Raises InvalidRequest: an id outside the vocabulary."""
+    if tokens and (min(tokens) < 0 or max(tokens) >= vocab):
+        raise InvalidRequest("a token id outside the vocabulary")
 
 
 def _fork(request: GenerateRequest, length: int) -> int | None:

@@ -10,6 +10,8 @@ from engine import keys
 from engine.errors import InvalidRequest
 from engine.keys import Keys
 from engine.prefix import extend, walk
+from engine.states import chain_of
+from engine.types import GenerateRequest
 
 
 @given(
@@ -57,3 +59,15 @@ def test_a_key_that_is_not_the_histories_is_found_out(length: int) -> None:
     tokens = tuple(range(length))
     with pytest.raises(InvalidRequest):
         _ = Keys(tokens, length, "1" * 64)[0]
+
+
+def test_an_id_that_no_vocabulary_has_is_found_out_before_it_is_fed() -> None:
+    history = (1,) * 10_000
+    for tokens, prompt, start in (
+        ((99,), (1,), None),
+        (history, (99,), extend(history)),
+        (history, (-1,), extend(history)),
+    ):
+        with pytest.raises(InvalidRequest):
+            chain_of(GenerateRequest(prompt, tokens, start), vocab=50)
+    assert chain_of(GenerateRequest((1,), history, extend(history)), vocab=50).new_from == 10_000
