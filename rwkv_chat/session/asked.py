@@ -55,7 +55,7 @@ def pending(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node | None]:
     """
     found, last = threads.get(db, thread), nodes.tip(db, thread)
     tip = nodes.get(db, last) if last is not None else None
-    waits = tip is not None and _is_question(tip) and found.kind == "chat"
+    waits = tip is not None and _is_question(tip) and found.kind != "text"
     return found, tip if waits else None
 
 

@@ -116,8 +116,14 @@ class Branches:
         return await self._moved(branches.go, thread_id, node_id)
 
     async def switch(self, thread_id: str, node_id: str) -> Thread:
-        """Go to the newest end of the branch that begins with a message: a sibling, an alternative."""
-        return await self._moved(branches.switch, thread_id, node_id)
+        """Go to the newest end of the branch that begins with a message: a sibling, an alternative. Of an
+        alternative whose thoughts are forgotten, the answer is read behind all replies.
+        """
+        thread = await self._moved(branches.switch, thread_id, node_id)
+        tip = None if thread.tip is None else await self._library.run(nodes.get, thread.tip)
+        if tip is not None and tip.message.role == "assistant" and tip.mode not in ("", "none"):
+            self._turns.readings.read(self._desk, thread_id)
+        return thread
 
     async def branch(self, thread_id: str, node_id: str, title: str = "") -> Thread:
         """Another conversation that goes on from a message; this one stays as it is."""

@@ -239,6 +239,21 @@ async def test_alternatives_are_committed_one_by_one(opened: list, tmp_path: Pat
         session.chats.alternatives(thread, 9)
 
 
+async def test_of_a_chosen_alternative_the_answer_is_read(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([" One.", FakeReply(">hm</think> A.", others=(">ah</think> B.",)), " On."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = (await answered(session.chats.send(None, "a"))).thread.id
+    await session.chats.configure(thread, template="classic", mode="free")
+    end = await answered(session.chats.alternatives(thread, 2))
+    assert [each.message.reasoning for each in end.alternatives] == ["hm", "ah"]
+    await session.chats.settled(thread)
+    assert engine.feeds[-1].prompt == encode(" A.")
+    await session.branches.switch(thread, end.alternatives[1].id)
+    await session.chats.settled(thread)
+    assert engine.feeds[-1].prompt == ASKED + encode(" B.")
+    assert engine.feeds[-1].background
+
+
 async def test_alternatives_in_mid_writing_are_all_kept(opened: list, tmp_path: Path) -> None:
     engine = FakeEngine([" One.", FakeReply(LONG, others=(LONG,))], delay=0.002)
     session: Session = await begin(opened, tmp_path, engine)
