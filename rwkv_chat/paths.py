@@ -74,6 +74,11 @@ class Paths:
         return self.data / "outside"
 
     @property
+    def locks(self) -> Path:
+        """Which windows are open, and what they are at."""
+        return self.data / "locks"
+
+    @property
     def models(self) -> Path:
         return self.models_folder or self.data / "models"
 
@@ -95,8 +100,8 @@ class Paths:
         Raises:
             FolderUnusable: one cannot be made.
         """
-        ours = self.data, self.config, self.cache, self.states, self.outside, self.logs, self.backups
-        for folder in (*ours, self.models):
+        ours = self.data, self.config, self.cache, self.states, self.outside, self.locks
+        for folder in (*ours, self.logs, self.backups, self.models):
             private_folder(folder)
         return self
 

@@ -63,6 +63,8 @@ class LineMode(TreeCommands, TextCommands):
             note(say("cli.chat.welcome", name=self.session.models.current.name))
         if self.session.private:
             note(say("cli.chat.private"))
+        if not self.session.windows.alone:
+            note(say("app.other_window"))
         while (line := self._line()) is not None:
             if not line.strip():
                 continue

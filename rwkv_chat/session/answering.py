@@ -17,12 +17,13 @@ from rwkv_chat.library import nodes
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.library.nodes import StoredNode
 from rwkv_chat.session import chain
-from rwkv_chat.session.errors import NothingToContinue, SessionError
+from rwkv_chat.session.errors import NothingToContinue, SessionError, ThreadElsewhere
 from rwkv_chat.session.events import Answered, Committed, TurnFailed, WaitingForModel
 from rwkv_chat.session.manner import manner_of
 from rwkv_chat.session.replying import Part, Replying
 from rwkv_chat.session.wish import ANSWER
 from rwkv_chat.templates import TemplateInvalid
+from rwkv_chat.windows import SpokenElsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.turn import Turn
     from rwkv_chat.session.wish import Sampled, Wish
     from rwkv_chat.transcript import Node, Thread
+    from rwkv_chat.windows import Windows
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Desk:
     Attributes:
         usual_mode: the think mode in the settings ("" for none).
         initials: the states that chains begin from.
+        windows: those that are open.
         settle: has the engine read, behind the turn's back, what will be remembered of a conversation.
     """
 
@@ -56,6 +59,7 @@ class Desk:
     engine: EngineLike
     usual_mode: Callable[[], str]
     initials: Initials
+    windows: Windows
     settle: Callable[[str, FeedRequest], None]
 
 
@@ -72,10 +76,13 @@ class Answering:
     async def run(self, begin: Callable[[], Awaitable[tuple[Thread, Node]]]) -> None:
         """The whole turn; every error ends in `TurnFailed`, and only cancellation comes out."""
         try:
-            thread, node = await begin()
-            if not self._wish.aside:
-                self._turn.emit(Committed(thread, node))
-            await self._answer(thread, node)
+            with self._desk.windows.speaking(self._turn.thread):
+                thread, node = await begin()
+                if not self._wish.aside:
+                    self._turn.emit(Committed(thread, node))
+                await self._answer(thread, node)
+        except SpokenElsewhere as error:
+            self._turn.emit(TurnFailed(ThreadElsewhere(error.thread)))
         except (EngineError, LibraryError, SessionError, TemplateInvalid) as error:
             if isinstance(error, WorkerDied | ModelNotLoaded):
                 self._models.lost(self._used)

@@ -2,6 +2,7 @@
 
 SessionError
 ├── ThreadBusy(thread)           a reply is being written in this conversation
+├── ThreadElsewhere(thread)      another window is speaking in this conversation
 ├── EmptyMessage()               nothing but space was sent
 ├── NothingToRegenerate(thread)  no reply yet
 ├── NothingToContinue(thread)    no reply that could go on
@@ -37,6 +38,11 @@ class SessionError(Exception):
 
 @dataclass(eq=False)
 class ThreadBusy(SessionError):
+    thread: str
+
+
+@dataclass(eq=False)
+class ThreadElsewhere(SessionError):
     thread: str
 
 

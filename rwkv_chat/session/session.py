@@ -18,6 +18,7 @@ from rwkv_chat.library.database import MEMORY, Library
 from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.paths import Paths
 from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning, sampling_with
+from rwkv_chat.windows import Windows
 
 if TYPE_CHECKING:
     import logging
@@ -52,6 +53,7 @@ class Session:
         turns: the replies and readings that go on.
         library: the database, for those who look at its health.
         paths: where everything lives.
+        windows: whether others are open, with which this one takes turns.
         private: nothing that is said is written; it is gone when the session is closed.
         apart: work on model files is done in processes of its own, since an interface draws in this one.
     """
@@ -71,6 +73,7 @@ class Session:
         self._make_engine, self._find_card, self._load_tokenizer = engine, card, load_tokenizer
         self._log = log
         self.apart = self.private = False
+        self.windows = Windows(None)
         self._house: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ the use cases
@@ -107,7 +110,8 @@ class Session:
 
         identified = self.models.identified
         initials = Initials(self.library, self._engine, self.paths.outside, identified)
-        return Turns(self.library, self.models, self._engine, initials, lambda: self.settings.think)
+        usual = lambda: self.settings.think  # noqa: E731
+        return Turns(self.library, self.models, self._engine, initials, self.windows, usual)
 
     @functools.cached_property
     def chats(self) -> Chats:
@@ -206,6 +210,7 @@ class Session:
         if "_engine" in self.__dict__:
             await asyncio.to_thread(self._engine.close)
         await self.library.close()
+        self.windows.close()
         log, self._log = self._log, None
         if log is not None:
             stop_logging(log)
@@ -265,6 +270,7 @@ async def open_session(
     if private:
         await session.shelf.adopt(paths.database)
     else:
+        session.windows = await asyncio.to_thread(Windows, paths.locks)
         session.keep_house()
     return session
 

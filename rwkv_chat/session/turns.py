@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.models import Models
     from rwkv_chat.session.wish import Sampled, Wish
     from rwkv_chat.transcript import Node, Thread
+    from rwkv_chat.windows import Windows
 
     Begin = Callable[[], Awaitable[tuple[Thread, Node]]]
 
@@ -39,9 +40,10 @@ class Turns:
         models: Models,
         engine: EngineLike,
         initials: Initials,
+        windows: Windows,
         usual_mode: Callable[[], str],
     ) -> None:
-        self.desk = Desk(library, models, engine, usual_mode, initials, self._settle)
+        self.desk = Desk(library, models, engine, usual_mode, initials, windows, self._settle)
         self.readings = Readings()
         self.closed = False
         self._running: dict[str, tuple[Turn, asyncio.Task[None]]] = {}

@@ -119,6 +119,8 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             await self._welcome()
         if self.session.private:
             self.notify(say("app.private"), timeout=8)
+        if not self.session.windows.alone:
+            self.notify(say("app.other_window"), timeout=8)
         if self.session.settings_warning:
             from rwkv_chat.explain import settings_sentence
 
