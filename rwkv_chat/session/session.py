@@ -182,6 +182,16 @@ class Session:
             self._engine.budget(*_budgets(changed))
         return changed
 
+    async def set_snapshot_budget(self, gigabytes: float) -> Settings:
+        """How much room saved states may take up on the disk, from now on; 0 for what is usual here.
+
+        Raises:
+            ValueError, OSError.
+        """
+        changed = await self.change_settings(snapshot_budget_gb=gigabytes)
+        self._engine.budget(int(changed.snapshot_budget_gb * GB) or None, None)
+        return changed
+
     async def set_sampling(self, params: SamplingParams) -> SamplingParams:
         """Remember how `params` differ from the model's own sampling."""
         await self.change_settings(sampling=_differences(params, self.models.current.sampling))

@@ -55,10 +55,17 @@ def _library(desk: Desk) -> Screen[None]:
     return LibraryScreen(desk)
 
 
+def _states(desk: Desk) -> Screen[None]:
+    from rwkv_chat.tui.screens.states import StatesScreen
+
+    return StatesScreen(desk)
+
+
 MODES: dict[str, Callable[[Desk], Screen[None]]] = {
     "chat": ChatScreen,
     "library": _library,
     "models": _models,
+    "states": _states,
 }
 QUIT_TOLD_SECONDS = 5.0
 QUIT_KEYS = next(each.keys for each in BINDINGS if each.id == "app.quit")

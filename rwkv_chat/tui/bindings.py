@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["app", "chat", "prompt", "library", "models", "exact"]
+Scope = Literal["app", "chat", "prompt", "library", "models", "states", "exact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class KeyBinding:
         id: stable name, used by the user's key map.
         keys: Textual key names, comma separated; the first is the one shown.
         action: Textual action string.
-        scope: which part owns it: the app, a screen (chat, library, models, exact prompt), or the prompt box.
+        scope: which part owns it: the app, one of the screens, or the prompt box.
         shown: whether the footer shows it.
         priority: taken before the focused widget sees the key.
     """
@@ -75,12 +75,30 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("models.filter", "slash", "filter", "models", shown=True),
     KeyBinding("models.back", "escape", "back", "models", shown=True),
     KeyBinding("models.online", "o", "online", "models", shown=True),
+    KeyBinding("states.open", "enter", "open", "states", shown=True),
+    KeyBinding("states.save", "s", "save", "states", shown=True),
+    KeyBinding("states.view", "v", "view", "states", shown=True),
+    KeyBinding("states.inspect", "l", "inspect", "states", shown=True),
+    KeyBinding("states.mark", "space", "mark", "states"),
+    KeyBinding("states.rename", "n", "rename", "states"),
+    KeyBinding("states.describe", "d", "describe", "states"),
+    KeyBinding("states.tag", "t", "tag", "states"),
+    KeyBinding("states.rebuild", "r", "rebuild", "states"),
+    KeyBinding("states.confirm", "y", "confirm", "states"),
+    KeyBinding("states.export", "e", "export", "states", shown=True),
+    KeyBinding("states.import", "i", "import", "states"),
+    KeyBinding("states.remove", "delete,x", "remove", "states"),
+    KeyBinding("states.hold", "p", "hold", "states"),
+    KeyBinding("states.thin", "g", "thin", "states"),
+    KeyBinding("states.budget", "b", "budget", "states"),
+    KeyBinding("states.back", "escape", "back", "states", shown=True),
     KeyBinding("exact.view", "t", "next_view", "exact", shown=True),
     KeyBinding("exact.copy_text", "c", "copy_text", "exact", shown=True),
     KeyBinding("exact.copy_ids", "i", "copy_ids", "exact", shown=True),
     KeyBinding("exact.close", "escape", "close", "exact", shown=True),
     KeyBinding("app.library", "ctrl+l", "switch_mode('library')", "app", shown=True, priority=True),
     KeyBinding("app.models", "ctrl+o", "switch_mode('models')", "app", shown=True, priority=True),
+    KeyBinding("app.states", "ctrl+g", "switch_mode('states')", "app", priority=True),
     KeyBinding("app.help", "f1", "toggle_help", "app", shown=True, priority=True),
     KeyBinding("app.palette", "ctrl+p", "command_palette", "app", priority=True),
     KeyBinding("app.quit", "ctrl+q", "quit", "app", shown=True, priority=True),

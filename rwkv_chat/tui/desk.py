@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.errors import EngineError
     from engine.types import SamplingParams
     from rwkv_chat.session import Session
+    from rwkv_chat.transcript import Thread
     from rwkv_chat.tui.pulls import Pulls
     from rwkv_chat.tui.turns import Turns
 
@@ -61,6 +62,7 @@ class Desk:
         self.model = ModelState()
         self.watchers: list[Callable[[], None]] = []
         self.notices: list[str] = []  # each to be told once
+        self.open_thread: Thread | None = None  # in the chat
         self.go: Callable[[str, str], Awaitable[None]] = _nowhere  # to a conversation, and a message in it
         self._watch: asyncio.Task[None] | None = None
 

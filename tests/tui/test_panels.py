@@ -18,6 +18,7 @@ from rwkv_chat.tui.screens.exact import ExactScreen
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.library import LibraryScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
+from rwkv_chat.tui.screens.states import StatesScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from rwkv_chat.tui.widgets.sampling_panel import NumberInput, SamplingPanel
 from tests.fakes import FakeEngine
@@ -118,6 +119,7 @@ def test_every_action_of_the_table_exists() -> None:
         "prompt": PromptBox,
         "library": LibraryScreen,
         "models": ModelsScreen,
+        "states": StatesScreen,
         "exact": ExactScreen,
     }
     for row in BINDINGS:

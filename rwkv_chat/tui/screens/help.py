@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-SCOPES = ("prompt", "chat", "library", "models", "exact", "app")
+SCOPES = ("prompt", "chat", "library", "models", "states", "exact", "app")
 
 
 class HelpScreen(ModalScreen[None]):

@@ -111,6 +111,8 @@ class LibraryScreen(LibraryWork):
 
     def _show_empty(self, text: str, *, empty: bool) -> None:
         self.set_class(empty, "-nothing")
+        if not empty and self.focused is None:  # it could not have the focus while there was nothing in it
+            self.call_after_refresh(self.rows.focus)
         self.query_one("#empty-library", Static).update(Content(text))
 
     def _tell_count(self) -> None:

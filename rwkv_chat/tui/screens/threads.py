@@ -73,6 +73,7 @@ class ThreadScreen(Screen[None]):
                 return  # another one was opened meanwhile
             thread, self.nodes = conversation.thread, conversation.nodes
         self.thread, self.shown_id = thread, self.thread_id
+        self.desk.open_thread = thread
         self.app.title = name_of(thread) if thread is not None else say("app.title")
         self.show_conversation()
         self.show_list()
