@@ -23,6 +23,8 @@ from engine.models.tiers import tier_name
 from engine.ops.linear.alone import make_ready
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
     from engine.models.state_layout import StateTensor
@@ -114,6 +116,13 @@ class Model(ABC):
             for name, x in block.items():
                 if is_projection(name) and name + SCALE in block:
                     make_ready(x, block[name + SCALE], self.dtype)
+
+    def projections(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The matrices that every token is multiplied with, and their scales."""
+        for name, x in self.tensors.items():
+            found = split_name(name)
+            if is_projection(found[1] if found else name):
+                yield x, self.tensors.get(name + SCALE)
 
     def _arrange(self) -> Weights:
         named = {name: self._cast(name, x) for name, x in self.tensors.items()}

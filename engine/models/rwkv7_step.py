@@ -25,7 +25,7 @@ from engine.models.rwkv7_names import LOG_W_SCALE, MIXED
 from engine.models.state import State
 from engine.ops.ffn_value.one import one_token_sum
 from engine.ops.linear.alone import ready_matrix
-from engine.ops.linear.choose import rows_for
+from engine.ops.linear.digits import rows_for
 from engine.ops.wkv7.one import Wkv7One
 
 if TYPE_CHECKING:

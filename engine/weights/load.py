@@ -10,6 +10,7 @@ import torch
 from engine.devices import supports
 from engine.errors import DeviceUnavailable, OutOfMemory
 from engine.models import ARCHITECTURES
+from engine.row_speeds import choose_ways
 from engine.shortage import shortage
 from engine.types import TierChosen
 from engine.weights.archive import open_archive
@@ -73,7 +74,8 @@ def load(
 
     Args:
         dtype: see `engine.weights.choice`.
-        cache: where layouts are kept that cannot stand beside the model; None: nowhere else.
+        cache: where layouts are kept that cannot stand beside the model, and what `row_speeds` measured;
+            None: nowhere.
         releasable: bytes on the device that will be given back if this model needs them.
 
     Raises:
@@ -92,7 +94,12 @@ def load(
     try:
         reading = Reading(archive, spec, tier, where, should_stop)
         tensors = yield from tensors_of(reading, cache)
-        return None if tensors is None else ARCHITECTURES[spec.arch](spec, tensors, tier=tier)
+        if tensors is None:
+            return None
+        model = ARCHITECTURES[spec.arch](spec, tensors, tier=tier)
+        if where.type == "cpu":
+            choose_ways(model.projections(), model.dtype, cache)
+        return model
     except (RuntimeError, MemoryError) as error:
         if found := shortage(error):
             raise OutOfMemory(needed, found.free) from error

@@ -8,10 +8,10 @@ import torch
 from engine.models.int8 import quantised
 from engine.ops.linear import linear
 from engine.ops.linear.alone import Alone, _ready, alone, make_ready, ready_matrix
-from engine.ops.linear.choose import CommonRow, one_row, rows_for
-from engine.ops.linear.digits import FINE, DigitRow, DigitRows, works
+from engine.ops.linear.digits import FINE, DigitRow, DigitRows, rows_for, works
 from engine.ops.linear.int4 import Int4Row, linear_int4_many_rows
 from engine.ops.linear.one_row import NativeRow, PlainRow, Rows, linear_native, native, takes_native
+from engine.ops.linear.ways import CommonRow, one_row
 from engine.ops.wkv7 import wkv7_naive
 from engine.ops.wkv7.one import Wkv7One
 from engine.quant import pack4, pack8, unpack4

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from engine.ops.linear.choose import CommonRow, one_row, rows_for
+from engine.ops.linear.digits import rows_for
+from engine.ops.linear.ways import CommonRow, one_row
 from engine.quant import width_of
 
 if TYPE_CHECKING:

@@ -25,6 +25,8 @@ from engine.ops.linear.one_row import Rows
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from engine.ops.linear.one_row import OneRow
+
 DIGIT = 63
 FINE = 2 * DIGIT
 _LOWEST, _HIGHEST = -64.0, 63.0  # the range in which the operator's step is 1
@@ -69,6 +71,11 @@ class DigitRow:
     def __call__(self, rows: Rows, i: int, out: Tensor) -> None:
         coarse, fine = _multiply(rows.pairs[i], self._packed, True).unbind(0)
         torch.add(coarse, fine, alpha=1 / FINE, out=out)
+
+
+def rows_for(matrix: OneRow, n: int, K: int, dtype: torch.dtype) -> Rows:
+    """Memory for n inputs of any such matrix, digits where it wants them."""
+    return (DigitRows if isinstance(matrix, DigitRow) else Rows)(n, K, dtype)
 
 
 def _packed(values: Tensor, scale: Tensor) -> Any:
