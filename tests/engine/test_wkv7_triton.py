@@ -17,6 +17,8 @@ from tests.engine.test_wkv7 import arguments, part
 
 pytest.importorskip("triton", reason="Triton has wheels for Linux only; elsewhere there are no kernels")
 
+from triton.runtime import interpreter
+
 from engine.ops.chunk_states.naive import read_naive, scan_naive
 from engine.ops.chunk_states.settings import EXACT, FAST, WITHOUT_TF32, Settings
 from engine.ops.chunk_states.triton_scan import read, scan
@@ -150,6 +152,25 @@ def test_the_state_is_not_changed_and_not_shared():
         assert y.shape == (1, 5, 1, 16)
 
 
+def test_the_fast_mode_is_within_its_tolerance(monkeypatch):
+    """The interpreter's products are fp32; here they cut their factors off as tf32 hardware does."""
+    plain = interpreter.InterpreterBuilder.create_dot
+
+    def cut(x):
+        bits = x.data.copy().view("uint32") & 0xFFFFE000
+        return interpreter.TensorHandle(bits.view("float32"), x.dtype)
+
+    def create_dot(self, a, b, *rest):
+        return plain(self, cut(a), cut(b), *rest)
+
+    monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
+    exact = arguments(1, 40, 1, 32)
+    check(results(chunked(FAST), single(exact)), results(wkv7_naive, exact), 1e-3, 2e-3)
+    # and it would not be without rounding first
+    loose = results(chunked(FAST._replace(precision="ieee")), single(exact))
+    assert relative_difference(loose[0], wkv7_naive(*exact)[0]) > 1e-3
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("with_q", [False, True])
 def test_the_scan_and_the_reading(reverse, with_q):
@@ -176,3 +197,19 @@ def test_on_a_card(T, settings):
     got = [x.cpu() for x in results(chunked(settings), on_card)]
     bounds = (5e-3, 1e-2) if settings.precision == "tf32" else (5e-6, 1e-4)
     check(got, results(wkv7_naive, exact), *bounds)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no card that PyTorch can use")
+def test_fla_agrees():
+    """Another project's kernels: an oracle that shares no code with ours."""
+    fla = pytest.importorskip("fla.ops.rwkv7", reason="fla-core is not installed: an optional peer")
+    inputs = [x.cuda() for x in single(arguments(2, 200, 4, 64))]
+    inputs = [x.detach().requires_grad_() for x in inputs]
+
+    def theirs(*along):
+        *tokens, state = along
+        y, last = fla.chunk_rwkv7(*tokens, initial_state=state.mT, output_final_state=True)
+        return y, last.mT
+
+    check(results(chunked(FAST), inputs), [x.double() for x in results(theirs, inputs)], 1e-2, 2e-2)
