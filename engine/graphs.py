@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -187,7 +188,7 @@ def queued(device: torch.device) -> Callable[[], None]:
     return event.synchronize
 
 
-def captured(step: Callable[[], None]) -> Callable[[], None]:
+def captured(step: Callable[[], object]) -> Callable[[], None]:
     """The step as a CUDA graph; replayed on the current stream."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
@@ -198,7 +199,12 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
     torch.cuda.current_stream().wait_stream(stream)
     with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         step()
-    return graph.replay
+    return partial(_replay, graph, step)
+
+
+def _replay(graph: torch.cuda.CUDAGraph, _held: Callable[[], object]) -> None:
+    """What was captured is held, too: a graph knows addresses, not tensors."""
+    graph.replay()
 
 
 def exempt_ids(tokenizer: Tokenizer, vocab: int) -> Tensor:
