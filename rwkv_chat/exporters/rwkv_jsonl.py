@@ -13,7 +13,7 @@ from rwkv_chat.templates import SLOT, Template
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rwkv_chat.transcript import ChatMessage, Tree
+    from rwkv_chat.transcript import Node, Tree
 
 USUAL = "classic"
 
@@ -25,14 +25,18 @@ def write(trees: Iterable[Tree]) -> Iterator[str]:
 
 
 def document(tree: Tree, template: Template) -> str:
-    """The branch as the model would have been fed it, thoughts included."""
-    path = [each.message for each in tree.path]
-    while path and path[-1].role != "assistant":
+    """The branch as the model would have been fed it, thoughts included: from where its memory begins."""
+    fresh = max((at for at, each in enumerate(tree.path) if each.fresh), default=0)
+    path = list(tree.path[fresh:])
+    while path and path[-1].message.role != "assistant" and path[-1].kind != "passage":
         path.pop()
     return "".join(_turn(each, template, first=not at) for at, each in enumerate(path))
 
 
-def _turn(said: ChatMessage, template: Template, *, first: bool) -> str:
+def _turn(node: Node, template: Template, *, first: bool) -> str:
+    said = node.message
+    if node.kind == "passage":
+        return said.text
     if said.role != "assistant" or not said.reasoning or not template.think_open:
         return template.render(said.role, said.text, first=first)
     thoughts = template.clean(said.reasoning, "assistant")

@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rwkv_chat.library import branches, copies, erase, index, nodes, search, steps, threads, trees, writings
+from rwkv_chat.exporters import json_tree as export
+from rwkv_chat.exporters import rwkv_jsonl
+from rwkv_chat.importers import json_tree
+from rwkv_chat.library import (
+    branches,
+    copies,
+    erase,
+    index,
+    nodes,
+    readings,
+    search,
+    steps,
+    threads,
+    trees,
+    writings,
+)
 from rwkv_chat.library.errors import NodeMissing, ThreadMissing
 from rwkv_chat.library.search import Wanted
 from tests.chat.books import CODING, reply, say, texts
@@ -284,3 +299,46 @@ def test_a_text_is_what_was_typed_and_what_was_written(db: sqlite3.Connection) -
         branches.undo(db, thread)
         now = writings.read(db, thread)
         assert (now.before, now.after) == (before, after)
+
+
+# ------------------------------------------------------------------------------------------------ exports
+
+
+def test_a_tree_comes_back_from_its_export_as_it_was(db: sqlite3.Connection) -> None:
+    thread, ids = talk(db, "a", "b")
+    again(db, thread, ids[2], "other")
+    branches.bookmark(db, ids[1], "here")
+    branches.pin(db, ids[0], True)
+    copies.begin_anew(db, thread, (nodes.get(db, ids[2]), nodes.get(db, ids[3])))
+    branches.delete(db, thread, ids[3])
+    told = trees.tree(db, thread)
+    (back,) = json_tree.parse("".join(export.write((told,))).encode())
+    new = trees.tree(db, trees.add(db, back))
+    marks = [(each.message, each.bookmark, each.pinned, each.fresh) for each in told.nodes]
+    assert [(each.message, each.bookmark, each.pinned, each.fresh) for each in new.nodes] == marks
+    assert [each.message for each in new.path] == [each.message for each in told.path]
+    assert sum(each.fresh for each in new.nodes) == 1
+
+
+def test_a_text_and_a_book_come_back_too(db: sqlite3.Connection) -> None:
+    text = threads.create(db, kind="text").id
+    writings.write(db, text, "Once", " end")
+    book = readings.create(db, "Book", "", "digest").id
+    readings.append(db, book, ("One. ", "Two."))
+    for thread in (text, book):
+        told = trees.tree(db, thread)
+        (back,) = json_tree.parse("".join(export.write((told,))).encode())
+        new = trees.tree(db, trees.add(db, back))
+        assert [(each.message, each.kind, each.rest) for each in new.path] == [
+            (each.message, each.kind, each.rest) for each in told.path
+        ]
+    assert threads.get(db, new.thread.id).kind == "chat"
+    assert '{"text": "One. Two."}\n' in "".join(rwkv_jsonl.write((told,)))
+
+
+def test_what_is_exported_for_training_is_what_was_known(db: sqlite3.Connection) -> None:
+    thread, ids = talk(db, "a", "b")
+    copies.begin_anew(db, thread, tuple(nodes.get(db, each) for each in ids[2:]))
+    assert "".join(rwkv_jsonl.write((trees.tree(db, thread),))) == (
+        '{"text": "User: b\\n\\nAssistant: re: b"}\n'
+    )
