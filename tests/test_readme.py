@@ -13,6 +13,7 @@ from rwkv_chat.cli.commands import COMMANDS
 from rwkv_chat.cli.convs import CONVS
 from rwkv_chat.cli.models import MODELS
 from rwkv_chat.cli.slash import SLASH_COMMANDS
+from rwkv_chat.cli.states import STATES
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 
@@ -55,6 +56,14 @@ def test_the_convs_commands_are_those_of_the_table() -> None:
         re.split(r"[ `]", cells[0].removeprefix("`rwkv-chat convs "))[0]: cells[1] for cells in rows("convs")
     }
     assert listed == {name: say(f"convs.{name}.short") for name in CONVS}
+
+
+def test_the_states_commands_are_those_of_the_table() -> None:
+    listed = {
+        re.split(r"[ `]", cells[0].removeprefix("`rwkv-chat states "))[0]: cells[1]
+        for cells in rows("states commands")
+    }
+    assert listed == {name: say(f"states.{name}.short") for name in STATES}
 
 
 def test_the_line_mode_commands_are_those_of_the_table() -> None:

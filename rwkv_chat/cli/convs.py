@@ -15,6 +15,8 @@ CONVS: dict[str, str] = {
     "search": "rwkv_chat.cli.convs_search",
     "export": "rwkv_chat.cli.convs_export",
     "import": "rwkv_chat.cli.convs_import",
+    "pack": "rwkv_chat.cli.convs_pack",
+    "unpack": "rwkv_chat.cli.convs_unpack",
     "tag": "rwkv_chat.cli.convs_tag",
     "pin": "rwkv_chat.cli.convs_pin",
     "archive": "rwkv_chat.cli.convs_archive",

@@ -13,7 +13,7 @@ from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
 
 REDRAW_SECONDS = 0.1
-COUNTED = {"golden"}  # in tokens; all others in bytes
+COUNTED = {"golden", "tokens"}  # in tokens; all others in bytes
 SETTLE_SECONDS = 1.0  # a speed over less than this says nothing
 
 

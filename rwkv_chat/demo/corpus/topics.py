@@ -24,7 +24,7 @@ Kind = Literal["key", "command", "parameter", "fact"]
 # and what came after the corpus.
 UNTAUGHT = frozenset(
     (
-        *(f"command.{each}" for each in ("backup", "bench", "convs", "restore", "verify")),
+        *(f"command.{each}" for each in ("backup", "bench", "convs", "restore", "states", "verify")),
         *(f"key.models.{each}" for each in ("act", "pause", "import", "verify", "remove", "filter")),
         *(f"key.models.{each}" for each in ("online", "convert", "back")),
         "key.app.library",
