@@ -14,7 +14,7 @@ import triton.language as tl
 from engine.ops.cards import NO_CARD, Card, launch, options
 from engine.ops.gemv.arguments import End, Mix, Norm
 from engine.ops.gemv.matrix import PLAIN, Matrix, check
-from engine.ops.gemv.triton_parts import ADD, SQUARED_RELU, mixed_at, normed_at, statistics, wait
+from engine.ops.gemv.triton_parts import ADD, SQUARED_RELU, mixed, normed, numbers_at, statistics, wait
 from engine.ops.packed.tiles import product
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ TENSOR_CORES_FROM = 80
 
 @triton.jit
 def mix_kernel(
-    x, norm_weight, norm_bias, shift, share, normed, planes,
+    x, norm_weight, norm_bias, shift, share, kept, planes,
     C: tl.constexpr, BLOCK: tl.constexpr, M: tl.constexpr, EPS: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """planes [M,B,C]: the normed row, mixed by each of M shares [M,C]; M = 0: as it is.  Programs: rows."""
@@ -36,15 +36,17 @@ def mix_kernel(
     wait(PDL)
     x += row * C
     mean, rstd = statistics(x, C, BLOCK, EPS)
-    kept = normed_at(x, norm_weight, norm_bias, at, mean, rstd, C)
+    weight, bias = numbers_at(norm_weight, at, C), numbers_at(norm_bias, at, C)
+    its = normed(numbers_at(x, at, C), weight, bias, mean, rstd)
     if M == 0:
-        tl.store(planes + row * C + at, kept.to(planes.dtype.element_ty), mask=at < C)
+        tl.store(planes + row * C + at, its.to(planes.dtype.element_ty), mask=at < C)
     else:
-        tl.store(normed + row * C + at, kept, mask=at < C)
+        tl.store(kept + row * C + at, its, mask=at < C)
+        before = numbers_at(shift + row * C, at, C)
         for m in tl.static_range(M):
-            mixed = mixed_at(kept, shift + row * C, share + m * C, at, C)
+            plane = mixed(its, before, numbers_at(share + m * C, at, C))
             place = planes + (m * tl.num_programs(0) + row) * C + at
-            tl.store(place, mixed.to(planes.dtype.element_ty), mask=at < C)
+            tl.store(place, plane.to(planes.dtype.element_ty), mask=at < C)
 
 
 @triton.jit
@@ -99,11 +101,11 @@ def padded(batch: int) -> int:
 def mix_planes(x: Tensor, norm: Norm, mix: Mix | None, planes: Tensor, card: Card) -> None:
     """x [B,C] fp32 → planes, room for [M,B,C] of the run dtype, and `mix.normed`."""
     B, C = x.shape
-    shift, share, normed = mix or (x, x, x)
+    shift, share, kept = mix or (x, x, x)
     count = share.numel() // C if mix else 0
     block = max(16, 1 << (C - 1).bit_length())
     launch(
-        mix_kernel, (B,), x, norm.weight, norm.bias, shift, share, normed, planes,
+        mix_kernel, (B,), x, norm.weight, norm.bias, shift, share, kept, planes,
         C, block, count, norm.eps, card.dependent_launch, **options(card, 8, dependent=True),
     )  # fmt: skip
 

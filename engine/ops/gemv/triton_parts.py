@@ -40,20 +40,29 @@ def statistics(x, C: tl.constexpr, BLOCK: tl.constexpr, EPS: tl.constexpr):
 
 
 @triton.jit
-def normed_at(x, weight, bias, at, mean, rstd, C: tl.constexpr):
-    """LayerNorm of x [C], the numbers `at` some places; 0 beyond C."""
-    inside = at < C
-    row = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
-    scale = tl.load(weight + at, mask=inside, other=0.0).to(tl.float32)
-    return (row - mean) * rstd * scale + tl.load(bias + at, mask=inside, other=0.0).to(tl.float32)
+def numbers_at(pointer, at, C: tl.constexpr):
+    """A vector's numbers at some places, as they are stored; 0 beyond C."""
+    return tl.load(pointer + at, mask=at < C, other=0.0)
 
 
 @triton.jit
-def mixed_at(normed, shift, share, at, C: tl.constexpr):
-    """The token shift: x + (previous − x)·μ."""
-    inside = at < C
-    before = tl.load(shift + at, mask=inside, other=0.0).to(tl.float32)
-    return normed + (before - normed) * tl.load(share + at, mask=inside, other=0.0).to(tl.float32)
+def normed(x, weight, bias, mean, rstd):
+    """LayerNorm of some numbers of a row."""
+    return (x.to(tl.float32) - mean) * rstd * weight.to(tl.float32) + bias.to(tl.float32)
+
+
+@triton.jit
+def keep(x, weight, bias, kept, mean, rstd, C: tl.constexpr, BLOCK: tl.constexpr):
+    """Writes the whole normed row: what becomes the next token's shift."""
+    at = tl.arange(0, BLOCK)
+    row = normed(numbers_at(x, at, C), numbers_at(weight, at, C), numbers_at(bias, at, C), mean, rstd)
+    tl.store(kept + at, row, mask=at < C)
+
+
+@triton.jit
+def mixed(x, before, share):
+    """The token shift: x + (before − x)·share."""
+    return x + (before.to(tl.float32) - x) * share.to(tl.float32)
 
 
 @triton.jit

@@ -14,7 +14,17 @@ from engine.ops.cards import Card, launch, options
 from engine.ops.gemv.arguments import End, Mix, Norm
 from engine.ops.gemv.configs import shape_of
 from engine.ops.gemv.matrix import Matrix, check
-from engine.ops.gemv.triton_parts import mixed_at, normed_at, places, project_rows, statistics, tile, wait
+from engine.ops.gemv.triton_parts import (
+    keep,
+    mixed,
+    normed,
+    numbers_at,
+    places,
+    project_rows,
+    statistics,
+    tile,
+    wait,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +32,7 @@ if TYPE_CHECKING:
 
 @triton.jit(do_not_specialize=["steps", "N"])
 def project_kernel(
-    x, norm_weight, norm_bias, shift, share, normed, values, scales, out, N, steps,
+    x, norm_weight, norm_bias, shift, share, kept, values, scales, out, N, steps,
     K: tl.constexpr, BLOCK: tl.constexpr, R: tl.constexpr, GROUP: tl.constexpr, END: tl.constexpr,
     NORM: tl.constexpr, MIX: tl.constexpr, EPS: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
@@ -32,24 +42,27 @@ def project_kernel(
     first = block * R * steps
     end = tl.minimum(first + R * steps, N)
     numbers, factors = tile(values, scales, first + tl.arange(0, R), end, K, BLOCK, GROUP)
-    at = places(BLOCK, GROUP)
+    low = places(BLOCK, GROUP)
+    high = low + 16 if GROUP == 32 else low
+    if NORM:
+        low_weight, low_bias = numbers_at(norm_weight, low, K), numbers_at(norm_bias, low, K)
+        high_weight, high_bias = numbers_at(norm_weight, high, K), numbers_at(norm_bias, high, K)
+    if MIX:
+        low_before, low_share = numbers_at(shift + row * K, low, K), numbers_at(share, low, K)
+        high_before, high_share = numbers_at(shift + row * K, high, K), numbers_at(share, high, K)
     wait(PDL)
+    low_x, high_x = numbers_at(x, low, K), numbers_at(x, high, K)
     if NORM:
         mean, rstd = statistics(x, K, BLOCK, EPS)
-        low = normed_at(x, norm_weight, norm_bias, at, mean, rstd, K)
-        high = normed_at(x, norm_weight, norm_bias, at + 16, mean, rstd, K) if GROUP == 32 else low
-        if MIX:
-            if block == 0:
-                every = tl.arange(0, BLOCK)
-                kept = normed_at(x, norm_weight, norm_bias, every, mean, rstd, K)
-                tl.store(normed + row * K + every, kept, mask=every < K)
-            low = mixed_at(low, shift + row * K, share, at, K)
-            high = mixed_at(high, shift + row * K, share, at + 16, K) if GROUP == 32 else low
-    else:
-        low = tl.load(x + at, mask=at < K, other=0.0)
-        high = tl.load(x + at + 16, mask=at + 16 < K, other=0.0) if GROUP == 32 else low
+        low_x = normed(low_x, low_weight, low_bias, mean, rstd)
+        high_x = normed(high_x, high_weight, high_bias, mean, rstd)
+    if MIX:
+        if block == 0:
+            keep(x, norm_weight, norm_bias, kept + row * K, mean, rstd, K, BLOCK)
+        low_x, high_x = mixed(low_x, low_before, low_share), mixed(high_x, high_before, high_share)
     project_rows(
-        numbers, factors, values, scales, low, high, out + row * N, first, end, steps, K, BLOCK, R, GROUP, END
+        numbers, factors, values, scales, low_x, high_x, out + row * N, first, end, steps,
+        K, BLOCK, R, GROUP, END,
     )  # fmt: skip
 
 
@@ -68,10 +81,10 @@ def project(
     B, K = x.shape
     shape = shape_of(card, matrix.rows, K, matrix.group)
     weight, bias, eps = norm or (x, x, 0.0)
-    shift, share, normed = mix or (x, x, x)
+    shift, share, kept = mix or (x, x, x)
     launch(
         project_kernel, (B, -(-matrix.rows // shape.span)),
-        x, weight, bias, shift, share, normed, matrix.values, matrix.scales, out, matrix.rows, shape.steps,
+        x, weight, bias, shift, share, kept, matrix.values, matrix.scales, out, matrix.rows, shape.steps,
         K, shape.BLOCK, shape.R, matrix.group, int(end),
         norm is not None, mix is not None, eps, card.dependent_launch,
         **options(card, shape.warps, dependent=True),

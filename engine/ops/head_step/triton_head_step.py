@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from engine.ops.head_step.arguments import HeadStates, HeadStep
 
-LARGE_RANKS = 768  # of a head's low-rank numbers, 64 · R: from here on they need the registers of 16 warps
+LARGE_RANKS = 768  # beyond, a head's low-rank numbers need the registers of 16 warps, in two parts
 
 
 @triton.jit
@@ -46,7 +46,7 @@ def head_step_kernel(
     C: tl.constexpr, N: tl.constexpr,
     RANK_W: tl.constexpr, RANK_A: tl.constexpr, RANK_V: tl.constexpr, RANK_G: tl.constexpr,
     BLOCK_W: tl.constexpr, BLOCK_A: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_G: tl.constexpr,
-    EPS: tl.constexpr, PDL: tl.constexpr,
+    LATE: tl.constexpr, EPS: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """Programs: (row of the batch, head)."""
     row, head = tl.program_id(0), tl.program_id(1)
@@ -58,39 +58,45 @@ def head_step_kernel(
     c = head * N + n
     columns_w = _columns(low_rank, c, 0, RANK_W, R, BLOCK_W)
     columns_a = _columns(low_rank, c, A, RANK_A, R, BLOCK_A)
-    columns_g = _columns(low_rank, c, G, RANK_G, R, BLOCK_G)
-    columns_v = columns_w
+    columns_g, columns_v = columns_w, columns_w
+    if not LATE:
+        columns_g = _columns(low_rank, c, G, RANK_G, R, BLOCK_G)
     if RANK_V > 0:
         columns_v = _columns(low_rank, c, V, RANK_V, R, BLOCK_V)
     wkv += (row * (C // N) + head).to(tl.int64) * N * N + n[:, None] * N + n[None, :]
     state = tl.load(wkv)  # written by the token before, many kernels ago
+    its_w0, its_a0, its_v0 = _vector(w0, c), _vector(a0, c), _vector(v0, c)
+    its_k_k, its_k_a, its_r_k = _vector(k_k, c), _vector(k_a, c), _vector(r_k, c)
+    weight, bias = _vector(norm_weight, c), _vector(norm_bias, c)
     wait(PDL)
     at = row * C + c
     hidden += row * R
-    decay_logit = _vector(w0, c) + _product(columns_w, hidden, 0, RANK_W, BLOCK_W)
+    decay_logit = its_w0 + _product(columns_w, hidden, 0, RANK_W, BLOCK_W)
     decay = tl.exp(-0.606531 * tl.sigmoid(decay_logit))
-    iclr = tl.sigmoid(_vector(a0, c) + _product(columns_a, hidden, A, RANK_A, BLOCK_A))
-    gate = _product(columns_g, hidden, G, RANK_G, BLOCK_G)
+    iclr = tl.sigmoid(its_a0 + _product(columns_a, hidden, A, RANK_A, BLOCK_A))
     r = tl.load(rkv + row * 3 * C + c)
     k = tl.load(rkv + row * 3 * C + C + c)
     v = tl.load(rkv + row * 3 * C + 2 * C + c)
     tl.store(shift + at, tl.load(normed + at).to(shift.dtype.element_ty))
     if RANK_V > 0:
-        mixture = tl.sigmoid(_vector(v0, c) + _product(columns_v, hidden, V, RANK_V, BLOCK_V))
+        mixture = tl.sigmoid(its_v0 + _product(columns_v, hidden, V, RANK_V, BLOCK_V))
         v += (tl.load(v_first + at) - v) * mixture
     else:
         tl.store(v_first + at, v)
-    kappa = k * _vector(k_k, c)
+    if LATE:  # the others' registers are free now; what follows takes as long as the read
+        columns_g = _columns(low_rank, c, G, RANK_G, R, BLOCK_G)
+    kappa = k * its_k_k
     kappa /= tl.maximum(tl.sqrt(tl.sum(kappa * kappa)), 1e-12)
-    k *= 1 + (iclr - 1) * _vector(k_a, c)
+    k *= 1 + (iclr - 1) * its_k_a
     removed = -tl.sum(state * kappa[None, :], axis=1)
     state = state * decay[None, :] + removed[:, None] * (kappa * iclr)[None, :] + v[:, None] * k[None, :]
     tl.store(wkv, state)
     out = tl.sum(state * r[None, :], axis=1)
     out -= tl.sum(out) / N
     out *= tl.rsqrt(tl.sum(out * out) / N + EPS)
-    out = out * _vector(norm_weight, c) + _vector(norm_bias, c)
-    bonus = tl.sum(r * k * _vector(r_k, c))
+    out = out * weight + bias
+    gate = _product(columns_g, hidden, G, RANK_G, BLOCK_G)
+    bonus = tl.sum(r * k * its_r_k)
     tl.store(y + at, (out + bonus * v) * gate)
 
 
@@ -98,11 +104,11 @@ def head_step(rkv: Tensor, hidden: Tensor, w: HeadStep, states: HeadStates, y: T
     """As `head_step_naive`."""
     B, C = y.shape
     H, N = w.r_k.shape
-    warps = 16 if sum(w.ranks) > LARGE_RANKS else 8
+    large = sum(w.ranks) > LARGE_RANKS
+    blocks = (max(16, 1 << (rank - 1).bit_length()) for rank in w.ranks)
     launch(
         head_step_kernel, (B, H),
         rkv, hidden, states.normed, w.low_rank, w.w0, w.a0, w.v0, w.k_k, w.k_a, w.r_k, *w.norm[:2],
-        states.wkv, states.shift, states.v_first, y, C, N, *w.ranks,
-        *(max(16, 1 << (rank - 1).bit_length()) for rank in w.ranks), w.norm.eps, card.dependent_launch,
-        **options(card, warps, dependent=True),
+        states.wkv, states.shift, states.v_first, y, C, N, *w.ranks, *blocks,
+        large, w.norm.eps, card.dependent_launch, **options(card, 16 if large else 8, dependent=True),
     )  # fmt: skip

@@ -14,8 +14,10 @@ from engine.ops.cards import Card, launch, options
 from engine.ops.gemv.configs import shape_of
 from engine.ops.gemv.matrix import PLAIN, Matrix, check
 from engine.ops.gemv.triton_parts import (
-    mixed_at,
-    normed_at,
+    keep,
+    mixed,
+    normed,
+    numbers_at,
     places,
     project_rows,
     statistics,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 @triton.jit
 def _squares(
-    x, norm_weight, norm_bias, shift, share, normed, r, r_scale, k, k_scale, v, v_scale, rkv,
+    x, norm_weight, norm_bias, shift, share, kept, r, r_scale, k, k_scale, v, v_scale, rkv,
     block, blocks, steps,
     C: tl.constexpr, BLOCK: tl.constexpr, R: tl.constexpr, GROUP: tl.constexpr, EPS: tl.constexpr,
     PDL: tl.constexpr,
@@ -48,21 +50,24 @@ def _squares(
     if which == 2:
         values, scales, mixture = v, v_scale, 3
     numbers, factors = tile(values, scales, first + tl.arange(0, R), end, C, BLOCK, GROUP)
-    at = places(BLOCK, GROUP)
+    low = places(BLOCK, GROUP)
+    high = low + 16 if GROUP == 32 else low
+    share += mixture * C
+    low_weight, low_bias = numbers_at(norm_weight, low, C), numbers_at(norm_bias, low, C)
+    high_weight, high_bias = numbers_at(norm_weight, high, C), numbers_at(norm_bias, high, C)
+    low_before, low_share = numbers_at(shift, low, C), numbers_at(share, low, C)
+    high_before, high_share = numbers_at(shift, high, C), numbers_at(share, high, C)
     wait(PDL)
+    low_x, high_x = numbers_at(x, low, C), numbers_at(x, high, C)
     mean, rstd = statistics(x, C, BLOCK, EPS)
     if block == 0:
-        every = tl.arange(0, BLOCK)
-        kept = normed_at(x, norm_weight, norm_bias, every, mean, rstd, C)
-        tl.store(normed + every, kept, mask=every < C)
-    share += mixture * C
-    low = mixed_at(normed_at(x, norm_weight, norm_bias, at, mean, rstd, C), shift, share, at, C)
-    high = low
-    if GROUP == 32:
-        high = normed_at(x, norm_weight, norm_bias, at + 16, mean, rstd, C)
-        high = mixed_at(high, shift, share, at + 16, C)
+        keep(x, norm_weight, norm_bias, kept, mean, rstd, C, BLOCK)
+    low_x = mixed(normed(low_x, low_weight, low_bias, mean, rstd), low_before, low_share)
+    high_x = mixed(normed(high_x, high_weight, high_bias, mean, rstd), high_before, high_share)
     out = rkv + which * C
-    project_rows(numbers, factors, values, scales, low, high, out, first, end, steps, C, BLOCK, R, GROUP, 0)
+    project_rows(
+        numbers, factors, values, scales, low_x, high_x, out, first, end, steps, C, BLOCK, R, GROUP, 0
+    )
 
 
 @triton.jit
@@ -87,11 +92,13 @@ def _low_rank(
     rows = first + tl.arange(0, R)
     numbers, factors = tile(low_rank, low_rank, rows, end, C, BLOCK, 0)
     at = places(BLOCK, 0)
+    weight, bias = numbers_at(norm_weight, at, C), numbers_at(norm_bias, at, C)
+    before, its_share = numbers_at(shift, at, C), numbers_at(share + mixture * C, at, C)
     wait(PDL)
+    its_x = numbers_at(x, at, C)
     mean, rstd = statistics(x, C, BLOCK, EPS)
-    normed = normed_at(x, norm_weight, norm_bias, at, mean, rstd, C)
-    low = mixed_at(normed, shift, share + mixture * C, at, C)
-    total = sums(numbers, factors, low, low, 0)
+    vector = mixed(normed(its_x, weight, bias, mean, rstd), before, its_share)
+    total = sums(numbers, factors, vector, vector, 0)
     if block < A:
         total = 2 * tl.sigmoid(2 * total) - 1  # tanh
     if block >= G:
@@ -101,7 +108,7 @@ def _low_rank(
 
 @triton.jit(do_not_specialize=["blocks", "steps"])
 def time_mix_in_kernel(
-    x, norm_weight, norm_bias, shift, share, normed, r, r_scale, k, k_scale, v, v_scale, low_rank,
+    x, norm_weight, norm_bias, shift, share, kept, r, r_scale, k, k_scale, v, v_scale, low_rank,
     rkv, hidden, blocks, steps,
     RANK_W: tl.constexpr, RANK_A: tl.constexpr, RANK_V: tl.constexpr, RANK_G: tl.constexpr,
     C: tl.constexpr, BLOCK: tl.constexpr, R: tl.constexpr, GROUP: tl.constexpr,
@@ -111,10 +118,10 @@ def time_mix_in_kernel(
     row, block = tl.program_id(0), tl.program_id(1)
     x += row * C
     shift += row * C
-    normed += row * C
+    kept += row * C
     if block < 3 * blocks:
         _squares(
-            x, norm_weight, norm_bias, shift, share, normed, r, r_scale, k, k_scale, v, v_scale,
+            x, norm_weight, norm_bias, shift, share, kept, r, r_scale, k, k_scale, v, v_scale,
             rkv + row * 3 * C, block, blocks, steps, C, BLOCK, R, GROUP, EPS, PDL,
         )  # fmt: skip
     else:
