@@ -71,7 +71,12 @@ def test_time_mix_in(C, ranks, B, form):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("H", "N", "ranks", "B"),
-    [(1, 16, Ranks(1, 1, 1, 1), 1), (3, 16, Ranks(10, 8, 0, 16), 2), (2, 64, Ranks(24, 20, 12, 40), 1)],
+    [
+        (1, 16, Ranks(1, 1, 1, 1), 1),
+        (3, 16, Ranks(10, 8, 0, 16), 2),
+        (2, 64, Ranks(24, 20, 12, 40), 1),
+        (1, 16, Ranks(192, 192, 128, 384), 1),
+    ],
 )
 def test_head_step(H, N, ranks, B, dtype):
     check_head_step("cpu", dtype, H, N, ranks, B)
