@@ -164,10 +164,14 @@ class LineMode(TreeCommands, TextCommands):
             result(say("cli.chat.message", who=who, text=node.message.text))
 
     def _answer_pending(self, thread: str) -> None:
-        """A message that was kept without a reply (a crash, a stop) gets its reply now."""
-        if (turn := self._wait(self.session.chats.answer_pending(thread))) is not None:
-            note(say("cli.chat.pending"))
-            self._wait(self._turn(lambda: turn))
+        """A message that was kept without a reply gets its reply now; one that a crash cut goes on."""
+        for begin, said in (
+            (self.session.chats.answer_pending, "pending"),
+            (self.session.chats.resume, "resumed"),
+        ):
+            if (turn := self._wait(begin(thread))) is not None:
+                note(say(f"cli.chat.{said}"))
+                self._wait(self._turn(lambda turn=turn: turn))
 
     def do_think(self, mode: str) -> None:
         """In the open conversation, and in those begun from now on."""

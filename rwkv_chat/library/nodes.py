@@ -11,6 +11,8 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from engine.errors import InvalidParameter
+from engine.types import SamplingParams
 from rwkv_chat.library import index, rows, steps, threads
 from rwkv_chat.library.database import transaction
 from rwkv_chat.library.errors import NodeMissing, ThreadMissing
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from engine.types import SamplingParams, TokenIds, Usage
+    from engine.types import TokenIds, Usage
     from rwkv_chat.library.steps import Kind
     from rwkv_chat.transcript import Node, NodeKind, NodeStatus, Role, Thread
 
@@ -150,6 +152,24 @@ def get(db: sqlite3.Connection, node: str) -> Node:
     if row is None:
         raise NodeMissing(node)
     return rows.node(row)
+
+
+def drawn(db: sqlite3.Connection, node: str) -> tuple[SamplingParams | None, int]:
+    """How a reply was sampled (None where that is not known), and how many tokens of it are kept."""
+    row = db.execute("SELECT params, template FROM nodes WHERE id = ?", (node,)).fetchone()
+    kept = db.execute("SELECT max(length(tokens)) / 4 FROM node_tokens WHERE node = ?", (node,)).fetchone()[0]
+    return (None if row is None else _sampling(rows.text(row, "params"))), kept or 0
+
+
+def _sampling(text: str) -> SamplingParams | None:
+    """What `_json` wrote; None where it is not that."""
+    try:
+        values = json.loads(text)
+        values["bans"] = tuple(values["bans"])
+        values["biases"] = tuple((token, bias) for token, bias in values["biases"])
+        return SamplingParams(**values)
+    except (ValueError, TypeError, KeyError, RecursionError, InvalidParameter):
+        return None
 
 
 def siblings(db: sqlite3.Connection, node: str) -> tuple[Node, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rwkv_chat.library import branches, nodes, threads
@@ -10,6 +11,7 @@ from rwkv_chat.session.errors import NothingToContinue, NothingToRegenerate
 if TYPE_CHECKING:
     import sqlite3
 
+    from engine.types import SamplingParams
     from rwkv_chat.transcript import Node, Thread
 
 
@@ -45,6 +47,24 @@ def cut_reply(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node]:
     if node is None or node.message.role != "assistant":
         raise NothingToContinue(thread)
     return found, node
+
+
+def cut_by_crash(db: sqlite3.Connection, thread: str) -> SamplingParams | None:
+    """How a reply was sampled that grew when the program died, its limit less what it has; None where the
+    tip is no such reply, or has nothing that could go on. Raises: ThreadMissing.
+    """
+    threads.get(db, thread)
+    tip = nodes.tip(db, thread)
+    node = None if tip is None else nodes.get(db, tip)
+    if node is None or node.status != "growing":
+        return None
+    params, length = nodes.drawn(db, node.id)
+    left = 0 if params is None else params.max_tokens - length
+    return (
+        replace(params, max_tokens=left, seed=node.seed)
+        if params is not None and length and left > 0
+        else None
+    )
 
 
 def pending(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node | None]:

@@ -221,10 +221,6 @@ class Chats:
         The turn fails with NothingToContinue. Raises: ThreadBusy, SessionClosed.
         """
 
-        def again(mode: str, own: Mapping[str, Any]) -> SamplingParams:
-            sampled = self.sampled(params)(mode, own)
-            return sampled if sampled.seed is not None or not seeds else replace(sampled, seed=seeds[0])
-
         seeds: list[int] = []
 
         async def commit() -> tuple[Thread, Node]:
@@ -232,7 +228,20 @@ class Chats:
             seeds.extend([] if node.seed is None else [node.seed])
             return thread, node
 
-        return self._turns.begin(thread_id, commit, again, Wish(goes_on=True))
+        def as_before(mode: str, own: Mapping[str, Any]) -> SamplingParams:
+            sampled = self.sampled(params)(mode, own)
+            return sampled if sampled.seed is not None or not seeds else replace(sampled, seed=seeds[0])
+
+        return self._turns.begin(thread_id, commit, as_before, Wish(goes_on=True))
+
+    async def resume(self, thread_id: str) -> Turn | None:
+        """Have a reply go on that a crash cut, exactly as it would have: sampled as it was, up to its own
+        limit; None where there is no such. Another window may still be writing it: then the turn fails.
+        """
+        params = await self._library.run(asked.cut_by_crash, thread_id)
+        if params is None or self._turns.closed or self._turns.of(thread_id) is not None:
+            return None
+        return self.continue_reply(thread_id, params)
 
     def aside(self, thread_id: str | None, text: str, params: Params = None) -> Turn:
         """Ask something beside a conversation: it is answered from the present memory, and nothing of it is

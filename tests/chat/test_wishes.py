@@ -5,7 +5,6 @@ that a crash cut, on the real one.
 from __future__ import annotations
 
 import codecs
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -164,11 +163,13 @@ async def test_a_reply_that_a_crash_cut_is_the_one_that_it_would_have_been(
     _, asked = await session.library.run(nodes.append_user, "crashed", "one", "", create=True)
     data = speaker.tokenizer.decode_bytes(whole.tokens[:covered])
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(data).lstrip()
-    reply = Reply("r", asked.id, text, "", "growing", speaker.coding, whole.tokens[:covered], seed=3)
+    tokens = whole.tokens[:covered]
+    reply = Reply("r", asked.id, text, "", "growing", speaker.coding, tokens, seed=3, params=params)
     await session.library.run(nodes.save_reply, "crashed", reply)
-    rest = replace(params, seed=None, max_tokens=14 - covered)
-    end = await session.chats.continue_reply("crashed", rest).result()
-    assert isinstance(end, Answered)
+    turn = await session.chats.resume("crashed")
+    assert turn is not None
+    end = await answered(turn)
+    assert await session.chats.resume("crashed") is None
     assert end.node is not None
     assert (end.node.tokens, end.node.message) == (whole.tokens, whole.message)
     await session.close()
