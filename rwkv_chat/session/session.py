@@ -233,7 +233,8 @@ def _import_use_cases() -> None:
 
 def _budgets(settings: Settings) -> tuple[int | None, int | None]:
     """Bytes of saved states on the disk and in memory; None for the engine's defaults."""
-    return tuple(int(each * GB) or None for each in (settings.snapshot_budget_gb, settings.snapshot_ram_gb))
+    disk, ram = settings.snapshot_budget_gb, settings.snapshot_ram_gb
+    return int(disk * GB) or None, int(ram * GB) or None
 
 
 def _differences(params: SamplingParams, base: SamplingParams) -> dict[str, Any]:

@@ -112,6 +112,14 @@ class States:
             )
             yield await self._shown(await self._library.run(states.add, persona))
 
+    async def made_from(self, thread_id: str) -> tuple[Persona, ...]:
+        """Personas that were saved from a conversation, or from another one of its tree: to be offered where
+        it is erased.
+        """
+        tree = await self._library.run(state_use.tree, thread_id)
+        found = await self._library.run(states.made_from, tree)
+        return tuple([await self._shown(each) for each in found])
+
     async def begin(self, persona_id: str, title: str = "") -> Thread:
         """A new conversation that stands where the persona does.
 

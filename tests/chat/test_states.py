@@ -20,15 +20,20 @@ from rwkv_chat.session.errors import (
     PersonaOfOtherModel,
     PersonaUnknown,
 )
+from rwkv_chat.session.sharing import put_beside
 from rwkv_chat.session.state_types import Confirmed, Persona
 from tests.chat.real import GREEDY, ask, model_folder, open_real, told
 from tests.engine import tiny
+from tests.test_durable import asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from rwkv_chat.session import Session
+
+
+__all__ = ["asked"]
 
 
 async def save(session: Session, thread: str, name: str = "Scribe", **named: object) -> Persona:
@@ -269,6 +274,26 @@ async def test_personas_are_found_changed_and_removed(tmp_path: Path, opened: li
     again = await ask(session, end.thread.id, "And now?")
     assert again.usage is not None
     assert again.usage.history_tokens == 0, "the conversation's own state is still there"
+
+
+async def test_what_was_made_from_a_conversation_is_named(tmp_path: Path, opened: list[Session]) -> None:
+    session = await open_real(tmp_path / "home", model_folder(tmp_path / "model"))
+    opened.append(session)
+    one, other = await ask(session, None, "First"), await ask(session, None, "Second")
+    saved = await save(session, one.thread.id)
+    branch = await session.branches.branch(one.thread.id, one.node.id)  # pyright: ignore
+    assert [each.id for each in await session.states.made_from(one.thread.id)] == [saved.id]
+    assert [each.id for each in await session.states.made_from(branch.id)] == [saved.id]
+    assert await session.states.made_from(other.thread.id) == ()
+
+
+def test_files_that_are_given_away_are_synced_and_nothing_is_overwritten(tmp_path: Path, asked: list) -> None:
+    put_beside(tmp_path / "file", lambda: b"one")
+    with pytest.raises(FileInTheWay):
+        put_beside(tmp_path / "file", lambda: b"two")
+    assert (tmp_path / "file").read_bytes() == b"one"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    assert len([each for each in asked if each[0] == "move"]) == 1
 
 
 async def test_an_empty_conversation_has_nothing_to_save(tmp_path: Path, opened: list[Session]) -> None:
