@@ -22,7 +22,7 @@ from engine.ops.linear.digits import rows_for
 from engine.ops.linear.ways import WAYS, kind_of, name_of, use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -72,7 +72,7 @@ def processor() -> str:
 
 
 def fastest(
-    shapes: dict[str, list[Matrix]], dtype: torch.dtype, now: Callable[[], float] = time.perf_counter
+    shapes: Mapping[str, Sequence[Matrix]], dtype: torch.dtype, now: Callable[[], float] = time.perf_counter
 ) -> Names:
     """The names; shapes for which the time does not suffice are left out, and measured at the next load."""
     end, found = now() + BUDGET, {}
@@ -87,7 +87,7 @@ def fastest(
     return found
 
 
-def _seconds(way: str, matrices: list[Matrix], dtype: torch.dtype, now: Callable[[], float]) -> float:
+def _seconds(way: str, matrices: Sequence[Matrix], dtype: torch.dtype, now: Callable[[], float]) -> float:
     """The shortest time of one product; the matrices take turns."""
     made = WAYS[kind_of(*matrices[0])][way]
     ready = [made(weight) if scale is None else made(weight, scale) for weight, scale in matrices]

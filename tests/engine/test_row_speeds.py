@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import count
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +31,9 @@ def forgotten():
     use({})
 
 
+KINDS: tuple[Any, ...] = (NativeRow, PlainRow, ways.LinearRow, DigitRow, CommonRow)
+
+
 class Slow:
     """A clock by which every product takes 10 seconds, but those of one way."""
 
@@ -37,15 +41,13 @@ class Slow:
         self._quick, self._now = quick, 0.0
 
     def __enter__(self) -> Slow:
-        self._calls = {
-            each: each.__call__ for each in (NativeRow, PlainRow, ways.LinearRow, DigitRow, CommonRow)
-        }
+        self._calls: dict[Any, Any] = {each: each.__call__ for each in KINDS}
         for each, call in self._calls.items():
             each.__call__ = self._timed(each, call)
         return self
 
-    def _timed(self, kind, call):
-        def timed(matrix, rows, i, out):
+    def _timed(self, kind: Any, call: Any) -> Any:
+        def timed(matrix: Any, rows: Any, i: int, out: Any) -> Any:
             self._now += 1 if kind is self._quick else 10
             return call(matrix, rows, i, out)
 
