@@ -101,6 +101,10 @@ class Rwkv7(Model):
         weights = self._weights()
         return weights, tuple(layer_of(block) for block in weights.blocks)
 
+    def release(self) -> None:
+        super().release()
+        self._own_step = None
+
     def arrange(self, block: Block) -> Block:
         """The six mixing vectors become `att.mix` [6,1,1,C]; where they lie so already, that is a view."""
         shares = [block.pop(f"att.x_{m}") for m in MIXED]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from engine.types import TierReason
     from engine.weights.fit import Size
 
-# "auto" on a CPU: below this many stored bytes fp32, exact and fastest there; above, bf16 halves the memory
-SMALL_MODEL = 1_000_000_000
+# "auto" on a CPU: below this many stored bytes fp32, exact and quick enough; above, bf16 takes half the time
+SMALL_MODEL = 100_000_000
 
 # kind of device → what a person asks for → the tier that it is there
 ASKED = {

@@ -16,6 +16,7 @@ from tests.engine import tiny
 
 # as they are released
 SIZES = {
+    "0.02B": Size("rwkv7", 20_000_000, 6, 256, 1024),
     "0.4B": Size("rwkv7", 450_767_872, 24, 1024, 4096),
     "1.5B": Size("rwkv7", 1_527_404_544, 24, 2048, 8192),
     "2.9B": Size("rwkv7", 2_947_735_040, 32, 2560, 10240),
@@ -36,7 +37,8 @@ def chosen(asked: str, device: str, size: str = "1.5B", free: int | None = None)
 
 
 @pytest.mark.parametrize(
-    ("size", "tier"), [("0.4B", "fp32"), ("1.5B", "bf16"), ("2.9B", "bf16"), ("7.2B", "bf16")]
+    ("size", "tier"),
+    [("0.02B", "fp32"), ("0.4B", "bf16"), ("1.5B", "bf16"), ("2.9B", "bf16"), ("7.2B", "bf16")],
 )
 def test_a_small_model_is_exact_on_the_processor(size, tier):
     assert chosen("auto", "cpu", size) == Choice(tier)

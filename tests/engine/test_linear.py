@@ -9,9 +9,10 @@ from engine.models.int8 import quantised
 from engine.ops import ffn_value as value_op
 from engine.ops import linear as op
 from engine.ops.ffn_value import byte_rows, ffn_value
-from engine.ops.linear import linear
+from engine.ops.linear import cpu, linear
 from engine.ops.linear.cpu import linear_few_rows, linear_many_rows
 from engine.ops.linear.naive import linear_naive
+from engine.quant import pack4
 
 BF16 = 2.0**-8  # one rounding to bf16, relative, at most
 SHAPES = [(1, 32), (7, 32), (33, 64), (128, 96), (50, 256), (1000, 32), (512, 1024)]
@@ -69,6 +70,17 @@ def test_memory_that_is_not_aligned_is_not_given_to_the_operator():
         torch.testing.assert_close(
             linear(each, weight, scale), linear(x, values, scale), rtol=0.02, atol=0.02
         )
+
+
+@torch.inference_mode()
+def test_a_processor_without_bf16_products_multiplies_in_fp32(monkeypatch):
+    """The same numbers, rounded once: 16-bit, 8-bit and 4-bit weights."""
+    x, values, scale = made(64, 64, 20)
+    weights = (values.bfloat16(), None), (values, scale), pack4(values.float(), torch.bfloat16)
+    before = [linear(x, *each) for each in weights]
+    monkeypatch.setattr(cpu, "has_bf16_products", lambda: False)
+    for each, expected in zip(weights, before, strict=True):
+        assert (linear(x, *each) - expected).norm() <= 2 * BF16 * expected.norm()
 
 
 def test_rows_do_not_depend_on_each_other():

@@ -126,3 +126,17 @@ def test_a_state_of_another_model_is_refused():
     other = tiny.of_tier(tiny.spec(2, 128, 64, 1000, 16), "bf16").zero_state()
     with pytest.raises(StateMismatch):
         tiny.of_tier(SPEC, "bf16").step(torch.tensor([1]), other)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("tier", ["bf16", "int8", "int4-rows"])
+def test_weights_that_were_exchanged_are_seen(tier):
+    """As when an adapter is put in: other tensors in the same table, after `release`."""
+    model, other = tiny.of_tier(SPEC, tier), tiny.of_tier(SPEC, tier, seed=5)
+    expected, _ = other.step(torch.tensor([3]), other.zero_state())
+    before, _ = model.step(torch.tensor([3]), model.zero_state())
+    model.release()
+    model.tensors.update(other.tensors)
+    found, _ = model.step(torch.tensor([3]), model.zero_state())
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, before)

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.ops import kernels
-from engine.ops.linear.cpu import linear_few_rows, linear_many_rows, takes_few_rows
+from engine.ops.linear.cpu import linear_few_rows, linear_many_rows, product_many, takes_few_rows
 from engine.ops.linear.int4 import linear_int4_many_rows
 from engine.ops.linear.naive import linear_naive, linear_packed_naive
 from engine.ops.linear.one_row import linear_native, takes_native
@@ -30,12 +30,18 @@ def linear(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
         weight: of x's dtype; or int8, with `scale` [N] of x's dtype; or packed, with its `scale` [N,groups].
     """
     if scale is None:
-        return (linear_native if takes_native(x, weight) else F.linear)(x, weight)
+        return _plain(x, weight)
     if scale.ndim == 2:
         return _packed(x, weight, scale)
     if weight.device.type != "cpu" or x.dtype != torch.bfloat16:
         return linear_naive(x, weight, scale)
     return (linear_few_rows if takes_few_rows(x, weight) else linear_many_rows)(x, weight, scale)
+
+
+def _plain(x: Tensor, weight: Tensor) -> Tensor:
+    if weight.device.type != "cpu" or not torch.is_inference_mode_enabled():
+        return F.linear(x, weight)
+    return (linear_native if takes_native(x, weight) else product_many)(x, weight)
 
 
 def _packed(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:

@@ -38,7 +38,12 @@ class Alone:
 
 
 def make_ready(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
-    """Makes a packed copy of a weight, if there is a quick form of it; `dtype` is that of x."""
+    """Makes a packed copy of a weight, if there is a quick form of it; `dtype` is that of x.
+
+    One that is there already, of the same values, is kept.
+    """
+    if weight in _ready:
+        return
     matrix = one_row(weight, scale)
     if not isinstance(matrix, CommonRow):  # that would keep the weight alive
         _ready[weight] = Alone(matrix, len(weight), width_of(weight), dtype)

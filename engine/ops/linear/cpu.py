@@ -7,6 +7,7 @@ all whole numbers up to 256, and the bf16 product is scaled.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,4 +41,23 @@ def linear_few_rows(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
 
 def linear_many_rows(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     """The same for any K; takes 2·N·K bytes for a moment."""
-    return F.linear(x, weight.to(x.dtype)) * scale
+    return product_many(x, weight.to(x.dtype)) * scale
+
+
+@functools.cache
+def has_bf16_products() -> bool:
+    """Whether oneDNN multiplies bf16 matrices on this CPU. Elsewhere PyTorch does, number by number."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+    except (AttributeError, RuntimeError):  # a PyTorch without oneDNN
+        return False
+
+
+def product_many(x: Tensor, weight: Tensor) -> Tensor:
+    """x [.., K], weight [N,K] of x's dtype → [.., N]: in fp32 where the CPU has no product in bf16.
+
+    The weight in fp32 takes 4·N·K bytes for a moment, which a prompt of many tokens makes good.
+    """
+    if x.dtype != torch.bfloat16 or has_bf16_products():
+        return F.linear(x, weight)
+    return F.linear(x.float(), weight.float()).to(x.dtype)

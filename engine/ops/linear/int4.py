@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F  # noqa: N812  the field's custom
 
+from engine.ops.linear.cpu import product_many
 from engine.quant import GROUP4, HALF4, ZERO4
 
 if TYPE_CHECKING:
@@ -54,4 +54,4 @@ def linear_int4_many_rows(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     """x bf16 [.., K], packed weight [N,K] → [.., N]; takes a few times N·K bytes for a moment."""
     halves = weight.unflatten(1, (-1, HALF4))
     numbers = torch.cat((halves & 0xF, halves >> 4), dim=2).to(x.dtype).sub_(ZERO4)
-    return F.linear(x, numbers.mul_(scale[..., None]).flatten(1))
+    return product_many(x, numbers.mul_(scale[..., None]).flatten(1))
