@@ -34,10 +34,13 @@ class Initials:
         engine: EngineLike,
         folder: Path,
         identified: Callable[[], Awaitable[Speaker]],
+        tuned: Callable[[], Path | None],
     ) -> None:
-        """`identified`: the model in use, when its id is known."""
+        """`identified`: the model in use, when its id is known.  `tuned`: the file of the tuned state that
+        was chosen for this run.
+        """
         self.folder = folder
-        self._identified = identified
+        self._identified, self._tuned = identified, tuned
         self._library, self._engine = library, engine
         self._speaker: Speaker | None = None
         self._ready: list[str] = []
@@ -57,6 +60,17 @@ class Initials:
             return speaker.initial
         await self.make_ready(thread.initial, speaker)
         return thread.initial
+
+    async def lasting(self, thread: Thread, speaker: Speaker) -> str:
+        """The same, for something that outlives this run: a tuned state that was chosen for it is noted down.
+
+        Raises: see `of`.
+        """
+        id_ = await self.of(thread, speaker)
+        if id_ and id_ != thread.initial and self._tuned() is not None:
+            made = states.Initial(id_, "tuned", (str(self._tuned()),))
+            await self._library.run(states.add_initial, made)
+        return id_
 
     async def make_ready(self, id_: str, speaker: Speaker) -> None:
         """Raises: see `of`."""

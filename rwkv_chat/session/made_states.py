@@ -33,9 +33,9 @@ class Voiced:
     name: str
 
 
-def key_of(state: MadeState, initial: str = "") -> StateKey:
-    """`initial`: the engine's id of what its chain begins from."""
-    return StateKey(state.model, state.tier, state.adapter, initial, state.prefix)
+def key_of(state: MadeState) -> StateKey:
+    """Of what a model made of a persona here."""
+    return StateKey(state.model, state.tier, state.adapter, state.initial, state.prefix)
 
 
 async def voiced(desk: Desk, template: str, mode: str) -> Voiced:
@@ -74,7 +74,8 @@ async def made(desk: Desk, state: MadeState) -> AsyncIterator[Prefilled | MadeSt
         EngineError.
     """
     tokens = tuple(token for each in state.tokens for token in each)
-    async for event in jobs.read(desk.engine.submit(FeedRequest(tokens, background=False))):
+    request = FeedRequest(tokens, initial=state.initial, background=False)
+    async for event in jobs.read(desk.engine.submit(request)):
         if isinstance(event, StateKey):
             held = await jobs.outcome(desk.engine.hold(event), Held)
             yield replace(state, tier=event.tier, adapter=event.adapter, nbytes=held.nbytes)

@@ -108,8 +108,9 @@ class Session:
         from rwkv_chat.session.initials import Initials
         from rwkv_chat.session.turns import Turns
 
-        identified = self.models.identified
-        initials = Initials(self.library, self._engine, self.paths.outside, identified)
+        models = self.models
+        folder, tuned = self.paths.outside, lambda: models.tuned and models.tuned.absolute()
+        initials = Initials(self.library, self._engine, folder, models.identified, tuned)
         usual = lambda: self.settings.think  # noqa: E731
         return Turns(self.library, self.models, self._engine, initials, self.windows, usual)
 

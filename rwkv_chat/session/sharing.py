@@ -163,5 +163,5 @@ def new_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 def _begun_from(db: sqlite3.Connection, id_: str) -> StoredPersona | None:
     """The persona that is this state from outside."""
-    found = (each for each in states.listed(db) if any(of.initial == id_ for of in each.states))
-    return next(found, None)
+    found = (each for each in states.listed(db) if each.kind != "lived")
+    return next((each for each in found if any(of.initial == id_ for of in each.states)), None)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.types import Prefilled, StateProfile, TokenIds
+    from rwkv_chat.library.states import Initial
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.transcript import Node, Thread
 
@@ -94,6 +95,7 @@ class States:
         voice = await voiced(self._desk, thread.chosen_template, thread.mode)
         said = tuple(Said(each.message, each.mode, each.kind) for each in path)
         state = await self._coded(voice.manner.coding, path, await encode(voice, said))
+        state = replace(state, initial=await self._desk.initials.lasting(thread, voice.speaker))
         async for event in made(self._desk, state):
             if not isinstance(event, MadeState):
                 yield event
@@ -173,7 +175,7 @@ class States:
         Conversations that began from it stay.
         """
         gone = await self._library.run(states.remove, persona_id)
-        keys = [key_of(each) for each in gone.states if each.model and not each.initial]
+        keys = [key_of(each) for each in gone.states if each.model]
         needed = await self._library.run(state_use.needed, [each.prefix for each in keys])
         self._engine.release([each for each in keys if each.prefix in needed])
         self._engine.release([each for each in keys if each.prefix not in needed], forget=True)
@@ -244,12 +246,18 @@ class States:
         paths = []
         for each in personas:
             found = await self._library.run(states.get, each)
-            here = [self._engine.file(key_of(state)) for state in found.states if state.model]
+            here = [path for state in found.states if state.model for path in await self._files(state)]
             here = [path for path in here if await asyncio.to_thread(path.is_file)]
             if not here:
                 raise StateMissing("")
             paths.append(here[0])
         return await jobs.outcome(self._engine.inspect(*paths), Inspected)
+
+    async def _files(self, state: MadeState) -> tuple[Path, ...]:
+        """Where a persona's state may lie: in the store, or among those from outside."""
+        begun = await self._library.run(states.initial, state.initial)
+        outside = begun.files[:1] if begun is not None and begun.kind == "snapshot" else ()
+        return (self._engine.file(key_of(state)), *(self._desk.initials.folder / each for each in outside))
 
     # ------------------------------------------------------------------ the store
 
@@ -288,9 +296,12 @@ class States:
     # ------------------------------------------------------------------ inside
 
     async def _shown(self, stored: StoredPersona) -> Persona:
-        return await asyncio.to_thread(self._persona, stored)
+        ids = {each.initial for each in stored.states if each.initial}
+        found = [await self._library.run(states.initial, each) for each in ids]
+        outside = {each.id: each for each in found if each is not None and each.kind == "snapshot"}
+        return await asyncio.to_thread(self._persona, stored, outside)
 
-    def _persona(self, stored: StoredPersona) -> Persona:
+    def _persona(self, stored: StoredPersona, outside: Mapping[str, Initial]) -> Persona:
         text = "\n\n".join(each.message.text for each in stored.said)
         return Persona(
             id=stored.id,
@@ -303,13 +314,17 @@ class States:
             template=stored.template,
             mode=stored.mode,
             sampling=stored.sampling,
-            states=tuple(self._state(each) for each in stored.states if each.model),
+            states=tuple(
+                self._state(each, outside.get(each.initial)) for each in stored.states if each.model
+            ),
             created=stored.created,
             used=stored.used,
         )
 
-    def _state(self, state: MadeState) -> PersonaState:
+    def _state(self, state: MadeState, outside: Initial | None) -> PersonaState:
         path = self._engine.file(key_of(state))
+        if outside is not None and outside.prefix == state.prefix:
+            path = self._desk.initials.folder / outside.files[0]
         return PersonaState(
             model=state.model,
             model_name=state.model_name,
@@ -318,7 +333,8 @@ class States:
             prefix=state.prefix,
             tokens=sum(map(len, state.tokens)),
             nbytes=path.stat().st_size if path.is_file() else 0,
-            trusted=not state.initial,
+            trusted=outside is None,
+            difference=None if outside is None else outside.difference,
         )
 
     async def _coded(self, coding: str, path: tuple[Node, ...], state: MadeState) -> MadeState:

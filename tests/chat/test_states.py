@@ -80,6 +80,7 @@ async def test_a_persona_goes_to_another_machine_and_is_kept_apart_until_it_is_c
     taken = await there.states.import_(tmp_path / "scribe.safetensors")
     assert (taken.name, taken.kind, taken.tags, taken.messages) == ("Scribe", "imported", ("role",), 2)
     assert not taken.states[0].trusted
+    assert len((await there.states.inspect(taken.id)).norms) > 0
     assert await there.states.import_(tmp_path / "scribe.safetensors") == taken, "it is here already"
 
     begun = await there.states.begin(taken.id)
@@ -244,6 +245,13 @@ async def test_a_tuned_state_is_a_persona_too(tmp_path: Path, opened: list[Sessi
     reply = await ask(again, begun.id, "And now?")
     assert reply.usage is not None
     assert reply.usage.history_tokens == 0, "its state was saved, and what it begins from is made ready"
+    saved = await save(again, begun.id, "Reader")
+    assert saved.states[0].trusted, "all of it was read here, after the tuned state"
+    other = await again.states.begin(saved.id)
+    assert other.initial == begun.initial
+    both = [await ask(again, each, "What then?") for each in (begun.id, other.id)]
+    assert [each.usage.history_tokens for each in both if each.usage] == [0, 0]
+    assert (await told(again, begun.id)).tokens == (await told(again, other.id)).tokens
     await again.states.remove(poet.id)
     assert len(list(again.paths.outside.iterdir())) == 1, "a conversation begins from it"
 
