@@ -43,15 +43,19 @@ def _found(kind: str, index: int | None) -> Card:
     return Card(found.major * 10 + found.minor, found.multi_processor_count)
 
 
-def options(card: Card, warps: int, *, stages: int = 1, dependent: bool = False) -> dict[str, object]:
+def options(
+    card: Card, warps: int, *, stages: int = 1, dependent: bool = False, registers: int | None = None
+) -> dict[str, object]:
     """Compiler options of a launch, none of which an environment variable may change.
 
     Sums of products are fused (one rounding less); a kernel that must not be compiled so has its own options.
 
     Args:
         dependent: the kernel waits for the one before by itself.
+        registers: of a thread, at most. Without it the assembler may spill a few for a rounder number.
     """
     made: dict[str, object] = {"num_warps": warps, "num_stages": stages, "enable_fp_fusion": True}
+    made |= {"maxnreg": registers} if registers else {}
     return made | {"launch_pdl": True} if dependent and card.dependent_launch else made
 
 

@@ -28,6 +28,7 @@ class SparseConfig(NamedTuple):
         return self.warps * 32 * 16 * self.loads // piece
 
 
+REGISTERS = 168  # of a thread
 WIDEST = 32  # columns that share one scale in every form
 
 # (class, form's group): not measured yet

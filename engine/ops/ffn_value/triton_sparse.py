@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from engine.ops.cards import Card, launch, options
-from engine.ops.ffn_value.configs import sparse_config
+from engine.ops.ffn_value.configs import REGISTERS, sparse_config
 from engine.ops.gemv.matrix import Matrix, check
 from engine.ops.gemv.triton_parts import wait
 
@@ -113,7 +113,7 @@ def ffn_value_sparse(
         sparse_kernel, (B, -(-C // config.columns)),
         hidden, matrix.values, matrix.scales, units, x, normed, shift,
         F, C, part, config.columns, config.rows(matrix.group), matrix.group, card.dependent_launch,
-        **options(card, config.warps, dependent=True),
+        **options(card, config.warps, dependent=True, registers=REGISTERS),
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ CONFIGS: dict[int, Config] = {
     NO_CARD: Config(
         plain=4096, int8=4096, int4=4096, warps=4, resident=2
     ),  # few programs, since each takes long
-    75: Config(plain=8_192, int8=16_384, int4=16_384, warps=8, resident=2),
+    75: Config(plain=16_384, int8=16_384, int4=16_384, warps=8, resident=2),
     80: Config(plain=16_384, int8=16_384, int4=32_768, warps=8, resident=2),
     86: Config(plain=16_384, int8=16_384, int4=32_768, warps=8, resident=2),
     89: Config(plain=16_384, int8=16_384, int4=32_768, warps=8, resident=2),
@@ -41,6 +41,10 @@ CONFIGS: dict[int, Config] = {
     100: Config(plain=16_384, int8=16_384, int4=32_768, warps=8, resident=2),
     120: Config(plain=16_384, int8=16_384, int4=32_768, warps=8, resident=2),
 }
+
+
+REGISTERS = 128  # of a thread: two programs of 8 warps at once, or one of 16
+WIDE = 4096  # from here on twice the warps, so that a thread's part of the vector fits
 
 
 class Shape(NamedTuple):
@@ -74,6 +78,7 @@ def shape_of(card: Card, rows: int, width: int, group: int) -> Shape:
     config = config_of(card)
     BLOCK = max(1 << (width - 1).bit_length(), 2 * group, 16)
     numbers = {PLAIN: config.plain, 64: config.int8, 32: config.int4}[group]
-    R = max(1, min(numbers // BLOCK, 1 << (rows - 1).bit_length()))
-    programs = card.processors * config.resident
-    return Shape(BLOCK, R, max(1, -(-rows // (R * programs))), config.warps)
+    more = 2 if BLOCK >= WIDE else 1
+    R = max(1, min(more * numbers // BLOCK, 1 << (rows - 1).bit_length()))
+    programs = card.processors * config.resident // more
+    return Shape(BLOCK, R, max(1, -(-rows // (R * programs))), more * config.warps)

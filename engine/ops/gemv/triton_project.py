@@ -12,7 +12,7 @@ import triton.language as tl
 
 from engine.ops.cards import Card, launch, options
 from engine.ops.gemv.arguments import End, Mix, Norm
-from engine.ops.gemv.configs import shape_of
+from engine.ops.gemv.configs import REGISTERS, shape_of
 from engine.ops.gemv.matrix import Matrix, check
 from engine.ops.gemv.triton_parts import (
     keep,
@@ -87,5 +87,5 @@ def project(
         x, weight, bias, shift, share, kept, matrix.values, matrix.scales, out, matrix.rows, shape.steps,
         K, shape.BLOCK, shape.R, matrix.group, int(end),
         norm is not None, mix is not None, eps, card.dependent_launch,
-        **options(card, shape.warps, dependent=True),
+        **options(card, shape.warps, dependent=True, registers=REGISTERS),
     )  # fmt: skip

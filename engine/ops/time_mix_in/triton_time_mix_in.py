@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from engine.ops.cards import Card, launch, options
-from engine.ops.gemv.configs import shape_of
+from engine.ops.gemv.configs import REGISTERS, shape_of
 from engine.ops.gemv.matrix import PLAIN, Matrix, check
 from engine.ops.gemv.triton_parts import (
     keep,
@@ -148,7 +148,7 @@ def time_mix_in(
         x, norm.weight, norm.bias, mix.shift, mix.share, mix.normed,
         *_pointers(w.receptance), *_pointers(w.key), *_pointers(w.value), w.low_rank, rkv, hidden,
         blocks, shape.steps, *w.ranks, C, shape.BLOCK, shape.R, group, plain.BLOCK, plain.R, norm.eps,
-        card.dependent_launch, **options(card, shape.warps, dependent=True),
+        card.dependent_launch, **options(card, shape.warps, dependent=True, registers=REGISTERS),
     )  # fmt: skip
 
 
