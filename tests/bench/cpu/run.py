@@ -146,7 +146,7 @@ def show(name: str, row: Row) -> None:
     ratio, worst = row["ratio"], row["worst"]
     assert isinstance(ratio, dict)
     assert isinstance(worst, dict)
-    rest = {key: value for key, value in row.items() if key not in ("ratio", "worst", "bar")}
+    rest = {key: value for key, value in row.items() if key not in ("ratio", "worst", "bar", "of")}
     least = min(ratio.values())
     missed = "" if least >= float(str(row["bar"])) else "  MISSED"
     print(f"{name}: {least} (worst {min(worst.values())}, bar {row['bar']}){missed}  {rest}", flush=True)
@@ -179,16 +179,19 @@ def main() -> None:
     results: dict[str, Row] = json.loads(kept.read_text()) if kept.is_file() else {}
     for group in options.only:
         for size in options.sizes:
-            done = results.get(f"done {group} {size}")
-            rows = results if done else dict(GROUPS[group](options.folder, size))
-            if not done:
-                results |= rows
-                results[f"done {group} {size}"] = {"rows": list(rows)}
+            for name, row in done(results, group, size) or GROUPS[group](options.folder, size):
+                results[name] = row | {"of": f"{group} {size}"}
                 kept.write_text(json.dumps(results, indent=1, ensure_ascii=False))
-            names = results[f"done {group} {size}"]["rows"]
-            assert isinstance(names, list)
-            for name in names:
-                show(name, results[name])
+                show(name, row)
+            results[f"done {group} {size}"] = {}
+            kept.write_text(json.dumps(results, indent=1, ensure_ascii=False))
+
+
+def done(results: dict[str, Row], group: str, size: str) -> list[tuple[str, Row]]:
+    """The rows of a group that was measured to its end."""
+    if f"done {group} {size}" not in results:
+        return []
+    return [(name, row) for name, row in results.items() if row.get("of") == f"{group} {size}"]
 
 
 if __name__ == "__main__":
