@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def stepper_of(model: Any, batch: int) -> Stepper:
     """The chain of kernels for RWKV-7; for all others the model's own step."""
     if isinstance(model, Rwkv7):
-        from engine.models.rwkv7_chain import Chain7
+        from engine.models.rwkv7_chain import Chain7, takes
 
-        return Chain7(model, batch)
+        if takes(model.spec):
+            return Chain7(model, batch)
     return PlainStepper(model, batch)

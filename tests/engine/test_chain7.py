@@ -7,8 +7,10 @@ import torch
 
 pytest.importorskip("triton", reason="Triton has wheels for Linux only; elsewhere there are no kernels")
 
+from engine.graphs import PlainStepper
 from engine.models.rwkv7_chain import Chain7, kernels
 from engine.models.state import relative_difference
+from engine.steppers import stepper_of
 from tests.engine import tiny
 from tests.engine.chain_checks import (
     PACKED_SPEC,
@@ -134,3 +136,9 @@ def test_a_step_allocates_nothing_and_launches_five_kernels_a_layer():
     L = SPEC.n_layer
     assert counts == {"embed": 1, "time_mix_in": L, "head_step": L, "project": 2 * L + 1, "ffn_value": L}
     assert kernels(model.device, 1, chain._layers, chain._head)._fields == chain._ops._fields
+
+
+def test_odd_head_sizes_take_the_models_step():
+    odd = tiny.spec(n_embd=48, head_size=24)
+    assert isinstance(stepper_of(tiny.model(odd), 1), PlainStepper)
+    assert isinstance(stepper_of(tiny.model(SPEC), 1), Chain7)
