@@ -92,9 +92,9 @@ class Lane:
         self._turn, self._speed = turn, Speedometer()
         self._totals = {"answer": 0, "reasoning": 0}
 
-    def show(self, deltas: tuple[Delta, ...]) -> None:
-        """Tell what is new."""
-        speed = self._speed.tick(self.writer.tokens)
+    def show(self, deltas: tuple[Delta, ...], *, drawn: bool = True) -> None:
+        """Tell what is new; what was not `drawn` says nothing of the speed."""
+        speed = self._speed.tick(self.writer.tokens) if drawn else 0.0
         for each in deltas:
             self._totals[each.part] += len(each.text)
             total, tokens = self._totals[each.part], self.writer.tokens
@@ -161,7 +161,7 @@ class Replying:
         else:
             writer = ReplyWriter(self._desk.library, self._thread.id, blank, part.speaker, memory, given)
         lane = Lane(self._turn, index, writer, blank)
-        lane.show(given.deltas)
+        lane.show(given.deltas, drawn=False)
         return lane
 
     async def _follow(self, job: JobLike, lanes: list[Lane]) -> None:
