@@ -99,7 +99,7 @@ async def _talk(home: Path, model: Path, words: str) -> tuple[int, int]:
     session = await open_real(home, model)
     done = refused = 0
     try:
-        for turn in range(12):
+        for turn in range(8):
             threads = await session.chats.threads()
             begun = committed = False
             async for event in session.chats.send(threads[turn % len(threads)].id, words, GREEDY):

@@ -125,7 +125,7 @@ def live(world: World, conversations: int, rng: random.Random) -> list[Conversat
 
 
 def test_hundreds_of_conversations_stay_within_20_gb_and_open_at_once(world: World, sample: Sample) -> None:
-    count = sample("conversations of 200 messages", 24, CONVERSATIONS)
+    count = sample("conversations of 200 messages", 12, CONVERSATIONS)
     world.store.budget = BUDGET * count // CONVERSATIONS
     rng = random.Random(6)
     everyone = live(world, count, rng)
