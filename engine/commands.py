@@ -72,7 +72,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
+    """See `StateStore.forget`."""
+
     prefixes: tuple[str, ...]
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,9 +155,13 @@ class Engine:
                 atexit.register(self.close)
             return job
 
-    def forget(self, prefixes: Iterable[str]) -> None:
-        """Deletes the states of these prefix keys, of every model: their conversation was deleted."""
-        self._put(Forget(tuple(prefixes)))
+    def forget(self, prefixes: Iterable[str], *, passing: bool = False) -> None:
+        """Deletes the states of these prefix keys, of every model: their conversation was deleted.
+
+        Args:
+            passing: those of replies that go on, too, whose keys nobody knows.
+        """
+        self._put(Forget(tuple(prefixes), passing))
 
     def keep(self, prefixes: Iterable[str]) -> None:
         """States of these prefix keys are given up last when the budget runs out; replaces the set before."""

@@ -160,7 +160,7 @@ class Worker:
             elif isinstance(command, Known):
                 self._identified(command)
             elif isinstance(command, Forget):
-                self._forget(command.prefixes)
+                self._forget(command)
             else:
                 self._change(command)
 
@@ -192,10 +192,10 @@ class Worker:
             self._ram.set_budget(command.ram)
             self._saver.change(lambda store: store.set_budget(command.disk))
 
-    def _forget(self, prefixes: tuple[str, ...]) -> None:
+    def _forget(self, command: Forget) -> None:
         if self._compute:
-            self._compute.forget(prefixes)
-        self._saver.change(lambda store: store.forget(prefixes), wait=True)
+            self._compute.forget(command.prefixes)
+        self._saver.change(lambda store: store.forget(command.prefixes, passing=command.passing), wait=True)
 
     def _identified(self, found: Known) -> None:
         """Saves what waited for the id, then tells it."""

@@ -366,7 +366,7 @@ class FakeEngine:
         scripted = FakeReply(reply) if isinstance(reply, str) else reply
         return self._started(FakeGenerate(request, scripted, self.delay, self.chunk))
 
-    def forget(self, prefixes: Iterable[str]) -> None:
+    def forget(self, prefixes: Iterable[str], *, passing: bool = False) -> None:
         self.forgotten.extend(prefixes)
 
     def keep(self, prefixes: Iterable[str]) -> None:

@@ -223,16 +223,20 @@ class StateStore:
         """States of these prefix keys are given up last; replaces what was kept before."""
         self._ladders.keep(prefixes)
 
-    def forget(self, prefixes: Iterable[str]) -> None:
+    def forget(self, prefixes: Iterable[str], *, passing: bool = False) -> None:
         """Deletes the states of these prefix keys, of every model, and what crashes left behind, whose keys
         nobody knows; those with a name stay.
+
+        Args:
+            passing: what replies that go on have left, too, wherever they are written: they would be missed
+                only by a crash within the next seconds.
 
         Raises:
             DiskFailed: the disk refused.
         """
         gone = frozenset(prefix[:SHORT] for prefix in prefixes)
         with self._changing(self.folder):
-            self._sweep_passing(ABANDONED_SECONDS)
+            self._sweep_passing(-ABANDONED_SECONDS if passing else ABANDONED_SECONDS)
             for each in _whole(self.folder):
                 if each.short in gone:
                     (self.folder / each.name).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from rwkv_chat.library.errors import typed
 from rwkv_chat.paths import private_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 KEEP = 3
@@ -87,9 +88,9 @@ def _kept(database: Path, folder: Path, kind: str, now: float, keep: int) -> Pat
     return copy
 
 
-def erase_everywhere(folder: Path, thread: str) -> int:
-    """Erase a conversation from every copy too; how many copies there are. A copy is changed beside itself
-    and then takes its place.
+def erase_everywhere(folder: Path, thread: str, personas: Sequence[str] = ()) -> int:
+    """Erase a conversation and personas from every copy too; how many copies there are. A copy is changed
+    beside itself and then takes its place.
 
     Raises:
         LibraryError, OSError: a copy cannot be opened or written; it and those after it are as they were.
@@ -100,7 +101,7 @@ def erase_everywhere(folder: Path, thread: str) -> int:
         try:
             private_file(part)
             shutil.copyfile(copy, part)
-            _erase_in(part, thread)
+            _erase_in(part, thread, personas)
             shutil.copystat(copy, part)  # it is no newer than it was: the next copy is due by its time
             into_place(part, copy)
         finally:
@@ -109,11 +110,13 @@ def erase_everywhere(folder: Path, thread: str) -> int:
     return len(found)
 
 
-def _erase_in(file: Path, thread: str) -> None:
+def _erase_in(file: Path, thread: str, personas: Sequence[str]) -> None:
     """Written anew, so that no page keeps anything."""
     with closing(connect(file)) as db:
         try:
             erase.erase(db, thread)
+            for each in personas:
+                db.execute("DELETE FROM personas WHERE id = ?", (each,))
             index.settle(db, begin=True)
             while index.settle(db):
                 pass

@@ -19,7 +19,7 @@ DAY = 86_400.0
 
 
 def purge(db: sqlite3.Connection, now: float | None = None, days: float = TRASH_DAYS) -> tuple[str, ...]:
-    """Erase threads deleted more than `days` ago, the trees that no thread is left in, and branches that
+    """Erase threads deleted more than `days` ago with the messages that were theirs alone, and branches that
     were deleted as long ago.
 
     Returns:
@@ -31,7 +31,9 @@ def purge(db: sqlite3.Connection, now: float | None = None, days: float = TRASH_
 
 
 def erase(db: sqlite3.Connection, thread: str) -> tuple[str, ...]:
-    """Erase one conversation now, and its tree unless another conversation stands in it; see `purge`."""
+    """Erase one conversation now, with all messages but those that another one stands or stood on; see
+    `purge`.
+    """
     return _erase(db, "id = ?", thread)
 
 
@@ -42,12 +44,53 @@ def sweep(db: sqlite3.Connection) -> None:
 
 def _erase(db: sqlite3.Connection, condition: str, value: object) -> tuple[str, ...]:
     with transaction(db):
-        if db.execute(f"DELETE FROM threads WHERE {condition}", (value,)).rowcount < 1:  # noqa: S608
+        chosen = [row["id"] for row in db.execute(f"SELECT id FROM threads WHERE {condition}", (value,))]  # noqa: S608
+        if not chosen:
             return ()
-        db.execute(
-            "CREATE TEMP TABLE gone AS SELECT id FROM nodes WHERE tree NOT IN (SELECT tree FROM threads)"
-        )
+        trees = {row["tree"] for each in chosen for row in db.execute(_TREE, (each,))}
+        theirs = set().union(*(_stood_on(db, each) for each in chosen))
+        db.executemany("DELETE FROM threads WHERE id = ?", [(each,) for each in chosen])
+        db.execute("CREATE TEMP TABLE gone (id TEXT PRIMARY KEY)")
+        for tree in trees:
+            _choose(db, tree, theirs)
         return _erase_gone(db)
+
+
+_TREE = "SELECT tree FROM threads WHERE id = ?"
+_STOOD_ON = """
+WITH RECURSIVE stood (id) AS (
+    SELECT tip FROM threads WHERE id = :thread
+    UNION SELECT before FROM steps WHERE thread = :thread UNION SELECT after FROM steps WHERE thread = :thread
+    UNION SELECT branch FROM steps WHERE thread = :thread
+    UNION SELECT nodes.parent FROM nodes JOIN stood ON nodes.id = stood.id
+)
+SELECT id FROM stood WHERE id IS NOT NULL
+"""
+_UNDER = """
+INSERT OR IGNORE INTO gone WITH RECURSIVE under (id) AS (
+    SELECT id FROM gone UNION SELECT nodes.id FROM nodes JOIN under ON nodes.parent = under.id
+)
+SELECT id FROM under
+"""
+
+
+def _stood_on(db: sqlite3.Connection, thread: str) -> set[str]:
+    """The messages that a conversation stands on, or did before something was undone or another way taken."""
+    return {row["id"] for row in db.execute(_STOOD_ON, {"thread": thread})}
+
+
+def _choose(db: sqlite3.Connection, tree: str, theirs: set[str]) -> None:
+    """Put into `gone` what nobody is left to need: the whole tree, or what was `theirs` and no other's, with
+    all that was said after it. Messages that nobody ever stood on stay with those that are left.
+    """
+    others = [row["id"] for row in db.execute("SELECT id FROM threads WHERE tree = ?", (tree,))]
+    if not others:
+        db.execute("INSERT OR IGNORE INTO gone SELECT id FROM nodes WHERE tree = ?", (tree,))
+        return
+    needed = set().union(*(_stood_on(db, each) for each in others))
+    alone = {row["id"] for row in db.execute("SELECT id FROM nodes WHERE tree = ?", (tree,))} & theirs
+    db.executemany("INSERT OR IGNORE INTO gone VALUES (?)", [(each,) for each in alone - needed])
+    db.execute(_UNDER)
 
 
 _GONE = """

@@ -115,6 +115,12 @@ def _write(copy: Path, database: Path) -> None:
         raise typed(error, str(database)) from error
 
 
+def asides(database: Path) -> tuple[Path, ...]:
+    """Damaged libraries that were put aside; what is in them cannot be erased but with them."""
+    found = database.parent.glob(f"{database.stem}-damaged-*")
+    return tuple(sorted(each for each in found if each.suffix == database.suffix))
+
+
 def _put_aside(database: Path) -> Path:
     """The damaged library's files under another name: somebody may still get something out of them."""
     aside = database.with_name(f"{database.stem}-damaged-{time.strftime('%Y%m%d-%H%M%S')}{database.suffix}")

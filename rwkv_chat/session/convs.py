@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rwkv_chat.exporters import EXPORTERS
 from rwkv_chat.exporters.file import write_file
 from rwkv_chat.importers import json_tree
-from rwkv_chat.library import backup, erase, labels, search, threads, trees
+from rwkv_chat.library import backup, erase, labels, restore, search, threads, trees
 from rwkv_chat.session.errors import ConversationAmbiguous, ConversationsInvalid, ConversationUnknown
 from rwkv_chat.session.housekeeping import settle_index
 from rwkv_chat.session.titles import title_from
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rwkv_chat.paths import Paths
     from rwkv_chat.session.border import EngineLike
     from rwkv_chat.session.chats import Chats
+    from rwkv_chat.session.state_types import Persona
+    from rwkv_chat.session.states import States
     from rwkv_chat.transcript import Thread, Tree
 
 SHOWN_NAMES = 5
@@ -40,8 +42,11 @@ class Imported:
 class Convs:
     """All of them raise LibraryError."""
 
-    def __init__(self, library: Library, chats: Chats, engine: EngineLike, paths: Paths) -> None:
+    def __init__(
+        self, library: Library, chats: Chats, engine: EngineLike, paths: Paths, states: States
+    ) -> None:
         self._library, self._chats, self._engine, self._paths = library, chats, engine, paths
+        self._states = states
 
     async def listed(
         self, limit: int = -1, *, deleted: bool = False, tag: str = "", archived: bool | None = None
@@ -118,17 +123,33 @@ class Convs:
             raise ConversationsInvalid(str(path), refused.where, refused.hint) from refused
         return tuple([await self._library.run(_take_in, each) for each in found])
 
-    async def erase(self, thread_id: str) -> None:
-        """Erase a conversation now, for good: messages, index, log, copies, saved states.
+    async def made_from(self, thread_id: str) -> tuple[Persona, ...]:
+        """Personas that hold what a conversation said; see `States.made_from`. Raises: ThreadMissing."""
+        return await self._states.made_from(thread_id)
+
+    async def erase(self, thread_id: str, *, with_states: bool = False) -> None:
+        """Erase a conversation now, for good: messages, index, log, copies, saved states. It goes from the
+        copies first: whatever fails or is killed on the way, it is in the trash, and may be erased again.
+
+        Args:
+            with_states: the personas that were made from it, too.
 
         Raises:
             ThreadMissing, OSError.
         """
+        made = [each.id for each in await self.made_from(thread_id)] if with_states else []
         await self._chats.delete(thread_id)  # stops a reply that is being written
-        self._engine.forget(await self._library.run(erase.erase, thread_id))
+        await asyncio.to_thread(backup.erase_everywhere, self._paths.backups, thread_id, made)
+        for each in made:
+            await self._states.remove(each)
+        self._engine.forget(await self._library.run(erase.erase, thread_id), passing=True)
+        await self._states.drop_unneeded()
         await settle_index(self._library)
         await self._library.run(erase.sweep)
-        await asyncio.to_thread(backup.erase_everywhere, self._paths.backups, thread_id)
+
+    def asides(self) -> tuple[Path, ...]:
+        """Damaged libraries that a restore put aside: what was erased may still stand in them."""
+        return restore.asides(self._paths.database)
 
 
 def _take_in(db: sqlite3.Connection, found: Tree) -> Imported:

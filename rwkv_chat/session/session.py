@@ -142,7 +142,7 @@ class Session:
     def convs(self) -> Convs:
         from rwkv_chat.session.convs import Convs
 
-        return Convs(self.library, self.chats, self._engine, self.paths)
+        return Convs(self.library, self.chats, self._engine, self.paths, self.states)
 
     @functools.cached_property
     def states(self) -> States:

@@ -128,6 +128,22 @@ async def test_the_trash_and_the_end(tmp_path: Path) -> None:
     assert not holding(tmp_path, SAID[2].encode())
 
 
+async def test_personas_that_were_made_from_it_are_named_before_the_end(tmp_path: Path) -> None:
+    made = "INSERT INTO personas (id, name, origin) SELECT 'p', 'Cook', tree FROM threads WHERE title = ?"
+    async with library(tmp_path) as (app, pilot, _, screen):
+        await screen.desk.session.library.run(lambda db: db.execute(made, (SAID[2],)))
+        await pilot.press("shift+delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        first = app.screen
+        await pilot.click("#yes")
+        await until(pilot, lambda: isinstance(app.screen, Confirm) and app.screen is not first)
+        assert "Cook" in getattr(app.screen, "question", "")
+        await pilot.click("#yes")
+        await until(pilot, lambda: len(titles(app)) == 2)
+        assert await screen.desk.session.states.list() == ()
+    assert not holding(tmp_path, SAID[2].encode())
+
+
 async def test_out_as_a_file_and_in_again(tmp_path: Path) -> None:
     async with library(tmp_path) as (app, pilot, _, screen):
         out = tmp_path / "two.json"

@@ -176,11 +176,25 @@ class LibraryWork(Screen[None]):
 
     @telling
     async def _erased(self, threads: list[Thread], sure: bool | None) -> None:
+        """Personas that were made from them are named first: they hold what was said."""
         if not sure:
             return
+        found = [each for thread in threads for each in await self.convs.made_from(thread.id)]
+        made = {each.id: title(each.name) for each in found}
+        if made:
+            question = say("app.library.erase.states", name=names(threads), made=", ".join(made.values()))
+            work = partial(self._erase, threads)
+            self.app.push_screen(Confirm(question, say("app.library.erase.states_yes")), work)
+        else:
+            await self._erase(threads, with_states=False)
+
+    @telling
+    async def _erase(self, threads: list[Thread], with_states: bool | None) -> None:
         for each in threads:
             await self.desk.turns.stop(each.id)
-        await self._do(threads, self.convs.erase, "erase")
+        await self._do(threads, partial(self.convs.erase, with_states=bool(with_states)), "erase")
+        if asides := self.convs.asides():
+            self.say_outcome(say("app.library.erase.aside", path=title(str(asides[0]), 300)), wrong=True)
 
 
 def names(threads: Sequence[Thread]) -> str:
