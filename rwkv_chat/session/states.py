@@ -34,7 +34,6 @@ from rwkv_chat.session.state_types import (
 from rwkv_chat.session.titles import title_from
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
@@ -69,15 +68,6 @@ class States:
             PersonaUnknown, PersonaAmbiguous.
         """
         return _named(name, await self.list())
-
-    async def made_from(self, thread_id: str) -> tuple[Persona, ...]:
-        """Personas that were saved from a conversation or a branch of its tree: they hold what it said.
-
-        Raises:
-            ThreadMissing.
-        """
-        found = await self._library.run(_of_tree_of, thread_id)
-        return tuple([await self._shown(each) for each in found])
 
     async def save(
         self,
@@ -359,11 +349,6 @@ class States:
         if any(each is None for each in tokens) or fed[-1].tail:
             return state
         return _with_tokens(state, tuple(each or () for each in tokens))
-
-
-def _of_tree_of(db: sqlite3.Connection, thread: str) -> tuple[StoredPersona, ...]:
-    threads.get(db, thread)
-    return states.made_from(db, state_use.tree(db, thread))
 
 
 def _with_tokens(state: MadeState, tokens: tuple[TokenIds, ...]) -> MadeState:
