@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["app", "chat", "prompt", "library", "models", "states", "exact"]
+Scope = Literal[
+    *("app", "chat", "prompt", "message", "replies", "writing", "books"),
+    *("library", "models", "states", "exact"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,41 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("chat.toggle_list", "f3", "toggle_list", "chat", priority=True),
     KeyBinding("chat.toggle_sampling", "f4", "toggle_sampling", "chat", priority=True),
     KeyBinding("chat.thoughts", "ctrl+t", "toggle_thoughts", "chat", priority=True),
+    KeyBinding("chat.messages", "ctrl+e", "messages", "chat", priority=True),
+    KeyBinding("chat.undo", "ctrl+z", "undo", "chat", priority=True),
+    KeyBinding("chat.redo", "ctrl+y", "redo", "chat", priority=True),
     KeyBinding("chat.manner", "f7", "choose_manner", "chat", priority=True),
     KeyBinding("chat.exact_prompt", "ctrl+r", "exact_prompt", "chat", priority=True),
+    KeyBinding("message.edit", "e", "act('edit')", "message", shown=True),
+    KeyBinding("message.regenerate", "r", "act('regenerate')", "message", shown=True),
+    KeyBinding("message.alternatives", "a", "act('alternatives')", "message", shown=True),
+    KeyBinding("message.branch", "b", "act('branch')", "message", shown=True),
+    KeyBinding("message.go", "g", "act('go')", "message"),
+    KeyBinding("message.previous", "left", "act('previous')", "message"),
+    KeyBinding("message.next", "right", "act('next')", "message"),
+    KeyBinding("message.begin", "w", "act('begin')", "message"),
+    KeyBinding("message.continue", "c", "act('continue')", "message"),
+    KeyBinding("message.copy", "y", "act('copy')", "message"),
+    KeyBinding("message.bookmark", "m", "act('bookmark')", "message", shown=True),
+    KeyBinding("message.pin", "p", "act('pin')", "message"),
+    KeyBinding("message.persona", "s", "act('persona')", "message"),
+    KeyBinding("message.delete", "delete,x", "act('delete')", "message", shown=True),
+    KeyBinding("message.back", "escape", "leave", "message", shown=True),
+    KeyBinding("replies.choose", "enter", "choose", "replies", shown=True),
+    KeyBinding("replies.next", "right,tab", "move(1)", "replies", shown=True),
+    KeyBinding("replies.previous", "left,shift+tab", "move(-1)", "replies"),
+    KeyBinding("replies.scroll_down", "down,pagedown", "scroll(1)", "replies"),
+    KeyBinding("replies.scroll_up", "up,pageup", "scroll(-1)", "replies"),
+    KeyBinding("replies.back", "escape", "leave", "replies", shown=True),
+    KeyBinding("writing.complete", "f5", "complete", "writing", shown=True, priority=True),
+    KeyBinding("writing.alternatives", "f6", "alternatives", "writing", shown=True, priority=True),
+    KeyBinding("writing.take_back", "f9", "take_back", "writing", shown=True, priority=True),
+    KeyBinding("writing.stop", "escape", "stop", "writing", shown=True, priority=True),
+    KeyBinding("books.begin", "enter", "begin", "books", shown=True),
+    KeyBinding("books.pause", "p", "pause", "books", shown=True),
+    KeyBinding("books.add", "a", "add", "books", shown=True),
+    KeyBinding("books.remove", "delete,x", "remove", "books"),
+    KeyBinding("books.back", "escape", "leave", "books", shown=True),
     KeyBinding("library.open", "enter", "open", "library"),
     KeyBinding("library.search", "slash", "search", "library", shown=True),
     KeyBinding("library.mark", "space", "mark", "library", shown=True),

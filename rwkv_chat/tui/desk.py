@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session import Session
     from rwkv_chat.transcript import Thread
     from rwkv_chat.tui.pulls import Pulls
+    from rwkv_chat.tui.reading_texts import ReadingTexts
     from rwkv_chat.tui.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 NEXT = (
     "pulls",
     "turns",
+    "reading_texts",
     "words",
     "widgets.transcript",
     "widgets.suggestions",
@@ -84,6 +86,12 @@ class Desk:
 
         return Pulls()
 
+    @functools.cached_property
+    def books(self) -> ReadingTexts:
+        from rwkv_chat.tui.reading_texts import ReadingTexts
+
+        return ReadingTexts(self.session)
+
     @property
     def params(self) -> SamplingParams:
         """Sampling in force: the model's own, with the person's changes."""
@@ -119,6 +127,7 @@ class Desk:
 
     async def close(self) -> None:
         await self.pulls.close()
+        await self.books.close()
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from engine.errors import Unexpected
 from engine.types import Prefilled
@@ -34,6 +34,9 @@ class LiveReply:
         waiting: the model is still loading.  stopping: the person asked to stop.
         prefilled: the last progress of reading.  rate: tokens per second of decoding.
         thought_since, thought_until: when its thinking began and ended (monotonic seconds), None before.
+        kind: "several" for alternatives that are written at once, "aside" for what is not kept.
+        texts: by number, what came of each of several.  ended: nothing more comes.
+        answered: the end of it, where it ended well.
     """
 
     turn: Turn
@@ -47,6 +50,10 @@ class LiveReply:
     rate: float = 0.0
     thought_since: float | None = None
     thought_until: float | None = None
+    kind: Literal["reply", "several", "aside"] = "reply"
+    texts: dict[int, str] = field(default_factory=dict)
+    ended: bool = False
+    answered: Answered | None = None
 
     @property
     def thought_seconds(self) -> float:
@@ -67,6 +74,7 @@ class LiveReply:
             case ReplyGrew():
                 self.thought_until = self.thought_until or monotonic()
                 self.text += event.text
+                self.texts[event.index] = self.texts.get(event.index, "") + event.text
         if isinstance(event, ReplyGrew):
             self.waiting, self.rate = False, event.tokens_per_second
 
@@ -88,8 +96,10 @@ class Turns:
         self.thought: dict[str, float] = {}
         self._running: dict[LiveReply, asyncio.Task[None]] = {}
 
-    def follow(self, turn: Turn, question: str = "") -> LiveReply:
-        live = LiveReply(turn, turn.thread, question)
+    def follow(
+        self, turn: Turn, question: str = "", kind: Literal["reply", "several", "aside"] = "reply"
+    ) -> LiveReply:
+        live = LiveReply(turn, turn.thread, question, kind=kind)
         self._running[live] = asyncio.get_running_loop().create_task(self._follow(live))
         return live
 
@@ -131,6 +141,9 @@ class Turns:
             last = TurnFailed(Unexpected(type(error).__name__, ""))
         finally:
             del self._running[live]
+            live.ended = True
+        if isinstance(last, Answered):
+            live.answered = last
         if isinstance(last, Answered) and last.node is not None:
             self.thought[last.node.id] = live.thought_seconds
         if last is not None:

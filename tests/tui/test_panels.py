@@ -14,12 +14,16 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 from rwkv_chat.tui.commands import Actions
 from rwkv_chat.tui.desk import ModelState
+from rwkv_chat.tui.screens.books import BooksScreen
 from rwkv_chat.tui.screens.exact import ExactScreen
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.library import LibraryScreen
+from rwkv_chat.tui.screens.messages import MessagesScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
+from rwkv_chat.tui.screens.replies import RepliesScreen
 from rwkv_chat.tui.screens.states import StatesScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
+from rwkv_chat.tui.screens.writing import WritingScreen
 from rwkv_chat.tui.widgets.sampling_panel import NumberInput, SamplingPanel
 from tests.fakes import FakeEngine
 from tests.tui.helpers import opened, say_to, toasts, until
@@ -117,6 +121,10 @@ def test_every_action_of_the_table_exists() -> None:
         "app": RwkvChatApp,
         "chat": ChatScreen,
         "prompt": PromptBox,
+        "message": MessagesScreen,
+        "replies": RepliesScreen,
+        "writing": WritingScreen,
+        "books": BooksScreen,
         "library": LibraryScreen,
         "models": ModelsScreen,
         "states": StatesScreen,

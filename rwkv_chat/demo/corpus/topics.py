@@ -20,22 +20,15 @@ if TYPE_CHECKING:
 
 Kind = Literal["key", "command", "parameter", "fact"]
 
-# Keys and commands that it is not taught yet: those of two screens, which stand at the foot of these screens,
-# and what came after the corpus.
+# Keys and commands that it is not taught yet: those of screens that show theirs at their foot, and what came
+# after the corpus.
+UNTAUGHT_SCOPES = ("message", "replies", "writing", "books", "library", "models", "states", "exact")
 UNTAUGHT = frozenset(
     (
         *(f"command.{each}" for each in ("backup", "bench", "convs", "restore", "states", "verify")),
-        *(f"key.models.{each}" for each in ("act", "pause", "import", "verify", "remove", "filter")),
-        *(f"key.models.{each}" for each in ("online", "convert", "back")),
-        "key.app.library",
-        "key.app.states",
-        *(f"key.states.{each}" for each in ("open", "save", "view", "inspect", "mark", "rename", "describe")),
-        *(f"key.states.{each}" for each in ("tag", "rebuild", "confirm", "export", "import", "remove")),
-        *(f"key.states.{each}" for each in ("hold", "thin", "budget", "back")),
-        *(f"key.library.{each}" for each in ("open", "search", "mark", "mark_all", "view", "tag", "pin")),
-        *(f"key.library.{each}" for each in ("archive", "export", "import", "delete", "restore")),
-        *(f"key.library.{each}" for each in ("erase", "back")),
-        *(f"key.exact.{each}" for each in ("view", "copy_text", "copy_ids", "close")),
+        *(f"key.{row.id}" for row in BINDINGS if row.scope in UNTAUGHT_SCOPES),
+        *(f"key.chat.{each}" for each in ("messages", "undo", "redo")),
+        *("key.app.library", "key.app.states"),
     )
 )
 

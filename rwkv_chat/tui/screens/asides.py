@@ -179,13 +179,17 @@ class AsidesScreen(ThreadScreen):
         else:
             self.begin_reading()
 
-    @telling
     async def _begin(self, thread: str) -> None:
+        await self.follow_reading(thread, self.chats.read(thread))
+
+    @telling
+    async def follow_reading(self, thread: str, reading: Reading) -> None:
+        """Show how far a reading is, until it ends."""
         from engine.types import Prefilled
         from rwkv_chat.session.events import HasRead, TurnFailed
 
         whole = False
-        self._readings[thread] = reading = self.chats.read(thread)
+        self._readings[thread] = reading
         self.bar.progress(say("app.continue.begun"))
         try:
             async for event in reading:

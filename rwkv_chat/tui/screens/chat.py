@@ -14,9 +14,10 @@ from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
 from rwkv_chat.tui.choices import Choices
 from rwkv_chat.tui.keys import textual_bindings
-from rwkv_chat.tui.screens.asides import AsidesScreen
+from rwkv_chat.tui.screens.commands import CommandScreen
 from rwkv_chat.tui.screens.meter import Meter
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.slash import parse
 from rwkv_chat.tui.widgets.chat_list import ChatList
 from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
@@ -40,7 +41,7 @@ BEGUN = Path(__file__).with_name("begun.tcss")
 NARROW = 90  # cells; below, the list hides by itself
 
 
-class ChatScreen(AsidesScreen):
+class ChatScreen(CommandScreen):
     """One conversation at a time; replies in others go on."""
 
     CSS_PATH = "chat.tcss"
@@ -83,10 +84,13 @@ class ChatScreen(AsidesScreen):
             self.desk.turns.listener = self.turn_event
             self.desk.watchers.append(self.model_changed)
             self.desk.go = self.go
+            self.desk.books.tell = self.told
+            self.desk.books.watchers.append(self.show_status)
             self.desk.pulls.watchers.append(self.show_status)
             await self.refresh_list()
             await self.open_thread(self.threads[0] if self.threads else None)
         self.begun = True
+        self.desk.books.go_on()
         early, self._early = self._early, []
         for text in early:
             self.send(text)
@@ -153,6 +157,7 @@ class ChatScreen(AsidesScreen):
         from rwkv_chat.tui.words import live_entry
 
         live, nodes = self.live, self.nodes
+        live = None if live is not None and live.kind == "aside" else live
         if live is not None and nodes and nodes[-1].message.role == "assistant":
             nodes = nodes[:-1]  # it is being written, or replaced: the live reply stands for it
         entries = [self._entry(node) for node in nodes]
@@ -164,6 +169,7 @@ class ChatScreen(AsidesScreen):
             self.transcript.begin(live_entry(live, self.meter.hint(live)))
         self.show_status()
         self.show_asides()
+        self.gauge()
         if self.is_current:
             self.prompt.focus()
 
@@ -194,7 +200,14 @@ class ChatScreen(AsidesScreen):
 
     def show_status(self) -> None:
         status = self.meter.status(self.thread_id, self.live)
-        self.query_one(StatusLine).show(replace(status, manner=self.manner_words()))
+        words = [each for each in (status.download, self.desk.books.words if self.begun else "") if each]
+        self.query_one(StatusLine).show(
+            replace(status, manner=self.manner_words(), absorbed=self.absorbed, download=" · ".join(words))
+        )
+
+    def told(self, text: str, wrong: bool) -> None:
+        """A sentence of what goes on in the background."""
+        self.notify(text, severity="warning" if wrong else "information", markup=False)
 
     # ---------------------------------------------------------------- turns
 
@@ -226,6 +239,10 @@ class ChatScreen(AsidesScreen):
         """
         if not self.begun:
             self._early.append(text)
+            return
+        row, text = parse(text)
+        if row is not None:
+            self.command(row, text)
             return
         if self.live is not None:
             self.prompt.give_back(text)
@@ -283,6 +300,9 @@ class ChatScreen(AsidesScreen):
         from engine.types import Prefilled
         from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed, WaitingForModel
 
+        if live.kind == "aside":
+            self._aside_event(event)
+            return
         current = live.thread == self.thread_id
         shown = current and self.shown_id == self.thread_id
         match event:
@@ -290,6 +310,8 @@ class ChatScreen(AsidesScreen):
                 if current:
                     await self.open_thread(event.thread)
                 await self.refresh_list()
+            case ReplyGrew() if live.kind == "several":
+                pass  # they are shown side by side, above this screen
             case ReplyGrew() if shown:
                 thought = event.part == "reasoning"
                 self.transcript.grow(event.text, thought=thought, seconds=live.thought_seconds)
@@ -304,12 +326,21 @@ class ChatScreen(AsidesScreen):
             self.show_status()
 
     async def _answered(self, event: Answered, *, shown: bool) -> None:
-        if shown and event.node is not None:
+        if shown and event.node is not None and not event.alternatives:
             self.nodes = (*self._before(event.node), event.node)
             self.transcript.finish(self._entry(event.node))
+            self.gauge()
         elif shown:
             await self.open_thread(event.thread)
         await self.refresh_list()
+
+    def _aside_event(self, event: TurnEvent) -> None:
+        """What is answered beside the conversation is shown above it; only a failure is told here."""
+        from rwkv_chat.explain import sentence
+        from rwkv_chat.session.events import TurnFailed
+
+        if isinstance(event, TurnFailed):
+            self.notify(sentence(event.error), severity="error", markup=False)
 
     def _before(self, node: Node) -> tuple[Node, ...]:
         """The nodes up to the parent of `node`."""

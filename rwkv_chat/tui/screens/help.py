@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-SCOPES = ("prompt", "chat", "library", "models", "states", "exact", "app")
+SCOPES = (
+    *("prompt", "chat", "message", "replies", "writing", "books"),
+    *("library", "models", "states", "exact", "app"),
+)
 
 
 class HelpScreen(ModalScreen[None]):

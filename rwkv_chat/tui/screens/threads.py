@@ -77,6 +77,8 @@ class ThreadScreen(Screen[None]):
         self.app.title = name_of(thread) if thread is not None else say("app.title")
         self.show_conversation()
         self.show_list()
+        if thread is not None and thread.kind == "text":
+            self.call_later(self.write_text, thread)
 
     @telling
     async def go(self, thread_id: str, node_id: str) -> None:
@@ -89,6 +91,18 @@ class ThreadScreen(Screen[None]):
         await self.open_thread(thread)
         if node_id:
             self.reveal(node_id)
+
+    def write_text(self, thread: Thread) -> None:
+        """Open a conversation that is a text, to be written on."""
+        from rwkv_chat.tui.screens.writing import WritingScreen
+
+        if self.is_current and self.live is None:
+            self.app.push_screen(WritingScreen(self.desk, thread), self._text_left)
+
+    def _text_left(self, _: None) -> None:
+        """Whoever leaves a text goes to a new chat: the text would open again."""
+        self.call_later(self.open_thread, None)
+        self.call_later(self.refresh_list)
 
     def reveal(self, node_id: str) -> None:
         """Bring a message of the open conversation into view."""

@@ -36,7 +36,8 @@ class Status:
         state_bytes: size of one conversation's state.
         source: where the state of the last reply came from.
         manner: what was chosen of think mode and template.
-        download: how far the downloads are, in words.
+        download: how far downloads, and texts that are read, are, in words.
+        absorbed: how much of the conversation the model has taken in, in words.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Status:
     source: str = ""
     manner: str = ""
     download: str = ""
+    absorbed: str = ""
 
 
 class StatusLine(Static):
@@ -89,6 +91,7 @@ def _parts(status: Status) -> list[str]:
         *([status.download] if status.download else []),
         *([status.manner] if status.manner else []),
         *([say("app.status.decode", rate=_rate(status.decode))] if status.decode else []),
+        *([status.absorbed] if status.absorbed else []),
         *([say("app.status.state", size=size(status.state_bytes))] if status.state_bytes else []),
         *([say(f"app.status.source.{status.source}")] if status.source else []),
         *([say("app.status.prefill", rate=_rate(status.prefill))] if status.prefill else []),

@@ -1,0 +1,66 @@
+"""Another text for a message: beside the old one, or in its place with what follows kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Label, TextArea
+
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The new text, and whether what follows the message is said again after it."""
+
+    text: str
+    keep_following: bool
+
+
+class EditDialog(ModalScreen[Edited | None]):
+    """None when left with Esc, or with nothing changed."""
+
+    CSS_PATH = "dialogs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "leave"),
+        ("ctrl+s", "save(False)"),
+        ("f2", "save(True)"),
+    ]
+    AUTO_FOCUS = "#edited"
+
+    def __init__(self, text: str, *, follows: bool) -> None:
+        """`follows`: something stands after the message, and can be kept."""
+        super().__init__()
+        self._text, self._follows = text, follows
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog -tall"):
+            yield Label(say("app.edit.title"), markup=False, classes="dialog-question")
+            yield TextArea(self._text, id="edited")
+            hint = "app.edit.hint_keep" if self._follows else "app.edit.hint"
+            yield Label(say(hint), markup=False, classes="dialog-hint")
+            with Horizontal(classes="dialog-buttons"):
+                yield Button(say("app.edit.branch"), id="branch", variant="primary", compact=True)
+                if self._follows:
+                    yield Button(say("app.edit.keep"), id="keep", compact=True)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.action_save(event.button.id == "keep")
+
+    def action_save(self, keep: bool) -> None:
+        text = self.query_one(TextArea).text
+        if keep and not self._follows:
+            return
+        same = not text.strip() or text == self._text
+        self.dismiss(None if same else Edited(text, keep))
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

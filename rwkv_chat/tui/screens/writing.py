@@ -1,0 +1,149 @@
+"""A text that is written together: the model goes on at the cursor, and one writes on."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.screen import ModalScreen
+from textual.widgets import Footer, Static, TextArea
+
+from rwkv_chat.explain import sentence
+from rwkv_chat.plain_text import clean, title
+from rwkv_chat.session.errors import NothingToUndo, SessionError
+from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
+from rwkv_chat.tui.screens.telling import telling
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from rwkv_chat.transcript import Thread
+    from rwkv_chat.tui.desk import Desk
+    from rwkv_chat.tui.turns import LiveReply
+
+FRAME = 1 / 10
+ALTERNATIVES = 3
+
+
+class WritingScreen(ModalScreen[None]):
+    """Kept whenever the model is asked to go on, and when it is left."""
+
+    CSS_PATH = "writing.tcss"
+    BINDINGS = textual_bindings("writing")
+    AUTO_FOCUS = "#text"
+
+    def __init__(self, desk: Desk, thread: Thread) -> None:
+        super().__init__()
+        self.desk, self.thread = desk, thread
+        self.live: LiveReply | None = None
+        self._kept = ("", "")
+        self._typed: list[tuple[str, str]] = []  # what stood around the cursor when the model went on
+
+    def compose(self) -> ComposeResult:
+        yield Static(title(self.thread.title) or say("app.writing.untitled"), id="text-title", markup=False)
+        yield TextArea(id="text", soft_wrap=True, tab_behavior="indent")
+        yield Static(say("app.writing.hint"), id="text-hint", markup=False)
+        yield Footer(show_command_palette=False, compact=True)
+
+    async def on_mount(self) -> None:
+        await self._open()
+        self.set_interval(FRAME, self._draw)
+
+    @property
+    def area(self) -> TextArea:
+        return self.query_one(TextArea)
+
+    @telling
+    async def _open(self) -> None:
+        """The text as it is kept, with the cursor where it stood."""
+        text = await self.desk.session.writings.open(self.thread.id)
+        self._kept = text.before, text.after
+        self._show(clean(text.before), clean(text.after))
+
+    def _show(self, before: str, after: str) -> None:
+        self.area.load_text(before + after)
+        self.area.move_cursor(self.area.document.get_location_from_index(len(before)))
+
+    def parts(self) -> tuple[str, str]:
+        """What stands before the cursor, and after it."""
+        text = self.area.text
+        at = self.area.document.get_index_from_location(self.area.cursor_location)
+        return text[:at], text[at:]
+
+    # ---------------------------------------------------------------- the model
+
+    def action_complete(self) -> None:
+        """Have the model go on at the cursor."""
+        self._complete(1)
+
+    def action_alternatives(self) -> None:
+        self._complete(ALTERNATIVES)
+
+    def _complete(self, number: int) -> None:
+        if self.live is not None:
+            return
+        before, after = self.parts()
+        try:
+            turn = self.desk.session.writings.complete(self.thread.id, before, after, number=number)
+        except SessionError as error:
+            self.notify(sentence(error), severity="warning", markup=False)
+            return
+        self._typed.append((before, after))
+        live = self.desk.turns.follow(turn, kind="several")  # drawn here, not by the chat
+        if number > 1:
+            from rwkv_chat.tui.screens.replies import RepliesScreen
+
+            end = before[-300:]
+            self.app.push_screen(RepliesScreen(live, end, number), partial(self._chosen, live))
+            return
+        self.live = live
+        self.area.read_only = True
+
+    def _draw(self) -> None:
+        """What came so far stands between what was before the cursor and after it."""
+        if (live := self.live) is None:
+            return
+        before, after = self._typed[-1]
+        self._show(before + clean(live.texts.get(0, "")), after)
+        if live.ended:
+            self.live, self.area.read_only = None, False
+            self.run_worker(self._open, group="text", exclusive=True, exit_on_error=False)
+
+    @telling
+    async def _chosen(self, live: LiveReply, number: int | None) -> None:
+        await self.desk.turns.stop(live.thread)
+        answered = live.answered
+        if answered is not None and number is not None and number < len(answered.alternatives):
+            await self.desk.session.branches.switch(self.thread.id, answered.alternatives[number].id)
+            await self._open()
+        else:
+            await self.action_take_back()
+
+    @telling
+    async def action_take_back(self) -> None:
+        """What the model wrote last is taken back; what was typed before it stays."""
+        if self.live is not None:
+            return
+        try:
+            await self.desk.session.branches.undo(self.thread.id)
+        except NothingToUndo:
+            self.notify(say("app.writing.nothing_to_undo"), markup=False)
+            return
+        await self._open()
+        if self._typed:
+            self._show(*self._typed.pop())
+
+    def action_stop(self) -> None:
+        """Stop the model; with none writing, keep the text and leave."""
+        if self.live is not None:
+            self.live.stop()
+        else:
+            self.run_worker(self._leave, group="text", exclusive=True, exit_on_error=False)
+
+    @telling
+    async def _leave(self) -> None:
+        before, after = self.parts()
+        if (before, after) != self._kept and (before + after).strip():
+            await self.desk.session.writings.write(self.thread.id, before, after)
+        self.dismiss(None)
