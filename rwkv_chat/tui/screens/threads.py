@@ -53,7 +53,8 @@ class ThreadScreen(Screen[None]):
 
     @telling
     async def refresh_list(self) -> None:
-        self.threads = await self.chats.threads()
+        every = await self.chats.threads()
+        self.threads = tuple(each for each in every if each.kind != "reading" and each.archived is None)
         self.show_list()
 
     def show_list(self) -> None:
