@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from engine.ops.head_step.arguments import HeadStates, HeadStep
 
-LARGE_RANKS = 768  # beyond, a head's low-rank numbers need the registers of 16 warps, in two parts
+LARGE_RANKS = 768  # beyond, a head's low-rank numbers do not fit the registers all at once
 
 
 @triton.jit
@@ -61,7 +61,6 @@ def head_step_kernel(
     columns_g, columns_v = columns_w, columns_w
     if not LATE:
         columns_g = _columns(low_rank, c, G, RANK_G, R, BLOCK_G)
-    if RANK_V > 0:
         columns_v = _columns(low_rank, c, V, RANK_V, R, BLOCK_V)
     wkv += (row * (C // N) + head).to(tl.int64) * N * N + n[:, None] * N + n[None, :]
     state = tl.load(wkv)  # written by the token before, many kernels ago
@@ -74,6 +73,9 @@ def head_step_kernel(
     decay_logit = its_w0 + _product(columns_w, hidden, 0, RANK_W, BLOCK_W)
     decay = tl.exp(-0.606531 * tl.sigmoid(decay_logit))
     iclr = tl.sigmoid(its_a0 + _product(columns_a, hidden, A, RANK_A, BLOCK_A))
+    if LATE:  # the others' registers are free now
+        columns_v = _columns(low_rank, c, V, RANK_V, R, BLOCK_V)
+        columns_g = _columns(low_rank, c, G, RANK_G, R, BLOCK_G)
     r = tl.load(rkv + row * 3 * C + c)
     k = tl.load(rkv + row * 3 * C + C + c)
     v = tl.load(rkv + row * 3 * C + 2 * C + c)
@@ -83,8 +85,6 @@ def head_step_kernel(
         v += (tl.load(v_first + at) - v) * mixture
     else:
         tl.store(v_first + at, v)
-    if LATE:  # the others' registers are free now; what follows takes as long as the read
-        columns_g = _columns(low_rank, c, G, RANK_G, R, BLOCK_G)
     kappa = k * its_k_k
     kappa /= tl.maximum(tl.sqrt(tl.sum(kappa * kappa)), 1e-12)
     k *= 1 + (iclr - 1) * its_k_a
@@ -110,5 +110,5 @@ def head_step(rkv: Tensor, hidden: Tensor, w: HeadStep, states: HeadStates, y: T
         head_step_kernel, (B, H),
         rkv, hidden, states.normed, w.low_rank, w.w0, w.a0, w.v0, w.k_k, w.k_a, w.r_k, *w.norm[:2],
         states.wkv, states.shift, states.v_first, y, C, N, *w.ranks, *blocks,
-        large, w.norm.eps, card.dependent_launch, **options(card, 16 if large else 8, dependent=True),
+        large, w.norm.eps, card.dependent_launch, **options(card, 8, dependent=True),
     )  # fmt: skip
