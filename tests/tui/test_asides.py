@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from textual.widgets import Button, OptionList, Static
 
+from rwkv_chat.library import trees
 from rwkv_chat.session.exact import ExactPrompt
+from rwkv_chat.transcript import ChatMessage, Node, Thread, Tree
 from rwkv_chat.tui.prose.exact import exact_rows, token_text, visible
 from rwkv_chat.tui.screens.exact import ExactScreen
 from rwkv_chat.tui.screens.manner import MannerDialog
@@ -20,6 +22,7 @@ from tests.fakes import ByteTokenizer, FakeEngine
 from tests.tui.helpers import NARROW, opened, say_to, toasts, until
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
 
     from textual.pilot import Pilot
@@ -291,3 +294,36 @@ async def test_the_same_model_offers_nothing(tmp_path: Path) -> None:
         await until(pilot, lambda: len(screen.nodes) == 2)
         await pilot.pause(0.1)
         assert not screen.query_one(ContinueBar).display
+
+
+async def test_what_no_model_here_has_read_is_read_by_itself_and_left_when_one_goes(tmp_path: Path) -> None:
+    """An imported conversation: its text is there at once, and the model reads it in the background."""
+    messages = tuple(
+        Node(
+            f"m{each}",
+            f"m{each - 1}" if each else None,
+            ChatMessage("assistant" if each % 2 else "user", f"message {each} " + "word " * 20),
+        )
+        for each in range(40)
+    )
+    engine = FakeEngine(delay=0.2)
+    async with opened(tmp_path, engine) as (app, pilot, screen):
+        session = app.session
+        thread = await session.library.run(_imported, messages)
+        await screen.go(thread, "")
+        assert len(screen.nodes) == 40
+        bar = screen.query_one(ContinueBar)
+        await until(pilot, lambda: bar.display and not bar.offering, "the reading")
+        assert screen.query_one("#continue-last", Button).display
+        await screen.action_new_chat()
+        await until(pilot, lambda: not screen._readings, "the end of the reading")
+        await screen.go(thread, "")
+        await until(pilot, lambda: screen.query_one("#continue-last", Button).display)
+        screen.query_one("#continue-last", Button).press()
+        await until(
+            pilot, lambda: any(each.fresh for each in screen.nodes), "a memory that begins at the end"
+        )
+
+
+def _imported(db: sqlite3.Connection, nodes: tuple[Node, ...]) -> str:
+    return trees.add(db, Tree(Thread("t", "Imported", nodes[-1].id), nodes, nodes))

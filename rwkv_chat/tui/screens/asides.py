@@ -12,12 +12,14 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.choices import Choices
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.threads import ThreadScreen
+from rwkv_chat.tui.time_left import TimeLeft
 from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
 
 if TYPE_CHECKING:
     from textual.timer import Timer
 
+    from engine.types import Prefilled
     from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.turn import Reading
     from rwkv_chat.transcript import Thread
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from rwkv_chat.tui.widgets.continue_bar import ContinueBar
 
 LINT_SECONDS = 0.4  # after the last key
+UNREAD_TOKENS = 256  # so many are read with the next message: nobody notices
+LAST_TOKENS = 2_000
 
 
 class AsidesScreen(ThreadScreen):
@@ -40,6 +44,7 @@ class AsidesScreen(ThreadScreen):
         self.begun = False
         self.pending = Choices()
         self._readings: dict[str, Reading] = {}
+        self._unasked: set[str] = set()  # readings that began by themselves
         self._lint_due: Timer | None = None
 
     def show_status(self) -> None:
@@ -149,28 +154,53 @@ class AsidesScreen(ThreadScreen):
     def show_asides(self) -> None:
         """After another conversation was opened, or the model changed."""
         self.show_lint()
+        for other in self._unasked - {self.thread_id}:
+            self._readings[other].stop()  # nobody asked for it, and nobody waits for it any more
         reading = self._readings.get(self.thread_id or "")
         if reading is None:
             self.bar.hide()
             self.run_worker(self._offer_reading, group="to read", exclusive=True, exit_on_error=False)
 
     async def _offer_reading(self) -> None:
-        """Say what the model in use would have to read, where another one wrote the conversation."""
+        """Say what the model in use would have to read, where another one wrote the conversation. One that no
+        model here has read (imported), or whose states were given up, is read at once.
+        """
         thread, speaker = self.thread, self.desk.session.models.speaker
         if thread is None or speaker is None or self.live is not None:
             return
-        if not thread.model or thread.model == speaker.model:
-            return
         there = await self.chats.to_read(thread.id)
         if self.thread is not thread or self.live is not None or not there.tokens:
+            return
+        long = there.tokens > 2 * LAST_TOKENS
+        if not thread.model or thread.model == speaker.model:
+            if there.tokens > UNREAD_TOKENS and thread.id not in self._readings:
+                self._unasked.add(thread.id)
+                self.begin_reading()
+                self.bar.long(long)
             return
         from rwkv_chat.amounts import duration
 
         tokens = f"{there.tokens:,}"
         if there.seconds is None:
-            self.bar.offer(say("app.continue.offer", tokens=tokens))
+            self.bar.offer(say("app.continue.offer", tokens=tokens), long=long)
         else:
-            self.bar.offer(say("app.continue.offer_time", tokens=tokens, time=duration(there.seconds)))
+            time = duration(there.seconds)
+            self.bar.offer(say("app.continue.offer_time", tokens=tokens, time=time), long=long)
+
+    @telling
+    async def on_continue_bar_last_wanted(self) -> None:
+        """Memory begins with the end of the conversation."""
+        thread = self.thread_id
+        if thread is None:
+            return
+        if (reading := self._readings.get(thread)) is not None:
+            reading.stop()
+            await reading.result()
+        self.call_later(self.remember_last, LAST_TOKENS)
+
+    async def remember_last(self, tokens: int) -> None:
+        """Have memory begin with the last messages."""
+        raise NotImplementedError
 
     def on_continue_bar_pressed(self) -> None:
         reading = self._readings.get(self.thread_id or "")
@@ -188,21 +218,20 @@ class AsidesScreen(ThreadScreen):
         from engine.types import Prefilled
         from rwkv_chat.session.events import HasRead, TurnFailed
 
-        whole = False
+        whole, left = False, TimeLeft()
         self._readings[thread] = reading
         self.bar.progress(say("app.continue.begun"))
         try:
             async for event in reading:
                 if isinstance(event, Prefilled) and self.thread_id == thread:
-                    self.bar.progress(
-                        say("app.continue.progress", done=f"{event.done:,}", total=f"{event.total:,}")
-                    )
+                    self.bar.progress(_progress(event, left))
                 elif isinstance(event, TurnFailed):
                     raise event.error
                 elif isinstance(event, HasRead) and event.usage is not None:
                     whole = True
         finally:
             del self._readings[thread]
+            self._unasked.discard(thread)
             if self.thread_id == thread:
                 self._reading_ended(whole=whole)
 
@@ -223,3 +252,13 @@ class AsidesScreen(ThreadScreen):
         """Enter in the empty box: yes to what the bar offers."""
         if self.bar.offering:
             self.begin_reading()
+
+
+def _progress(event: Prefilled, left: TimeLeft) -> str:
+    from rwkv_chat.amounts import duration
+
+    numbers = {"done": f"{event.done:,}", "total": f"{event.total:,}"}
+    seconds = left.take(event.done, event.total)
+    if seconds is None:
+        return say("app.continue.progress", **numbers)
+    return say("app.continue.progress_time", **numbers, time=duration(seconds))

@@ -1,4 +1,4 @@
-"""One line above the prompt: this conversation was written with another model, and what it takes to go on."""
+"""One line above the prompt: what the model in use has not read of this conversation, and how far it is."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class ContinueBar(Horizontal):
     class Pressed(Message):
         """The button: begin to read, or stop."""
 
+    @dataclass
+    class LastWanted(Message):
+        """The other button: only the end of the conversation."""
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's name
         super().__init__(id=id)
         self.offering = False
@@ -30,10 +34,12 @@ class ContinueBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static(id="continue-text", markup=False)
+        yield Button(say("app.continue.last"), id="continue-last", compact=True)
         yield Button(say("app.continue.read"), id="continue-button", compact=True)
 
-    def offer(self, text: str) -> None:
-        """Say what there is to read."""
+    def offer(self, text: str, *, long: bool = False) -> None:
+        """Say what there is to read; of something long, the end alone can be read."""
+        self.long(long)
         self._show(text, say("app.continue.read"))
         self.offering = True
 
@@ -41,6 +47,10 @@ class ContinueBar(Horizontal):
         """Say how far the reading is."""
         self._show(text, say("app.continue.stop"))
         self.offering = False
+
+    def long(self, long: bool) -> None:
+        """Whether the end alone can be asked for."""
+        self.query_one("#continue-last", Button).display = long
 
     def hide(self) -> None:
         self.display = self.offering = False
@@ -52,4 +62,5 @@ class ContinueBar(Horizontal):
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
-        self.post_message(self.Pressed())
+        last = event.button.id == "continue-last"
+        self.post_message(self.LastWanted() if last else self.Pressed())
