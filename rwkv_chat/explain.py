@@ -15,7 +15,7 @@ from rwkv_chat.texts import lookup, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.types import LoadNotice, NotFast, NotKept, TierChosen
+    from engine.types import LoadNotice, NotFast, NotKept, NotSaved, TierChosen
     from rwkv_chat.settings import SettingsWarning
 
 OK, FAILURE, USAGE, NOT_FOUND, NO_MEMORY, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -109,6 +109,11 @@ def settings_sentence(warning: SettingsWarning) -> str:
 def not_kept_sentence(event: NotKept) -> str:
     """Why a model takes long to load each time, and what can be done, in one line."""
     return say("models.not_kept", needed=size(event.needed))
+
+
+def not_saved_sentence(event: NotSaved) -> str:
+    """What follows when a reply's state could not be saved, why, and what can be done."""
+    return f"{say('models.not_saved')} {sentence(event.error)}"
 
 
 def tier_sentence(event: TierChosen) -> str:

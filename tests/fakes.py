@@ -35,6 +35,7 @@ from engine.types import (
     LoadRequest,
     ModelInfo,
     ModelSpec,
+    NotSaved,
     Piece,
     Prefilled,
     Progress,
@@ -101,6 +102,7 @@ class FakeReply:
         error: what it fails with after the text, instead of an end.
         tokens: the reply's, where they are not those of the text.
         others: further replies, where several are asked for at once.
+        refused: why the state after it is not saved.
     """
 
     text: str = " Hello there."
@@ -111,6 +113,7 @@ class FakeReply:
     prefill: Sequence[Prefilled] = ()
     tokens: TokenIds | None = None
     others: Sequence[str] = ()
+    refused: EngineError | None = None
 
 
 class FakeJob:
@@ -254,6 +257,8 @@ class FakeGenerate(FakeJob):
         if self.reply.error:
             yield Failed(self.reply.error)
             return
+        if self.reply.refused:
+            yield NotSaved(self.reply.refused)
         for index, each in enumerate(said):
             yield self._end(index, each, reason)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from engine.types import NotSaved
 from rwkv_chat.cli import prompt_rows
 from rwkv_chat.cli.interrupts import on_interrupt
 from rwkv_chat.cli.manner import Manner, manner_options, tell_mode, tell_oddities
@@ -22,6 +23,7 @@ from rwkv_chat.cli.options import (
     state_option,
 )
 from rwkv_chat.cli.output import note, result, thoughts
+from rwkv_chat.explain import not_saved_sentence
 from rwkv_chat.session import Answered, ReplyGrew, TurnFailed, WaitingForModel
 from rwkv_chat.texts import say
 
@@ -97,12 +99,14 @@ class Printer:
 
     Attributes:
         text, reasoning: the reply so far.  end: the event that ended it.
+        refused: why the state after it was not saved, if so.
     """
 
     def __init__(self, card: ModelCard, *, stream: bool) -> None:
         self.card, self.stream = card, stream
         self.text = self.reasoning = ""
         self.end: Answered | None = None
+        self.refused: NotSaved | None = None
         self._thought = False
 
     async def follow(self, turn: Turn) -> None:
@@ -126,6 +130,8 @@ class Printer:
                 self._think(event.text)
             case WaitingForModel() if not self.card.builtin:
                 note(say("cli.loading", name=self.card.name))
+            case NotSaved():
+                self.refused = event
             case Answered():
                 self._end_thoughts()
                 self._end_line()
@@ -164,6 +170,8 @@ def _finish(printer: Printer, session: Session, turn: Turn, *, as_json: bool, sa
         note(say("cli.ask.cut", tokens=end.usage.reply_tokens))
     elif end is not None and end.reason == "stop" and printer.reasoning and not printer.text:
         note(say("cli.ask.no_answer"))
+    if printer.refused is not None:
+        note(not_saved_sentence(printer.refused))
 
 
 def _record(printer: Printer, session: Session) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rwkv_chat.cli.interrupts import on_interrupt
 from rwkv_chat.cli.manner import Manner
 from rwkv_chat.cli.options import given, sampling_of
 from rwkv_chat.cli.output import note, result
+from rwkv_chat.explain import not_saved_sentence
 from rwkv_chat.plain_text import title
 from rwkv_chat.session import ReplyEnded, ReplyGrew
 from rwkv_chat.texts import say
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine, Mapping
 
-    from engine.types import SamplingParams
+    from engine.types import NotSaved, SamplingParams
     from rwkv_chat.session import Session, Turn, TurnEvent
     from rwkv_chat.transcript import Node, Thread
 
@@ -36,6 +37,7 @@ class LineBase:
         self.thread: str | None = None
         self._asked = sys.stdin.isatty()
         self._manner = Manner.of(options)
+        self._refused: set[str] = set()  # why states were not saved, as far as it was told
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self._runner.run(work)
@@ -61,7 +63,15 @@ class LineBase:
             note(say("cli.chat.stopped"))
         elif printer.end is not None and printer.end.reason == "length" and printer.end.usage is not None:
             note(say("cli.chat.cut", tokens=printer.end.usage.reply_tokens))
+        if printer.refused is not None:
+            self._tell_not_saved(printer.refused)
         return printer
+
+    def _tell_not_saved(self, event: NotSaved) -> None:
+        """Once for each reason, since every further reply has the same."""
+        if (kind := type(event.error).__name__) not in self._refused:
+            self._refused.add(kind)
+            note(not_saved_sentence(event))
 
     def _open_one(self) -> str | None:
         if self.thread is None:

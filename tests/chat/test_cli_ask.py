@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.errors import ModelNotFound, OutOfMemory, TunedStateMismatch
+from engine.errors import ModelNotFound, OutOfMemory, StoreFull, TunedStateMismatch
 from rwkv_chat.cli.interrupts import on_interrupt
 from rwkv_chat.cli.options import SAMPLING
 from tests.fakes import ByteTokenizer, FakeReply
@@ -250,3 +250,11 @@ def test_a_tuned_state_of_another_model_is_told_with_both_sizes(cli: Cli, engine
     assert (said.code, said.out) == (1, "")
     assert "3 layers of [8, 64, 64]" in said.err
     assert "2 layers of [4, 64, 64]" in said.err
+
+
+def test_a_state_that_could_not_be_saved_is_told(cli: Cli, engine: FakeEngine) -> None:
+    engine.replies = (FakeReply(" Ok.", refused=StoreFull(3_000_000, 2_000_000, 2_000_000)),)
+    said = cli("ask", "Hi", "--save")
+    assert (said.code, said.out) == (0, "Ok.\n")
+    assert "could not be saved" in said.err
+    assert "snapshot_budget_gb" in said.err

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.errors import OutOfMemory
+from engine.errors import OutOfMemory, StoreFull
 from engine.types import Prefilled
 from rwkv_chat.cli.slash import SLASH_COMMANDS, UnknownCommand, parse
 from rwkv_chat.texts import lookup
@@ -83,6 +83,14 @@ def test_a_failed_reply_says_so_and_the_next_line_is_answered(cli: Cli, engine: 
 def test_a_conversation_that_is_read_again_says_so(cli: Cli, engine: FakeEngine) -> None:
     engine.replies = (FakeReply(" Ok.", prefill=(Prefilled(0, 50, True), Prefilled(50, 50, True))),)
     assert cli("chat", "--plain", stdin="Hi\n").err.count("again (50 tokens)") == 1
+
+
+def test_a_state_that_could_not_be_saved_is_told_once(cli: Cli, engine: FakeEngine) -> None:
+    engine.replies = (FakeReply(" Ok.", refused=StoreFull(3_000_000, 2_000_000, 2_000_000)),)
+    said = cli("chat", "--plain", stdin="one\ntwo\n")
+    assert (said.code, said.out) == (0, "Ok.\nOk.\n")
+    assert said.err.count("could not be saved") == 1
+    assert "snapshot_budget_gb" in said.err
 
 
 def test_sampling_options_hold_for_every_message(cli: Cli, engine: FakeEngine) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual import events
 from textual.widgets import Button, Input
 
-from engine.errors import OutOfMemory
+from engine.errors import DiskFailed, OutOfMemory, StoreFull
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.widgets.chat_list import ChatList
 from rwkv_chat.tui.widgets.status_line import StatusLine
@@ -269,6 +269,17 @@ async def test_status_tells_speed_state_and_where_it_came_from(tmp_path: Path) -
         line = str(screen.query_one(StatusLine).render())
         for word in ("Fake guide", "ready", "tok/s", "prefill", "50", "rebuilt"):
             assert word in line
+
+
+async def test_a_state_that_could_not_be_saved_is_told_once_for_each_reason(tmp_path: Path) -> None:
+    full = FakeReply(" Yes.", refused=StoreFull(3_000_000, 2_000_000, 2_000_000))
+    engine = FakeEngine([full, full, FakeReply(" No.", refused=DiskFailed("/states", "read-only"))])
+    async with opened(tmp_path, engine) as (app, pilot, screen):
+        for text in ("one", "two", "three"):
+            await say_to(pilot, screen, text)
+        told = [each.message for each in app._notifications if "could not be saved" in each.message]
+        assert ["budget" in each for each in told] == [True, False]
+        assert "/states" in told[1]
 
 
 async def test_the_list_hides_when_narrow_and_comes_over_on_demand(tmp_path: Path) -> None:

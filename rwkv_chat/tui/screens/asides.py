@@ -19,7 +19,8 @@ from rwkv_chat.tui.widgets.prompt import PromptBox
 if TYPE_CHECKING:
     from textual.timer import Timer
 
-    from engine.types import Prefilled
+    from engine.types import NotSaved, Prefilled
+    from rwkv_chat.session import TurnEvent
     from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.turn import Reading
     from rwkv_chat.transcript import Thread
@@ -46,6 +47,7 @@ class AsidesScreen(ThreadScreen):
         self._readings: dict[str, Reading] = {}
         self._unasked: set[str] = set()  # readings that began by themselves
         self._lint_due: Timer | None = None
+        self._refused: set[str] = set()  # why states were not saved, as far as it was told
 
     def show_status(self) -> None:
         """Draw the status line."""
@@ -56,6 +58,24 @@ class AsidesScreen(ThreadScreen):
         from rwkv_chat.tui.widgets.continue_bar import ContinueBar
 
         return self.query_one(ContinueBar)
+
+    # ---------------------------------------------------------------- what a reply tells beside its text
+
+    def tell_failed(self, event: TurnEvent) -> None:
+        """Of what is answered beside the conversation, and shown above it: only a failure is told here."""
+        from rwkv_chat.explain import sentence
+        from rwkv_chat.session.events import TurnFailed
+
+        if isinstance(event, TurnFailed):
+            self.notify(sentence(event.error), severity="error", markup=False)
+
+    def tell_not_saved(self, event: NotSaved) -> None:
+        """A state that could not be saved; once for each reason, since every further reply has the same."""
+        from rwkv_chat.explain import not_saved_sentence
+
+        if (kind := type(event.error).__name__) not in self._refused:
+            self._refused.add(kind)
+            self.notify(not_saved_sentence(event), severity="warning", timeout=15, markup=False)
 
     # ---------------------------------------------------------------- how it is spoken
 

@@ -297,11 +297,11 @@ class ChatScreen(CommandScreen):
 
     async def turn_event(self, live: LiveReply, event: TurnEvent) -> None:
         """One event of a reply, here or in a conversation that is not shown."""
-        from engine.types import Prefilled
+        from engine.types import NotSaved, Prefilled
         from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed, WaitingForModel
 
         if live.kind == "aside":
-            self._aside_event(event)
+            self.tell_failed(event)
             return
         current = live.thread == self.thread_id
         shown = current and self.shown_id == self.thread_id
@@ -317,6 +317,8 @@ class ChatScreen(CommandScreen):
                 self.transcript.grow(event.text, thought=thought, seconds=live.thought_seconds)
             case Prefilled() | WaitingForModel() if shown:
                 self.transcript.hint(self.meter.hint(live))
+            case NotSaved():
+                self.tell_not_saved(event)
             case Answered():
                 await self._answered(event, shown=shown)
             case TurnFailed():
@@ -333,14 +335,6 @@ class ChatScreen(CommandScreen):
         elif shown:
             await self.open_thread(event.thread)
         await self.refresh_list()
-
-    def _aside_event(self, event: TurnEvent) -> None:
-        """What is answered beside the conversation is shown above it; only a failure is told here."""
-        from rwkv_chat.explain import sentence
-        from rwkv_chat.session.events import TurnFailed
-
-        if isinstance(event, TurnFailed):
-            self.notify(sentence(event.error), severity="error", markup=False)
 
     def _before(self, node: Node) -> tuple[Node, ...]:
         """The nodes up to the parent of `node`."""
