@@ -52,6 +52,7 @@ ROWS: dict[str, Row] = {
     "decode-int8": Row("tests.engine.compile_decode:int8"),
     "decode-int4": Row("tests.engine.compile_decode:int4"),
     "decode-batch": Row("tests.engine.compile_decode:batch", cards=AMPERE_ON),
+    "decode-batches": Row("tests.engine.compile_decode:batches", cards=AMPERE_ON, long=AMPERE_ON),
     "decode-all-sizes": Row("tests.engine.compile_decode:all_sizes", long=tuple(CARDS)),
     "int8": Row("tests.engine.compile_packed:int8"),
     "int4": Row("tests.engine.compile_packed:int4"),
