@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ except ImportError:  # Windows
     fcntl = None
 
 FILE = "windows.lock"
+LOOK_SECONDS = 0.02
 
 
 @dataclass(eq=False)
@@ -105,6 +107,24 @@ class Windows:
     def _path(self, thread: str) -> Path:
         assert self._folder is not None  # noqa: S101  ours
         return self._folder / f"{thread}.lock"
+
+
+@contextlib.contextmanager
+def alone_at(path: Path) -> Iterator[None]:
+    """Nobody else, in this process or another, is inside with the same file meanwhile; waits for them. Where
+    a file cannot be locked there is nothing to wait for.
+    """
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        while not _lock(handle):
+            time.sleep(LOOK_SECONDS)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _lock(handle: int) -> bool:

@@ -17,9 +17,11 @@ from rwkv_chat.library import erase, index
 from rwkv_chat.library.database import connect
 from rwkv_chat.library.errors import typed
 from rwkv_chat.paths import private_file
+from rwkv_chat.windows import alone_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 KEEP = 3
@@ -80,34 +82,47 @@ def _kept(database: Path, folder: Path, kind: str, now: float, keep: int) -> Pat
     """A copy named for its kind and time; of its kind, the last `keep` stay. Whatever the clock says, the one
     just made is not dropped, and none takes the place of another.
     """
-    while (target := folder / time.strftime(f"{kind}-%Y%m%d-%H%M%S.sqlite", time.gmtime(now))).exists():
-        now += 1
-    copy = copy_to(database, target)
-    for old in [each for each in backups(folder, kind) if each != copy][keep - 1 :]:
-        old.unlink(missing_ok=True)
+    with _alone(folder):
+        while (target := folder / time.strftime(f"{kind}-%Y%m%d-%H%M%S.sqlite", time.gmtime(now))).exists():
+            now += 1
+        copy = copy_to(database, target)
+        for old in [each for each in backups(folder, kind) if each != copy][keep - 1 :]:
+            old.unlink(missing_ok=True)
     return copy
 
 
-def erase_everywhere(folder: Path, thread: str, personas: Sequence[str] = ()) -> int:
-    """Erase a conversation and personas from every copy too; how many copies there are. A copy is changed
-    beside itself and then takes its place.
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """Copies are made, dropped and changed by one at a time, whatever windows are open."""
+    return alone_at(folder.with_name(f"{folder.name}.lock"))
+
+
+def erase_everywhere(
+    folder: Path, thread: str, personas: Sequence[str] = (), done: Container[Path] = ()
+) -> tuple[Path, ...]:
+    """Erase a conversation and personas from every copy too, but from those that are `done`; the copies. A
+    copy is changed beside itself and then takes its place.
 
     Raises:
         LibraryError, OSError: a copy cannot be opened or written; it and those after it are as they were.
     """
-    found = copies(folder)
-    for copy in found:
-        part = copy.with_suffix(".part")
-        try:
-            private_file(part)
-            shutil.copyfile(copy, part)
-            _erase_in(part, thread, personas)
-            shutil.copystat(copy, part)  # it is no newer than it was: the next copy is due by its time
-            into_place(part, copy)
-        finally:
-            for rest in ("", "-wal", "-shm"):
-                part.with_name(part.name + rest).unlink(missing_ok=True)
-    return len(found)
+    with _alone(folder):
+        found = tuple(each for each in copies(folder) if each not in done)
+        for copy in found:
+            _replace(copy, thread, personas)
+    return found
+
+
+def _replace(copy: Path, thread: str, personas: Sequence[str]) -> None:
+    part = copy.with_suffix(".part")
+    try:
+        private_file(part)
+        shutil.copyfile(copy, part)
+        _erase_in(part, thread, personas)
+        shutil.copystat(copy, part)  # it is no newer than it was: the next copy is due by its time
+        into_place(part, copy)
+    finally:
+        for rest in ("", "-wal", "-shm"):
+            part.with_name(part.name + rest).unlink(missing_ok=True)
 
 
 def _erase_in(file: Path, thread: str, personas: Sequence[str]) -> None:

@@ -37,6 +37,8 @@ def memory(db: sqlite3.Connection, thread: str, node: str | None) -> tuple[Threa
 
 
 def tree(db: sqlite3.Connection, thread: str) -> str:
+    """Raises: ThreadMissing."""
+    threads.get(db, thread)
     return db.execute("SELECT tree FROM threads WHERE id = ?", (thread,)).fetchone()["tree"]
 
 

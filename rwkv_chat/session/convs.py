@@ -139,13 +139,15 @@ class Convs:
         """
         made = [each.id for each in await self.made_from(thread_id)] if with_states else []
         await self._chats.delete(thread_id)  # stops a reply that is being written
-        await asyncio.to_thread(backup.erase_everywhere, self._paths.backups, thread_id, made)
+        copies = self._paths.backups, thread_id, made
+        done = await asyncio.to_thread(backup.erase_everywhere, *copies)
         for each in made:
             await self._states.remove(each)
         self._engine.forget(await self._library.run(erase.erase, thread_id), passing=True)
         await self._states.drop_unneeded()
         await settle_index(self._library)
         await self._library.run(erase.sweep)
+        await asyncio.to_thread(backup.erase_everywhere, *copies, done)  # made meanwhile
 
     def asides(self) -> tuple[Path, ...]:
         """Damaged libraries that a restore put aside: what was erased may still stand in them."""

@@ -1,368 +1,149 @@
-"""kill -9 at random moments of a chat script: `python -m tests.chat.kill MODEL FOLDER COUNT SEED`.
+"""kill -9 at random moments of a chat script: `python -m tests.chat.kill FORM FOLDER COUNT SEED`.
 
-One process imports torch once and forks a child for each kill. A child chats in several conversations at a
-time (sends, stops, regenerates, deletes, brings back, works with the tree) and notes down what its session
-told it; after the kill another child looks whether all of that is there, and whether going on with the saved
-states equals going on without any.
+FORM is `fake` (the real library and the real store under a fake model: many kills a minute) or the weights
+file of a tiny model (the real engine). One process imports torch once and forks a child for each kill. A
+child does whatever can be done to conversations (`tests.chat.kill_script`) and notes down what its session
+told it; after the kill another child looks whether all of that is there (`tests.chat.kill_look`), and whether
+going on with the saved states equals going on without any. Every third home begins as an old version's
+library, and its first lives are short: they end in the migration.
 
-Prints one JSON object: what was done, and every fault found.
+A home sees `ROUND` kills, each on what the one before left; what it found is a line of FOLDER/done.jsonl, and
+a run with the same seed goes on after the homes that are there. Prints one JSON object: what was done, and
+every fault found.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rwkv_chat.library import health, nodes, threads
-from rwkv_chat.library.database import connect
 from rwkv_chat.paths import Paths
-from rwkv_chat.session import (
-    Answered,
-    Committed,
-    Reading,
-    ReplyEnded,
-    ReplyGrew,
-    Session,
-    SessionError,
-    Turn,
-    writing,
-)
-from rwkv_chat.session.reply import parse
-from rwkv_chat.settings import THINK_MODES
-from tests.chat.real import GREEDY, ask, open_real, told
+from tests.chat.kill_fake import open_fake
+from tests.chat.kill_look import Look
+from tests.chat.kill_script import Notes, chat
+from tests.chat.real import open_real
 
 if TYPE_CHECKING:
-    from rwkv_chat.templates import Template
-    from rwkv_chat.transcript import Node
+    from collections.abc import Awaitable, Callable
 
-PEOPLE = 3
-ROUND = 8  # kills in one home, each on what the one before left
-LONGEST_LIFE = 3.0  # seconds; loading takes the first 0.1 to 0.3
-LENGTHS = (20, 5_000)  # tokens of a reply: soon over, or still growing at the end
-GROWTH_SECONDS = 0.1  # so that short lives hold many writes; the promise tested is then 0.1 s and some slack
-SLACK = 1.4  # on a machine with more work than cores a write was once seen to come 1 s late
-WORDS = ("state", "müde", "漢字", "a\n\nb", "User: me", "👩‍🚀", "why?", "<think>", "and then")
+    from rwkv_chat.session import Session
 
-
-# -------------------------------------------------------------------------------- the chat that is killed
+FAKE = "fake"
+ROUND = 8  # kills in one home
+LIVES = {True: (0.02, 3.0), False: (0.01, 0.7)}  # seconds; loading takes the first 0.1 to 0.3 of a real one
+LONG = 0.1  # the share of a fake model's lives that are as long as a real one's
+OLD = ("library_v1.sql", "library_v3.sql", "library_v4.sql")
+OLD_MESSAGES = 3_000  # so that the way to the newest schema takes a while
+MIGRATION_SECONDS = 0.25
 
 
-class Notes:
-    """What the session said happened, one JSON line each; a killed process's writes stay."""
+class Kills:
+    """Kills of one form, all of them from one seed."""
 
-    def __init__(self, home: Path) -> None:
-        self.turns = itertools.count()
-        self._file = os.open(home / "notes.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    def __init__(self, form: str, folder: Path, seed: int) -> None:
+        self.folder, self.seed, self.real = folder, seed, form != FAKE
+        self.opening: Callable[[Path], Awaitable[Session]] = (
+            partial(open_real, model=Path(form)) if self.real else partial(open_fake, seed=seed)
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        self._done = folder / "done.jsonl"
 
-    def write(self, kind: str, **values: Any) -> None:
-        line = {"kind": kind, "at": time.monotonic(), **values}
-        os.write(self._file, json.dumps(line).encode() + b"\n")
+    def run(self, count: int) -> dict[str, Any]:
+        """At least `count` kills, in whole homes; the counts and every fault found."""
+        known = self._done.read_text().splitlines() if self._done.exists() else []
+        for place in range(len(known), -(-count // ROUND)):
+            found = self._home(place, min(ROUND, count - place * ROUND))
+            known.append(json.dumps(found))
+            with self._done.open("a") as file:
+                file.write(known[-1] + "\n")
+        faults, counts = [], Counter()
+        for each in map(json.loads, known):
+            faults += each["faults"]
+            counts.update(each["counts"])
+        return {"faults": faults, **counts}
 
-
-async def chat(home: Path, model: Path, seed: int) -> None:
-    writing.GROWTH_SECONDS = GROWTH_SECONDS
-    session = await open_real(home, model)
-    notes = Notes(home)
-    await asyncio.gather(*(_person(session, notes, random.Random(seed * 10 + n)) for n in range(PEOPLE)))
-
-
-async def _person(session: Session, notes: Notes, rng: random.Random) -> None:
-    while True:
-        known = await session.chats.threads()
-        thread = rng.choice(known).id if known and rng.random() < 0.8 else None
-        try:
-            await _act(session, notes, rng, thread)
-        except SessionError:
-            await asyncio.sleep(0.01)  # somebody else is speaking there
-
-
-async def _act(session: Session, notes: Notes, rng: random.Random, thread: str | None) -> None:
-    params = replace(session.sampling, bans=(0,), max_tokens=rng.choice(LENGTHS))
-    choice = rng.random()
-    if thread is not None and rng.random() < 0.4:
-        await _change_the_tree(session, notes, rng, thread)
-        return
-    if thread is not None and rng.random() < 0.3:
-        keep = rng.random() < 0.3
-        await session.chats.configure(thread, mode=rng.choice(THINK_MODES), keep_reasoning=keep)
-    if thread is None or choice < 0.6:
-        await _listen(session.chats.send(thread, " ".join(rng.choices(WORDS, k=3)), params), notes, rng)
-    elif choice < 0.8:
-        await _listen(session.chats.regenerate(thread, params), notes, rng)
-    elif choice < 0.9:
-        if (turn := await session.chats.answer_pending(thread)) is not None:
-            await _listen(turn, notes, rng)
-    else:
-        await session.chats.delete(thread)
-        await session.chats.restore(thread)
-
-
-async def _change_the_tree(session: Session, notes: Notes, rng: random.Random, thread: str) -> None:
-    """Whatever works on a tree, at a message of the conversation."""
-    told = (await session.convs.tree(thread)).nodes
-    if not told:
-        return
-    node, params = rng.choice(told).id, replace(session.sampling, bans=(0,), max_tokens=rng.choice(LENGTHS))
-    text, chats, branches = " ".join(rng.choices(WORDS, k=2)), session.chats, session.branches
-    match rng.randrange(10):
-        case 0 | 1:
-            keep = rng.random() < 0.5
-            changed = await branches.edit(thread, node, text, keep_following=keep, params=params)
-            await _listen(changed, notes, rng)
-        case 2:
-            await _listen(chats.alternatives(thread, 3, params), notes, rng)
-        case 3:
-            await _listen(chats.continue_reply(thread, params), notes, rng)
-        case 4:
-            await _listen(chats.send(thread, text, params, begin=rng.choice(WORDS)), notes, rng)
-        case 5:
-            await _listen(branches.refresh(thread, rng.randrange(3)), notes, rng)
-        case 6:
-            await branches.pin(node)
-            await (branches.switch if rng.random() < 0.5 else branches.go)(thread, node)
-        case 7:
-            await branches.delete_branch(thread, (await branches.branch(thread, node)).tip or node)
-        case 8:
-            await branches.undo(thread)
-            if rng.random() < 0.5:
-                await branches.redo(thread)
-        case 9:
-            await _listen(chats.aside(thread, text, params), notes, rng)
-
-
-async def _listen(turn: Turn | Reading, notes: Notes, rng: random.Random) -> None:
-    stop_at = rng.choice((5, 40, 100_000))
-    asked, number = "", next(notes.turns)
-    async for event in turn:
-        if isinstance(event, ReplyEnded) and event.node is not None:
-            said = event.node.message
-            notes.write("answered", node=event.node.id, text=said.text, reasoning=said.reasoning)
-        if isinstance(event, Committed):
-            asked = event.node.id
-            said = event.node.message
-            notes.write("committed", node=asked, text=said.text, reasoning=said.reasoning)
-        elif isinstance(event, ReplyGrew):
-            if asked:  # of an aside nothing is kept
-                place = f"{number}.{event.index}"
-                notes.write("shown", turn=place, asked=asked, part=event.part, text=event.text)
-            if event.tokens >= stop_at:
-                turn.stop()
-        elif isinstance(event, Answered) and event.node is not None and event.node.id:
-            said = event.node.message
-            notes.write("answered", node=event.node.id, text=said.text, reasoning=said.reasoning)
-
-
-# -------------------------------------------------------------------------------- the look at what is left
-
-
-class Look:
-    """What is found after a kill."""
-
-    def __init__(self, home: Path, model: Path) -> None:
-        self.home, self.model = home, model
-        self.faults: list[str] = []
-        self.counts: Counter[str] = Counter()
-
-    async def everything(self) -> None:
-        with closing(connect(Paths.under(self.home).database)) as db:
-            self.faults += health.examine(db).faults
-            kept = {
-                row["id"]: dict(row) for row in db.execute("SELECT id, parent, text, reasoning FROM nodes")
-            }
-            alive = threads.alive(db)
-            self._opens(db, alive)
-        self._acknowledged(kept)
-        self._shown(kept)
-        for thread in {each.id: each for each in (*alive[:1], *alive[-2:])}.values():
-            await self._goes_on(thread.id)
-
-    def _opens(self, db: Any, alive: tuple) -> None:
-        for thread in alive:
-            path = nodes.path(db, thread.tip)
-            if (path and path[0].node.parent is not None) or (thread.tip and not path):
-                self.faults.append(f"conversation {thread.id} has no beginning")
-
-    def _acknowledged(self, kept: dict[str, dict]) -> None:
-        for note in _notes(self.home):
-            if note["kind"] in ("committed", "answered"):
-                self.counts[note["kind"]] += 1
-                row = kept.get(note["node"])
-                if (
-                    row is None
-                    or row["text"] != note["text"]
-                    or row["reasoning"] != note.get("reasoning", "")
-                ):
-                    self.faults.append(f"{note['kind']} {note['node']} is not what was acknowledged")
-
-    def _shown(self, kept: dict[str, dict]) -> None:
-        """Whatever was on the screen a second before the kill is in some reply to that message."""
-        replies: dict[str, list[dict]] = {}
-        for row in kept.values():
-            replies.setdefault(row["parent"], []).append(row)
-        for asked, text, reasoning in _old_enough(_notes(self.home)):
-            self.counts["shown"] += 1
-            found = replies.get(asked, []) + replies.get(kept.get(asked, {}).get("parent", ""), [])
-            if not any(_holds(row, text, reasoning) for row in found):
-                self.faults.append(f"shown in reply to {asked} and lost: {text[:40]!r}")
-
-    async def _goes_on(self, thread: str) -> None:
-        """With the states that are left and without any: the same reply, on the same tokens."""
-        both = [await self._continued(thread, states=True), await self._continued(thread, states=False)]
-        self.counts["continued"] += 1
-        if both[0] != both[1]:
-            self.faults.append(f"conversation {thread}: resumed and rebuilt differ")
-
-    async def _continued(self, thread: str, *, states: bool) -> tuple:
-        copy = self.home.with_name("copy")
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(self.home, copy)
-        if not states:
-            shutil.rmtree(Paths.under(copy).states, ignore_errors=True)
-        session = await open_real(copy, self.model)
-        end = await ask(session, thread, "and now?", GREEDY)
-        if states and end.usage is not None:
-            self.counts[f"start {end.usage.source}"] += 1
-        path = await told(session, thread)
-        await self._reads_as_stored(session, path)
-        await session.close()
-        return path.tokens
-
-    async def _reads_as_stored(self, session: Session, path: Any) -> None:
-        """The tokens of every reply say what its text says, with its thoughts or without."""
-        speaker = await session.models.speaking()
-        for node in path.nodes:
-            if node.message.role == "assistant" and node.tokens is not None:
-                raw = speaker.tokenizer.decode_bytes(node.tokens or ()).decode("utf-8", "replace")
-                self.counts["thinking replies"] += node.mode not in ("", "none")
-                fits = (_is_kept, _is_plain, _is_written, _goes_on)
-                if not any(each(speaker.template, node, raw) for each in fits):
-                    self.faults.append(f"reply {node.id}: {raw!r} is not {node.message!r} ({node.mode})")
-
-
-def _is_kept(template: Template, node: Node, raw: str) -> bool:
-    """The tokens are the way to think and all that was drawn."""
-    mode = template.mode(node.mode)
-    reasoning, text = parse(template, raw.removeprefix(mode.tail), mode)
-    said = node.message
-    return raw.startswith(mode.tail) and (text.rstrip("\ufffd"), reasoning.rstrip("\ufffd")) == (
-        said.text.rstrip("\ufffd"),
-        said.reasoning.rstrip("\ufffd"),
-    )
-
-
-def _is_plain(template: Template, node: Node, raw: str) -> bool:
-    """The tokens are the answer's plain form, since its thoughts were forgotten."""
-    text = node.message.text
-    thought = bool(node.message.reasoning) or bool(template.mode(node.mode).tail)
-    return thought and raw == (template.render("assistant", text, first=False) if text else "")
-
-
-def _is_written(template: Template, node: Node, raw: str) -> bool:
-    """A person wrote it in the model's place."""
-    return not node.model and raw == template.render("assistant", node.message.text, first=False)
-
-
-def _goes_on(template: Template, node: Node, raw: str) -> bool:
-    """After an answer in its plain form, what was drawn: the space between is the template's matter."""
-    mode = template.mode(node.mode)
-    whole, said = ("".join(each.split()).replace("\ufffd", "") for each in (raw, node.message.text))
-    return node.origin is not None and bool(mode.tail or node.message.reasoning) and whole == said
-
-
-def _notes(home: Path) -> list[dict]:
-    file = home / "notes.jsonl"
-    lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
-    return [json.loads(line) for line in lines]
-
-
-def _old_enough(notes: list[dict]) -> list[tuple[str, str, str]]:
-    """(message, text, reasoning) of every reply as it stood on the screen a while before its life's end."""
-    found: list[tuple[str, str, str]] = []
-    life: dict[str, dict] = {}
-    for note in notes:
-        if note["kind"] == "shown":
-            life.setdefault(note["turn"], {"asked": note["asked"], "pieces": []})["pieces"].append(note)
-        elif note["kind"] == "killed":
-            found += [_screen(each, note["at"] - GROWTH_SECONDS - SLACK) for each in life.values()]
-            life = {}
-    return [each for each in found if each[1] or each[2]]
-
-
-def _screen(turn: dict, until: float) -> tuple[str, str, str]:
-    pieces = [each for each in turn["pieces"] if each["at"] <= until]
-    answer, reasoning = (
-        "".join(each["text"] for each in pieces if each["part"] == part) for part in ("answer", "reasoning")
-    )
-    return turn["asked"], answer, reasoning
-
-
-def _holds(row: dict, text: str, reasoning: str) -> bool:
-    return row["text"].startswith(text) and row["reasoning"].startswith(reasoning)
-
-
-# -------------------------------------------------------------------------------- the one that kills
-
-
-def run(model: Path, folder: Path, count: int, seed: int) -> dict[str, Any]:
-    """`count` kills; the counts and every fault found."""
-    rng, faults, counts = random.Random(seed), [], Counter()
-    for place in range(count):
-        home = folder / f"home{place // ROUND}"
-        home.mkdir(parents=True, exist_ok=True)
-        _live_and_die(home, model, rng)
-        report = _look(home, model)
-        counts.update(report["counts"])
-        faults += [f"kill {place}: {each}" for each in report["faults"]]
-        if place % ROUND == ROUND - 1:
+    def _home(self, place: int, kills: int) -> dict[str, Any]:
+        home, rng = self.folder / f"home{place}", random.Random(f"{self.seed}:{place}")
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        old = place % 3 == 1
+        if old:
+            begin_old(home, OLD[place // 3 % len(OLD)])
+        faults, counts = [], Counter(kills=kills, migrations=int(old))
+        for kill in range(kills):
+            self._live_and_die(home, self._life(rng, short=old and kill < 2), rng.randrange(2**31))
+            report = self._look(home)
+            counts.update(report["counts"])
+            counts.update(report["noted"] if kill == kills - 1 else {})
+            faults += [f"home {place}, kill {kill}: {each}" for each in report["faults"]]
+        if not faults:
             shutil.rmtree(home)
-    return {"kills": count, "faults": faults, **counts}
+        return {"counts": counts, "faults": faults}
+
+    def _life(self, rng: random.Random, *, short: bool) -> float:
+        """Seconds. `short`: to end in a migration."""
+        if short:
+            return rng.uniform(0, MIGRATION_SECONDS)
+        return rng.uniform(*LIVES[self.real or rng.random() < LONG])
+
+    def _live_and_die(self, home: Path, life: float, seed: int) -> None:
+        child = os.fork()
+        if child == 0:
+            _leave(lambda: asyncio.run(chat(home, lambda: self.opening(home), seed)))
+        time.sleep(life)
+        Notes(home).write("killed")
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            raise RuntimeError("the chat script ended by itself")
+
+    def _look(self, home: Path) -> dict[str, Any]:
+        """In a child too: this process stays without threads, so that it can be forked."""
+        result = home.with_name("report.json")
+        result.unlink(missing_ok=True)
+        child = os.fork()
+        if child == 0:
+            _leave(lambda: result.write_text(json.dumps(self._looked(home))))
+        _, status = os.waitpid(child, 0)
+        if status:
+            return {"counts": {}, "noted": {}, "faults": ["the look itself failed"]}
+        return json.loads(result.read_text())
+
+    def _looked(self, home: Path) -> dict[str, Any]:
+        look = Look(home, self.opening)
+        asyncio.run(look.everything(real=self.real))
+        return {"counts": look.counts, "noted": look.noted, "faults": look.faults}
 
 
-def _live_and_die(home: Path, model: Path, rng: random.Random) -> None:
-    life, seed = rng.uniform(0.02, LONGEST_LIFE), rng.randrange(2**31)
-    child = os.fork()
-    if child == 0:
-        _leave(lambda: asyncio.run(chat(home, model, seed)))
-    time.sleep(life)
-    Notes(home).write("killed")
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
-        raise RuntimeError("the chat script ended by itself")
+def begin_old(home: Path, name: str) -> None:
+    """An old version's library, with many messages more; they count as acknowledged."""
+    database, notes = Paths.under(home).make().database, Notes(home)
+    script = (Path(__file__).parent.parent / "data" / name).read_text()
+    with closing(sqlite3.connect(database)) as db:
+        db.executescript(script)
+        tree = db.execute("SELECT tree FROM threads WHERE id = 't1'").fetchone()[0]
+        rows = [(f"old{n}", tree, f"old{n - 1}" if n else "n2") for n in range(OLD_MESSAGES)]
+        insert = "INSERT INTO nodes (id, tree, parent, role, text) VALUES (?, ?, ?, 'user', 'Old words.')"
+        db.executemany(insert, rows)
+        db.commit()
+        found = db.execute("SELECT id, text, reasoning FROM nodes").fetchall()
+    for id_, text, reasoning in found:
+        notes.write("committed", node=id_, text=text, reasoning=reasoning)
 
 
-def _look(home: Path, model: Path) -> dict[str, Any]:
-    """In a child too: this process stays without threads, so that it can be forked."""
-    result = home.with_name("report.json")
-    result.unlink(missing_ok=True)
-    child = os.fork()
-    if child == 0:
-        _leave(lambda: result.write_text(json.dumps(_looked(home, model))))
-    _, status = os.waitpid(child, 0)
-    if status:
-        return {"counts": {}, "faults": ["the look itself failed"]}
-    return json.loads(result.read_text())
-
-
-def _looked(home: Path, model: Path) -> dict[str, Any]:
-    look = Look(home, model)
-    asyncio.run(look.everything())
-    return {"counts": look.counts, "faults": look.faults}
-
-
-def _leave(work: Any) -> None:
+def _leave(work: Callable[[], object]) -> None:
     """Run a child's work and end it without the parent's clean-up."""
     try:
         work()
@@ -378,8 +159,8 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    model, folder, count, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    print(json.dumps(run(model, folder, count, seed)))
+    form, folder, count, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    print(json.dumps(Kills(form, folder, seed).run(count)))
 
 
 if __name__ == "__main__":
