@@ -143,8 +143,8 @@ class StateStore:
         """
         from engine.store.snapshot import to_bytes
 
-        path = self.path(snapshot.key)
-        with self._failing(path):
+        with self._failing(self.folder):
+            path = self.path(snapshot.key)
             with contextlib.suppress(FileNotFoundError):  # gone, or going: another process makes room
                 self._touch(path)
                 return path.stat().st_size

@@ -29,6 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rwkv_chat.library import index
 from rwkv_chat.paths import Paths
 from tests.chat.kill_fake import open_fake
 from tests.chat.kill_look import Look
@@ -62,14 +63,15 @@ class Kills:
 
     def run(self, count: int) -> dict[str, Any]:
         """At least `count` kills, in whole homes; the counts and every fault found."""
-        known = self._done.read_text().splitlines() if self._done.exists() else []
-        for place in range(len(known), -(-count // ROUND)):
-            found = self._home(place, min(ROUND, count - place * ROUND))
-            known.append(json.dumps(found))
-            with self._done.open("a") as file:
-                file.write(known[-1] + "\n")
+        lines = self._done.read_text().splitlines() if self._done.exists() else []
+        known = {each["home"]: each for each in map(json.loads, lines)}
+        for place in range(-(-count // ROUND)):
+            if place not in known:
+                known[place] = {"home": place, **self._home(place, min(ROUND, count - place * ROUND))}
+                with self._done.open("a") as file:
+                    file.write(json.dumps(known[place]) + "\n")
         faults, counts = [], Counter()
-        for each in map(json.loads, known):
+        for each in known.values():
             faults += each["faults"]
             counts.update(each["counts"])
         return {"faults": faults, **counts}
@@ -137,8 +139,11 @@ def begin_old(home: Path, name: str) -> None:
         rows = [(f"old{n}", tree, f"old{n - 1}" if n else "n2") for n in range(OLD_MESSAGES)]
         insert = "INSERT INTO nodes (id, tree, parent, role, text) VALUES (?, ?, ?, 'user', 'Old words.')"
         db.executemany(insert, rows)
+        db.row_factory = sqlite3.Row
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'search_docs'").fetchone():
+            index.rebuild(db)  # a version that had an index had them all in it
         db.commit()
-        found = db.execute("SELECT id, text, reasoning FROM nodes").fetchall()
+        found = [tuple(row) for row in db.execute("SELECT id, text, reasoning FROM nodes")]
     for id_, text, reasoning in found:
         notes.write("committed", node=id_, text=text, reasoning=reasoning)
 

@@ -17,7 +17,7 @@ from rwkv_chat.library.migrations import MIGRATIONS
 from rwkv_chat.paths import Paths
 from rwkv_chat.session.reply import parse
 from tests.chat.kill_fake import LAYOUT, fed, key_of, number_of
-from tests.chat.kill_script import GROWTH_SECONDS
+from tests.chat.kill_script import GROWTH_SECONDS, TAKEN_IN
 from tests.chat.real import GREEDY, ask, told
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Look:
         self.home, self.opening = home, opening
         self.paths = Paths.under(home)
         self.faults: list[str] = []
+        self.from_text: set[str] = set()  # messages that were taken in: their tokens were made from the text
         self.noted: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
 
@@ -81,6 +82,8 @@ class Look:
                 self.faults.append(f"conversation {thread.id} has no beginning")
 
     def _taken_in(self, db: sqlite3.Connection) -> None:
+        query = "SELECT id FROM nodes WHERE tree IN (SELECT tree FROM threads WHERE title LIKE ?)"
+        self.from_text |= {row["id"] for row in db.execute(query, (f"{TAKEN_IN}%",))}
         for note in _notes(self.home):
             if note["kind"] == "imported":
                 self.noted["imported"] += 1
@@ -179,8 +182,9 @@ class Look:
             if node.message.role == "assistant" and node.tokens is not None:
                 raw = speaker.tokenizer.decode_bytes(node.tokens or ()).decode("utf-8", "replace")
                 self.counts["thinking replies"] += node.mode not in ("", "none")
-                fits = (_is_kept, _is_plain, _is_written, _goes_on)
-                if not any(each(speaker.template, node, raw) for each in fits):
+                fits = any(each(speaker.template, node, raw) for each in (_is_kept, _is_plain, _goes_on))
+                written = not node.model or node.id in self.from_text
+                if not fits and not (written and _is_written(speaker.template, node, raw)):
                     self.faults.append(f"reply {node.id}: {raw!r} is not {node.message!r} ({node.mode})")
 
 
@@ -203,8 +207,8 @@ def _is_plain(template: Template, node: Node, raw: str) -> bool:
 
 
 def _is_written(template: Template, node: Node, raw: str) -> bool:
-    """A person wrote it in the model's place."""
-    return not node.model and raw == template.render("assistant", node.message.text, first=False)
+    """Its tokens were made from the text: a person wrote it in the model's place, or it was taken in."""
+    return raw == template.render("assistant", node.message.text, first=False)
 
 
 def _goes_on(template: Template, node: Node, raw: str) -> bool:

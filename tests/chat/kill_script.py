@@ -36,6 +36,7 @@ PEOPLE = 3
 LENGTHS = (20, 5_000)  # tokens of a reply: soon over, or still growing at the end
 GROWTH_SECONDS = 0.1  # so that short lives hold many writes; the promise tested is then 0.1 s and some slack
 WORDS = ("state", "müde", "漢字", "a\n\nb", "User: me", "👩‍🚀", "why?", "<think>", "and then")
+TAKEN_IN = "Taken in"
 ERASED = "To be erased"  # title of conversations that only their maker touches
 
 
@@ -120,7 +121,7 @@ async def _take_in(session: Session, notes: Notes, rng: random.Random, thread: s
     file = session.paths.data.parent / f"out-{next(notes.turns)}.json"
     await session.convs.export([thread], "json", file)
     found = json.loads(file.read_text("utf-8"))
-    found["conversations"][0]["title"] = f"Taken in {rng.randrange(2**40)}"
+    found["conversations"][0]["title"] = f"{TAKEN_IN} {rng.randrange(2**40)}"
     file.write_text(json.dumps(found), "utf-8")
     for each in await session.convs.import_(file):
         number = len(found["conversations"][0]["messages"])

@@ -43,7 +43,7 @@ def test_killed_at_random_moments(
 
 def test_a_run_with_the_same_seed_goes_on(tmp_path: Path) -> None:
     """What is found already is not done again, and all of it is told."""
-    done = {"counts": {"kills": 8, "committed": 5}, "faults": ["home 0, kill 3: lost"]}
+    done = {"home": 0, "counts": {"kills": 8, "committed": 5}, "faults": ["home 0, kill 3: lost"]}
     (tmp_path / "done.jsonl").write_text(json.dumps(done) + "\n")
     command = [sys.executable, "-m", "tests.chat.kill", "fake", str(tmp_path), "8", "1"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
