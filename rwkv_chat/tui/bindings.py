@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal[
-    *("app", "chat", "prompt", "message", "replies", "writing", "books"),
-    *("library", "models", "states", "exact"),
-]
+_InChat = Literal["chat", "prompt", "message", "replies", "writing", "books"]
+Scope = Literal["app", "library", "models", "states", "exact"] | _InChat
 
 
 @dataclass(frozen=True, slots=True)

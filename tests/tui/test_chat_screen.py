@@ -93,18 +93,20 @@ async def test_typing_goes_on_while_a_reply_is_written_and_nothing_typed_is_lost
 
 async def test_a_message_typed_while_the_model_loads_is_answered_when_it_is_ready(tmp_path: Path) -> None:
     from rwkv_chat.tui.app import RwkvChatApp
+    from rwkv_chat.tui.screens.chat import ChatScreen
     from tests.fakes import fake_session
 
-    engine = FakeEngine(load_delay=0.2)
+    engine = FakeEngine(load_delay=0.5)
     session = await fake_session(tmp_path, engine)
     await session.change_settings(first_run_done=True)
     app = RwkvChatApp(session)
     async with app.run_test() as pilot:
         screen = app.screen_stack[0]
+        assert isinstance(screen, ChatScreen)
         await pilot.press("h", "i", "enter")
-        await until(pilot, lambda: "Waiting for the model" in shown(screen))  # pyright: ignore[reportArgumentType]
+        await until(pilot, lambda: screen.begun and "Waiting for the model" in shown(screen))
         assert not app.desk.model.ready
-        await until(pilot, lambda: "Hello there." in shown(screen))  # pyright: ignore[reportArgumentType]
+        await until(pilot, lambda: "Hello there." in shown(screen))
     await session.close()
 
 

@@ -17,6 +17,8 @@ from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from textual.timer import Timer
 
     from engine.types import NotSaved, Prefilled
@@ -218,7 +220,7 @@ class AsidesScreen(ThreadScreen):
             await reading.result()
         self.call_later(self.remember_last, LAST_TOKENS)
 
-    async def remember_last(self, tokens: int) -> None:
+    def remember_last(self, tokens: int) -> Awaitable[None]:
         """Have memory begin with the last messages."""
         raise NotImplementedError
 

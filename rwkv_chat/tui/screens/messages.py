@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
     from rwkv_chat.transcript import Node
 
-What = Literal[
-    *("edit", "branch", "go", "regenerate", "begin", "continue", "alternatives", "delete", "copy"),
-    *("bookmark", "pin", "persona", "previous", "next"),
-]
+_OfTheTree = Literal["edit", "branch", "go", "previous", "next", "delete"]
+_OfAReply = Literal["regenerate", "begin", "continue", "alternatives"]
+What = Literal["copy", "bookmark", "pin", "persona"] | _OfTheTree | _OfAReply
 LONGEST = 300
 
 

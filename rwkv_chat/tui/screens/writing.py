@@ -63,13 +63,13 @@ class WritingScreen(ModalScreen[None]):
 
     def _show(self, before: str, after: str) -> None:
         self.area.load_text(before + after)
-        self.area.move_cursor(self.area.document.get_location_from_index(len(before)))
+        *above, line = before.split("\n")
+        self.area.move_cursor((len(above), len(line)))
 
     def parts(self) -> tuple[str, str]:
         """What stands before the cursor, and after it."""
-        text = self.area.text
-        at = self.area.document.get_index_from_location(self.area.cursor_location)
-        return text[:at], text[at:]
+        document, at = self.area.document, self.area.cursor_location
+        return document.get_text_range((0, 0), at), document.get_text_range(at, document.end)
 
     # ---------------------------------------------------------------- the model
 
