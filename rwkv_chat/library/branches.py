@@ -229,13 +229,14 @@ def _last_question(db: sqlite3.Connection, tip: str | None) -> Node | None:
 
 
 def _said(db: sqlite3.Connection, before: str | None, tip: str | None) -> str:
-    """The message that a person wrote between two places of one branch."""
+    """What a person wrote where the way to `tip` leaves the way to `before`; "" where a model did."""
+    there = {each.id for each in nodes.up(db, before)}
+    parted = None
     for each in nodes.up(db, tip):
-        if each.id == before:
+        if each.id in there:
             break
-        if each.message.role == "user":
-            return each.message.text
-    return ""
+        parted = each
+    return parted.message.text if parted is not None and parted.message.role == "user" else ""
 
 
 # ------------------------------------------------------------------------------------------------ marks

@@ -210,6 +210,20 @@ def test_every_kind_of_step_is_taken_back(db: sqlite3.Connection) -> None:
     assert index.is_sound(db)
 
 
+def test_only_what_a_person_wrote_comes_back_with_an_edit(db: sqlite3.Connection) -> None:
+    thread, ids = talk(db, "a", "b")
+    for work, said in (
+        (lambda: copies.edit(db, thread, ids[0], "A"), "A"),
+        (lambda: copies.replace(db, thread, ids[0], "A"), "A"),
+        (lambda: copies.edit(db, thread, ids[3], "another reply"), ""),
+        (lambda: copies.replace(db, thread, ids[1], "another reply"), ""),
+    ):
+        work()
+        step = branches.undo(db, thread)
+        assert step is not None
+        assert (step.kind, step.text) == ("edited", said)
+
+
 def test_conversations_older_than_the_steps_are_taken_back_turn_by_turn(db: sqlite3.Connection) -> None:
     thread, ids = talk(db, "a", "b", "c")
     db.execute("DELETE FROM steps")

@@ -66,6 +66,22 @@ async def test_a_step_is_taken_back_and_done_again(tmp_path: Path) -> None:
         await idle(pilot, chat, "first", "One.", "second", "Two.")
 
 
+async def test_steps_are_taken_back_one_after_the_other(tmp_path: Path) -> None:
+    async with opened(tmp_path, engine("One.", "Two.")) as (_, pilot, chat):
+        await say_to(pilot, chat, "first")
+        await say_to(pilot, chat, "second")
+        await pilot.press("ctrl+z")
+        await idle(pilot, chat, "first", "One.")
+        await pilot.press("ctrl+z")  # what came back into the prompt was not typed there
+        await idle(pilot, chat)
+        assert chat.prompt.text == "first"
+        for _ in range(2):
+            await pilot.press("ctrl+y")
+            await pilot.pause()
+        await idle(pilot, chat, "first", "One.", "second", "Two.")
+        assert chat.prompt.text == ""
+
+
 async def test_a_message_is_edited_into_a_branch_and_the_old_one_is_switched_to(tmp_path: Path) -> None:
     async with opened(tmp_path, engine("One.", "Two.")) as (app, pilot, chat):
         await say_to(pilot, chat, "first")

@@ -51,6 +51,10 @@ class EditDialog(ModalScreen[Edited | None]):
                 if self._follows:
                     yield Button(say("app.edit.keep"), id="keep", compact=True)
 
+    def on_mount(self) -> None:
+        box = self.query_one(TextArea)
+        box.move_cursor(box.document.end)
+
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.action_save(event.button.id == "keep")

@@ -133,7 +133,9 @@ class LibraryScreen(LibraryWork):
     # ---------------------------------------------------------------- what is chosen
 
     def chosen(self) -> list[Thread]:
-        """The marked conversations, or the highlighted one; of a found message, its own."""
+        """The marked conversations, or the highlighted one; none, and a word, where messages were found."""
+        if self.hits:
+            self.say_outcome(say("app.library.of_messages"), wrong=True)
         keys = self.rows.marked or ({self.rows.current} if self.rows.current else set())
         return [self.threads[each] for each in self.threads if each in keys]
 
@@ -166,6 +168,11 @@ class LibraryScreen(LibraryWork):
         self.rows.focus()
 
     # ---------------------------------------------------------------- keys
+
+    def key_down(self) -> None:
+        """From the search into what it found."""
+        if self.box.has_focus:
+            self.rows.focus()
 
     def action_open(self) -> None:
         if self.rows.current is not None:

@@ -72,10 +72,11 @@ class MessagesScreen(ModalScreen[Act | None]):
         self.query_one(OptionList).highlighted = at
 
     def _line(self, node: Node) -> Content:
-        """Who, the beginning of what was said, and what is to be known of it."""
+        """Who, what is to be known of it, and the beginning of what was said."""
         who = say(f"app.message.who.{node.message.role}")
-        text = Content.styled(f"{who}  ", "$primary") + Content(title(node.message.text, LONGEST) or "…")
-        return text + Content.styled("".join(f"  {each}" for each in self._marks(node)), "$accent")
+        marks = "".join(f"{each}  " for each in self._marks(node))  # before the text, whose end may be cut
+        text = Content(title(node.message.text, LONGEST) or "…")
+        return Content.styled(f"{who}  ", "$primary") + Content.styled(marks, "$accent") + text
 
     def _marks(self, node: Node) -> list[str]:
         place, number = self._places.get(node.id, (1, 1))

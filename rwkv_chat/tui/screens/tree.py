@@ -37,6 +37,7 @@ class TreeScreen(AsidesScreen):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self.absorbed = ""
+        self._given_back = ""  # a message that undo put into the prompt: nobody typed it there
 
     @property
     def branches(self) -> Branches:
@@ -86,14 +87,14 @@ class TreeScreen(AsidesScreen):
 
     @telling
     async def action_undo(self) -> None:
-        """In the prompt, a change of its text; with nothing in it, the last step of the conversation."""
-        if self.prompt.text:
+        """In the prompt, a change of its text; with nothing typed in it, the last step of the conversation."""
+        if self.prompt.text and self.prompt.text != self._given_back:
             self.prompt.undo()
         elif (thread := self.idle()) is not None:
             undone = await self.branches.undo(thread.id)
             await self.shown_again()
-            if undone.text:
-                self.prompt.give_back(undone.text)
+            self.prompt.text = self._given_back = clean(undone.text)
+            self.prompt.move_cursor(self.prompt.document.end)
             self.notify(say("app.tree.undone"), markup=False)
 
     @telling
