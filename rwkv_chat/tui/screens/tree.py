@@ -87,7 +87,7 @@ class TreeScreen(AsidesScreen):
 
     @telling
     async def action_undo(self) -> None:
-        """In the prompt, a change of its text; with nothing typed in it, the last step of the conversation."""
+        """In the prompt, a change of its text; with nothing typed in it, the last step of the chat."""
         if self.prompt.text and self.prompt.text != self._given_back:
             self.prompt.undo()
         elif (thread := self.idle()) is not None:
