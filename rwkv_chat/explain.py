@@ -37,6 +37,7 @@ EXIT_CODES = {
     "ModelAmbiguous": USAGE,
     "ConversationAmbiguous": USAGE,
     "ConversationUnknown": NOT_FOUND,
+    "SpeakersUnknown": USAGE,
     "PersonaAmbiguous": USAGE,
     "PersonaUnknown": NOT_FOUND,
     "PersonaMissing": NOT_FOUND,

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from rwkv_chat.exporters.json_tree import FORMAT, VERSION
+from rwkv_chat.importers.forms import Refused
 from rwkv_chat.templates import names, scrub
 from rwkv_chat.transcript import ChatMessage, Node, NodeKind, NodeStatus, Role, Thread, ThreadKind, Tree
 
@@ -15,18 +16,19 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1 << 30
 MOST_MESSAGES = 1_000_000  # of one conversation
+HEAD = 1_000  # bytes, in which our files say whose they are
 LONGEST_NAME = 1_000  # characters of ids, titles and the like
 LATEST = 253_402_300_799.0  # the end of the year 9999
 _STATUSES = frozenset(get_args(NodeStatus)) - {"growing"}
 _ROLES = frozenset(get_args(Role))
 
 
-class Refused(Exception):
-    """`where` in the file, `hint`: what is wrong there."""
-
-    def __init__(self, where: str, hint: str) -> None:
-        super().__init__(where, hint)
-        self.where, self.hint = where, hint
+def is_ours(path: Path) -> bool:
+    """Whether a file says that this program wrote it. Raises: OSError."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return FORMAT.encode() in file.read(HEAD)
 
 
 def read(path: Path) -> tuple[Tree, ...]:

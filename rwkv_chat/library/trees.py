@@ -52,9 +52,12 @@ def known(db: sqlite3.Connection, found: Tree) -> str | None:
     return own[0] if own is not None and digest(tree(db, own[0])) == digest(found) else None
 
 
-def add(db: sqlite3.Connection, found: Tree) -> str:
+def add(db: sqlite3.Connection, found: Tree, mark: str = "") -> str:
     """A new conversation with new ids, without tokens: a model that goes on with it reads its text. Parents
     stand before their replies in `found.nodes`.
+
+    Args:
+        mark: by which an import of the same one is noticed later; without one, its content is.
 
     Returns:
         The id of the new thread.
@@ -63,7 +66,7 @@ def add(db: sqlite3.Connection, found: Tree) -> str:
     with transaction(db):
         thread = threads.create(db, of.title, kind="chat" if of.kind == "reading" else of.kind).id
         for each in found.nodes:
-            _add_node(db, thread, given, each)
+            add_node(db, thread, given, each)
         db.execute(
             "UPDATE threads SET tip = ?, created = ?, updated = ?, template = ?, "
             "chosen_template = ?, mode = ?, keep_reasoning = ? WHERE id = ?",
@@ -72,18 +75,21 @@ def add(db: sqlite3.Connection, found: Tree) -> str:
                 *(int(of.keep_reasoning), thread),
             ),
         )
-        db.execute("INSERT OR REPLACE INTO imports (digest, thread) VALUES (?, ?)", (digest(found), thread))
+        db.execute(
+            "INSERT OR REPLACE INTO imports (digest, thread) VALUES (?, ?)", (mark or digest(found), thread)
+        )
     return thread
 
 
-def _add_node(db: sqlite3.Connection, thread: str, given: dict[str, str], node: Node) -> None:
+def add_node(db: sqlite3.Connection, tree: str, given: dict[str, str], node: Node) -> None:
+    """A message of a tree under the id in `given`, after the one that `given` names for its parent."""
     said = node.message
     db.execute(
         "INSERT INTO nodes (id, tree, parent, role, text, reasoning, status, model, template, mode, seed, "
         "created, bookmark, pinned, fresh, kind, rest) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(given[node.id], thread, given.get(node.parent or ""), said.role, said.text, said.reasoning),
+            *(given[node.id], tree, given.get(node.parent or ""), said.role, said.text, said.reasoning),
             *(node.status, node.model, node.template, node.mode, node.seed, node.created, node.bookmark),
             *(int(node.pinned), int(node.fresh), node.kind, node.rest),
         ),

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rwkv_chat.exporters import EXPORTERS
 from rwkv_chat.exporters.file import write_file
-from rwkv_chat.importers import json_tree
 from rwkv_chat.library import backup, erase, labels, restore, search, threads, trees
-from rwkv_chat.session.errors import ConversationAmbiguous, ConversationsInvalid, ConversationUnknown
+from rwkv_chat.session import logs
+from rwkv_chat.session.errors import ConversationAmbiguous, ConversationUnknown
 from rwkv_chat.session.housekeeping import settle_index
-from rwkv_chat.session.titles import title_from
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from rwkv_chat.importers.arrange import Cast
+    from rwkv_chat.importers.forms import Report
+    from rwkv_chat.importers.logs import Progress
     from rwkv_chat.library.database import Library
     from rwkv_chat.library.search import Hits, Wanted
     from rwkv_chat.paths import Paths
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
     from rwkv_chat.transcript import Thread, Tree
 
 SHOWN_NAMES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """One conversation of a file: new here, or one that was here already."""
-
-    thread: Thread
-    new: bool
 
 
 class Convs:
@@ -110,18 +102,19 @@ class Convs:
         """Write conversations into a file, whole or not at all. Raises: ThreadMissing, OSError."""
         await asyncio.to_thread(write_file, self.pieces(chosen, form), out)
 
-    async def import_(self, path: Path) -> tuple[Imported, ...]:
-        """Bring in a file that was exported as JSON; all is checked before anything is kept. What is here
-        already is left alone.
+    def take_in(
+        self, path: Path, form: str = "", cast: Cast | None = None
+    ) -> AsyncIterator[logs.Imported | Progress | Report]:
+        """Bring in an export of ours, or a chat log of another program; see `session.logs.take_in`."""
+        return logs.take_in(self._library, path, form, cast)
 
-        Raises:
-            ConversationsInvalid, OSError.
-        """
-        try:
-            found = await asyncio.to_thread(json_tree.read, path)
-        except json_tree.Refused as refused:
-            raise ConversationsInvalid(str(path), refused.where, refused.hint) from refused
-        return tuple([await self._library.run(_take_in, each) for each in found])
+    async def import_(
+        self, path: Path, form: str = "", cast: Cast | None = None
+    ) -> tuple[logs.Imported, ...]:
+        """The same, to its end. Raises: ConversationsInvalid, SpeakersUnknown, OSError."""
+        return tuple(
+            [each async for each in self.take_in(path, form, cast) if isinstance(each, logs.Imported)]
+        )
 
     async def made_from(self, thread_id: str) -> tuple[Persona, ...]:
         """Personas that hold what a conversation said; see `States.made_from`. Raises: ThreadMissing."""
@@ -152,13 +145,6 @@ class Convs:
     def asides(self) -> tuple[Path, ...]:
         """Damaged libraries that a restore put aside: what was erased may still stand in them."""
         return restore.asides(self._paths.database)
-
-
-def _take_in(db: sqlite3.Connection, found: Tree) -> Imported:
-    found = replace(found, thread=replace(found.thread, title=title_from(found.thread.title)))
-    if (here := trees.known(db, found)) is not None:
-        return Imported(threads.get(db, here), new=False)
-    return Imported(threads.get(db, trees.add(db, found)), new=True)
 
 
 def _named(name: str, among: tuple[Thread, ...]) -> Thread:

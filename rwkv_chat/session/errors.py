@@ -16,6 +16,7 @@ SessionError
 ├── ConversationUnknown(name)    no conversation is called so
 ├── ConversationAmbiguous(name, names)  several are
 ├── ConversationsInvalid(path, where, hint)  not a file of conversations that can be taken in
+├── SpeakersUnknown(path, names)  a chat between people: nobody said who of them is who
 ├── PersonaUnknown(name)         no persona is called so
 ├── PersonaAmbiguous(name, names)  several are
 ├── NothingToSave(thread)        a conversation without a message
@@ -122,6 +123,14 @@ class ConversationsInvalid(SessionError):
     path: str
     where: str
     hint: str
+
+
+@dataclass(eq=False)
+class SpeakersUnknown(SessionError):
+    """`names`: who is there, joined."""
+
+    path: str
+    names: str
 
 
 @dataclass(eq=False)

@@ -272,7 +272,7 @@ def test_a_bad_file_changes_nothing(cli: Cli, engine: FakeEngine, library: Paths
     said = cli("convs", "import", str(file))
     assert (said.code, "conversations[0].messages" in said.err) == (FAILURE, True)
     assert len(json.loads(cli("convs", "list", "--json").out)) == 2
-    assert cli("convs", "import", str(tmp_path)).code == NOT_FOUND
+    assert cli("convs", "import", str(tmp_path / "nothing")).code == NOT_FOUND
 
 
 # ------------------------------------------------------------------------------------------------ rm
