@@ -30,8 +30,8 @@ def main() -> None:
         try:
             with torch.inference_mode():
                 found = ROWS[name](bench)
-        except ImportError as error:
-            print(f"{name}: left out, {error}", flush=True)
+        except Exception as error:  # a peer that fails must not keep the rows after it from being measured
+            print(f"{name}: left out, {type(error).__name__}: {error}", flush=True)
             continue
         results.add(name, {**found, **where, "seconds": round(time.monotonic() - begun, 1)})
         print(name, found, flush=True)
