@@ -42,8 +42,10 @@ for _name in ("NO_COLOR", "FORCE_COLOR", "TEXTUAL_DEBUG", "COLUMNS", "LINES"):
 # Where a test's time is counted: the first row whose prefix fits its path under tests/.
 PARTS = (
     ("tuning", "engine/test_tune"),
-    ("kernels", "engine/ops/"),
-    ("kernels", "engine/test_wkv"),
+    *(
+        ("kernels", f"engine/test_{name}")
+        for name in ("wkv", "chain7", "compile", "decode_", "fused7", "packed")
+    ),
     ("engine", "engine/"),
     ("demo", "chat/test_demo"),
     ("app", "chat/"),

@@ -16,6 +16,7 @@ from tests.bench.gpu.results import Results
 from tests.bench.gpu.weights import SIZES, made, model_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor
@@ -57,6 +58,32 @@ def test_what_of_ours_is_measured_runs(model: Model, monkeypatch: pytest.MonkeyP
     times = timing.in_turns(contenders, CPU)
     assert all(times.median(name) > 0 for name in contenders)
     assert len(times.ratios("step", "loop")) == timing.ROUNDS
+
+
+def test_all_of_a_long_history_is_read(model: Model) -> None:
+    """In parts, and none of it left out."""
+    tokens = ours.CHUNK + 76
+    _, whole = model.forward(torch.arange(tokens)[None] % TINY.vocabulary, model.zero_state())
+    assert ours.fed(model, tokens).max_difference(whole) < 1e-3
+
+
+def test_a_long_history_is_timed_and_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Peer:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def after(self, context: int) -> Callable[[], object]:
+            return lambda: sum(range(context * 100))
+
+    counted = iter(range(0, 1000, 10))
+    monkeypatch.setattr(rows, "CONTEXTS", (8, 800))
+    monkeypatch.setattr(rows, "Transformer", Peer)
+    monkeypatch.setattr(rows, "allocated", lambda _: next(counted))
+    monkeypatch.setattr(timing, "SECONDS", 0.01)
+    with torch.inference_mode():
+        found = rows.context(rows.Bench(CPU), "tiny")
+    assert found["transformer"] > 10 > found["ours"]
+    assert found["ours bytes"] == found["transformer bytes"] == [10, 10]
 
 
 PACKAGE = """

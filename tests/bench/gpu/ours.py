@@ -16,13 +16,26 @@ if TYPE_CHECKING:
 
     from engine.graphs import Stepper
     from engine.models.model import Model
+    from engine.models.state import State
 
+CHUNK = 1024  # tokens read at once
 PARAMS = SamplingParams(temperature=1.0, top_p=0.5, presence_penalty=0.2, frequency_penalty=0.2)
 
 
-def step(model: Model, batch: int = 1) -> Callable[[], object]:
-    """A token for each row; no sampling, as the peers' own programs measure it."""
-    return replayed(_stepper(model, batch).step, model.device)
+def step(model: Model, batch: int = 1, state: State | None = None) -> Callable[[], object]:
+    """A token for each row, after `state`; no sampling, as the peers' own programs measure it."""
+    stepper = _stepper(model, batch)
+    if state is not None:
+        stepper.load(state)
+    return replayed(stepper.step, model.device)
+
+
+def fed(model: Model, tokens: int) -> State:
+    """The state after so many tokens, all of them read."""
+    state = model.zero_state()
+    for part in (torch.arange(tokens, device=model.device) % model.spec.vocab_size)[None].split(CHUNK, dim=1):
+        _, state = model.forward(part, state)
+    return state
 
 
 def replayed(step: Callable[[], object], device: torch.device) -> Callable[[], object]:

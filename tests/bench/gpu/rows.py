@@ -10,7 +10,7 @@ import torch
 from engine.ops.wkv7 import wkv7
 from tests.bench.gpu import ours
 from tests.bench.gpu.peers import Albatross, Package, Transformer, fla_recurrence
-from tests.bench.gpu.timing import Times, bandwidth, in_turns
+from tests.bench.gpu.timing import Times, allocated, bandwidth, in_turns
 from tests.bench.gpu.weights import SIZES, made, model_of
 
 if TYPE_CHECKING:
@@ -113,18 +113,31 @@ def token_bytes(model: Model, zeros: float) -> float:
 
 
 def context(bench: Bench, size: str) -> dict[str, Any]:
-    """A token after little and after much history: ours, and a transformer of the same width and depth."""
+    """A token after little and after much history, and the memory that this takes beside the weights: ours,
+    which has read all of it, and a transformer of the same width and depth.
+    """
     bench.of(size)
     model, of = bench.model("fp16"), SIZES[size]
     peer = Transformer(of.layers, of.width, of.vocabulary, bench.device)
-    step = ours.step(model)  # its buffers are the same after any history; so is what it costs
-    short, long = (
-        in_turns({"ours": step, "transformer": peer.after(each)}, bench.device) for each in CONTEXTS
-    )
-    return {
-        "ours": long.median("ours") / short.median("ours"),
-        "transformer": long.median("transformer") / short.median("transformer"),
+    makers: dict[str, Callable[[int], Callable[[], object]]] = {
+        "ours": lambda tokens: ours.step(model, state=ours.fed(model, tokens)),
+        "transformer": peer.after,
     }
+    for make in makers.values():  # compiles, and takes what a library keeps
+        make(CONTEXTS[0])()
+    taken: dict[str, list[int]] = {name: [] for name in makers}
+    times = []
+    for tokens in CONTEXTS:
+        contenders = {}
+        for name, make in makers.items():
+            before = allocated(bench.device)
+            contenders[name] = make(tokens)
+            contenders[name]()
+            taken[name].append(allocated(bench.device) - before)
+        times.append(in_turns(contenders, bench.device))
+    short, long = times
+    ratios = {name: long.median(name) / short.median(name) for name in makers}
+    return ratios | {f"{name} bytes": its for name, its in taken.items()}
 
 
 def recurrence(bench: Bench, heads: int, tokens: int = 1024) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from dataclasses import dataclass
@@ -66,3 +67,12 @@ def bandwidth(device: torch.device, nbytes: int = 4 << 30) -> float:
     """Bytes that the device reads in a second: the denominator of "share of the bandwidth"."""
     data = torch.ones(nbytes // 4, dtype=torch.float32, device=device)
     return nbytes / in_turns({"read": data.sum}, device).median("read")
+
+
+def allocated(device: torch.device) -> int:
+    """Bytes that tensors take on a card; 0 elsewhere, where nobody counts them."""
+    if device.type != "cuda":
+        return 0
+    gc.collect()
+    torch.cuda.synchronize()
+    return torch.cuda.memory_allocated(device)
