@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.errors import Unexpected
 from engine.types import Prefilled
-from rwkv_chat.session.events import Answered, ReplyGrew, TurnFailed, WaitingForModel
+from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed, WaitingForModel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ class LiveReply:
         thought_since, thought_until: when its thinking began and ended (monotonic seconds), None before.
         kind: "several" for alternatives that are written at once, "aside" for what is not kept.
         texts: by number, what came of each of several.  ended: nothing more comes.
-        answered: the end of it, where it ended well.
+        answered: the end of it, where it ended well.  committed: what was sent is on the disk.
     """
 
     turn: Turn
@@ -54,6 +54,7 @@ class LiveReply:
     texts: dict[int, str] = field(default_factory=dict)
     ended: bool = False
     answered: Answered | None = None
+    committed: bool = False
 
     @property
     def thought_seconds(self) -> float:
@@ -64,6 +65,8 @@ class LiveReply:
 
     def take(self, event: TurnEvent) -> None:
         match event:
+            case Committed():
+                self.committed = True
             case WaitingForModel():
                 self.waiting = True
             case Prefilled():

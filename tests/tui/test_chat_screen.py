@@ -37,7 +37,7 @@ async def test_new_lines_grow_the_prompt_and_do_not_send(tmp_path: Path) -> None
         low = screen.prompt.size.height
         await pilot.press("a", "ctrl+j", "b", "shift+enter", "c")
         assert screen.prompt.text == "a\nb\nc"
-        assert screen.prompt.size.height > low
+        await until(pilot, lambda: screen.prompt.size.height > low)
         screen.prompt.text = "line\n" * 20
         await pilot.pause()
         assert screen.prompt.size.height <= 10

@@ -6,7 +6,7 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from rwkv_chat.tui.library_query import typed
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
@@ -178,3 +178,30 @@ def test_a_line_is_taken_apart() -> None:
     )
     assert not typed("#work in:trash").searches
     assert typed("in:trash").wanted.deleted
+
+
+async def test_what_was_erased_is_shown_nowhere(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, chat, screen):
+        assert chat.thread is not None
+        assert chat.thread.title == SAID[2]
+        await pilot.press("x")
+        await until(pilot, lambda: titles(app) == [SAID[1], SAID[0]])
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is chat and SAID[1] in shown(chat))
+        assert SAID[2] not in [each.title for each in chat.threads]
+        await screen.convs.erase(chat.thread_id or "")  # from another window
+        chat.prompt.text = "Is anybody there?"
+        await pilot.press("enter")
+        await until(pilot, lambda: chat.prompt.text == "Is anybody there?")
+
+
+async def test_found_messages_are_not_taken_for_conversations(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, _, screen):
+        screen.box.focus()
+        await search(app, pilot, "memory", 1)
+        await pilot.press("down")
+        await until(pilot, lambda: screen.rows.has_focus)
+        await pilot.press("x")
+        await until(pilot, lambda: str(screen.query_one("#said", Static).render()) != "")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(titles(app)) == 3)

@@ -349,12 +349,13 @@ class ChatScreen(CommandScreen):
         if not shown:
             self.notify(sentence(event.error), severity="error", markup=False)
             return
-        retry = ""
+        lost = bool(live.question) and not live.committed
+        retry = "" if lost else say("app.error.retry")
+        if lost:
+            self.prompt.give_back(live.question)
         if self.thread is not None:
             await self.open_thread(self.thread)
-            retry = say("app.error.retry")
-        elif live.question:
-            self.prompt.give_back(live.question)  # it was not committed
+        elif lost:
             self.thread_id = None
         text = " ".join(part for part in (words.what, words.advice, retry) if part)
         self._show_empty(empty=False)

@@ -57,6 +57,19 @@ class ThreadScreen(Screen[None]):
         self.threads = tuple(each for each in every if each.kind != "reading" and each.archived is None)
         self.show_list()
 
+    def on_screen_resume(self) -> None:
+        if self.thread is not None:
+            self.call_later(self.look_again)
+
+    @telling
+    async def look_again(self) -> None:
+        """Elsewhere, conversations were deleted, archived or renamed; what is gone is not shown any longer."""
+        every = await self.chats.threads()
+        await self.refresh_list()
+        gone = self.thread is not None and all(each.id != self.thread_id for each in every)
+        if gone and self.live is None:
+            await self.open_thread(self.threads[0] if self.threads else None)
+
     def show_list(self) -> None:
         busy = self.desk.turns.busy
         rows = tuple(ChatRow(each.id, name_of(each), each.id in busy) for each in self.threads)
