@@ -63,7 +63,7 @@ class ThreadScreen(Screen[None]):
 
     @telling
     async def look_again(self) -> None:
-        """Elsewhere, conversations were deleted, archived or renamed; what is gone is not shown any longer."""
+        """Elsewhere, conversations were deleted, archived, renamed; what is gone is shown no longer."""
         every = await self.chats.threads()
         await self.refresh_list()
         gone = self.thread is not None and all(each.id != self.thread_id for each in every)
