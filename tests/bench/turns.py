@@ -1,0 +1,157 @@
+"""Seconds from `submit` to the first piece where a saved state is gone on from, as after a branch, an undo, a
+switch or another reply: beside what cannot be saved, that is reading the state's file, its checksum, its
+copy, and one decode step.
+
+    python -m tests.bench.turns [WIDTH LAYERS]      (768 and 12 unless given: the shape of a 0.1B model)
+
+The model is random. The state is read from the disk each time: nothing is kept in memory, and each turn goes
+on from another one than the last. No state knows how long its history was, so one of 100,000 tokens is not
+fed here either.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import xxhash
+
+from engine.models.state import State
+from engine.prefix import extend
+from engine.service import Engine
+from engine.states import REMEMBERED
+from engine.store.snapshot import Snapshot
+from engine.store.statestore import StateStore
+from engine.types import Finished, LoadRequest, Piece, StateKey
+from tests.engine import tiny
+from tests.engine.small import VOCABULARY, load, request, write_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.types import ModelInfo, ModelSpec, TokenIds
+
+PLACES = 2 * REMEMBERED  # states that are gone on from in turn
+MESSAGE = 20  # tokens of the message that is replied to again
+STEPS = 24
+LENGTHS = (100, 100_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Of the turns on one length of history: the shortest way to the first piece, medians of the others.
+
+    Attributes:
+        ratio: median of each turn's way to its first piece to 1.2 × `floor` + its own steps' mean.
+    """
+
+    history: int
+    nbytes: int
+    shortest: float
+    first: float
+    floor: float
+    step: float
+    ratio: float
+
+
+@contextmanager
+def running(folder: Path, of: ModelSpec) -> Iterator[tuple[Engine, ModelInfo]]:
+    """An engine on a random model, that keeps no state in memory."""
+    path = tiny.checkpoint(folder / "model.safetensors", of)
+    asked = LoadRequest(str(path), write_tokenizer(folder / "tokenizer.json"), "cpu", "fp32")
+    engine = Engine(folder / "states", cache=folder / "cache", threads=1, ram_bytes=0)
+    try:
+        yield engine, load(engine, asked)
+    finally:
+        engine.close()
+
+
+def chains(length: int) -> list[TokenIds]:
+    """Different from their first token on."""
+    made = torch.Generator().manual_seed(1)
+    return [tuple(torch.randint(1, 200, (length,), generator=made).tolist()) for _ in range(PLACES)]
+
+
+def save(folder: Path, info: ModelInfo, chain: TokenIds) -> Path:
+    """A random state after a chain, as the store keeps it."""
+    store = StateStore(folder / "states", 1 << 34)
+    of, made = info.spec, torch.Generator().manual_seed(len(chain))
+    shapes = {
+        "wkv_BLHVK": (1, of.n_layer, of.n_embd // of.head_size, of.head_size, of.head_size),
+        "att_shift_BLC": (1, of.n_layer, of.n_embd),
+        "ffn_shift_BLC": (1, of.n_layer, of.n_embd),
+    }
+    state = State("rwkv7", {name: torch.randn(each, generator=made) * 0.01 for name, each in shapes.items()})
+    key = StateKey(info.id, info.tier, info.adapter, "", extend(chain))
+    store.save(Snapshot(key, len(chain), state, chain[-1:]))
+    return store.path(key)
+
+
+def measure(folder: Path, engine: Engine, info: ModelInfo, length: int, times: int = 3) -> Row:
+    """Every state is gone on from `times` times, in turn with the floor."""
+    said = chains(length)
+    files = [save(folder, info, each) for each in said]
+    turns = [
+        (_floor(file), *_turn(engine, chain))
+        for _ in range(times)
+        for chain, file in zip(said, files, strict=True)
+    ]
+    floors, firsts, steps = zip(*turns, strict=True)
+    floor = statistics.median(floors)
+    ratio = statistics.median(first / (1.2 * floor + step) for _, first, step in turns)
+    medians = map(statistics.median, (firsts, floors, steps))
+    return Row(length, files[0].stat().st_size, min(firsts), *medians, ratio)
+
+
+def _turn(engine: Engine, chain: TokenIds) -> tuple[float, float]:
+    """Seconds to the first piece, and a step's after it."""
+    history, prompt = chain[:-MESSAGE], chain[-MESSAGE:]
+    asked = request(prompt, history, STEPS, start=extend(history))
+    begun = time.perf_counter()
+    seen = []
+    for event in engine.submit(asked):
+        if isinstance(event, Piece):
+            seen += [time.perf_counter()] * len(event.tokens)
+        if isinstance(event, Finished):
+            if event.usage.history_tokens or event.usage.source != "disk":
+                raise RuntimeError(event.usage)  # it would not measure what it says
+            return seen[0] - begun, (seen[-1] - seen[0]) / (len(seen) - 1)
+    raise RuntimeError("no reply")
+
+
+def _floor(file: Path) -> float:
+    """Reading, checksum, copy."""
+    begun = time.perf_counter()
+    data = bytearray(file.stat().st_size)
+    with file.open("rb", buffering=0) as opened:
+        opened.readinto(data)
+    xxhash.xxh3_128(data).digest()
+    torch.frombuffer(data, dtype=torch.uint8).clone()
+    return time.perf_counter() - begun
+
+
+def main(width: int = 768, layers: int = 12) -> None:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix="rwkv-chat-turns-") as name:
+        folder = Path(name)
+        of = tiny.spec(n_layer=layers, n_embd=width, head_size=64, vocab_size=VOCABULARY, rank=32)
+        with running(folder, of) as (engine, info):
+            for length in LENGTHS:
+                row = measure(folder, engine, info, length)
+                print(
+                    f"{row.history:7,} tokens, state of {row.nbytes / 1e6:.1f} MB: first piece "
+                    f"{row.first * 1e3:.1f} ms, file {row.floor * 1e3:.2f} ms, step {row.step * 1e3:.1f} ms: "
+                    f"{row.ratio:.2f} of 1.2 × file + step",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
