@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine.store.check import check_all
 from rwkv_chat.explain import size
-from rwkv_chat.library import backup, health, index, verify
+from rwkv_chat.library import backup, health, index, states, verify
 from rwkv_chat.library.database import connect, transaction
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
@@ -55,6 +56,7 @@ def verification(paths: Paths, *, repair: bool) -> Iterator[Result]:
             mender = _Mender(db, paths, repair=repair)
             yield from _messages(db, paths, mender)
             yield from _index(db, mender)
+            yield from _outside(db, paths)
     yield from _states(paths, repair=repair)
 
 
@@ -97,6 +99,23 @@ def _index(db: sqlite3.Connection, mender: _Mender) -> Iterator[Result]:
         with transaction(db):
             index.rebuild(db)
     yield Result("index", good=False, text=say("verify.index_bad"), mended=mender.repair)
+
+
+def _outside(db: sqlite3.Connection, paths: Paths) -> Iterator[Result]:
+    """States from outside are no cache: one that is gone is named with the personas that begin from it, and
+    nothing here makes it again. (A state that lies where a person put it is that person's.)
+    """
+    begun: dict[str, list[str]] = {}
+    for persona in states.listed(db):
+        for id_ in {each.initial for each in persona.states if each.initial}:
+            begun.setdefault(id_, []).append(title(persona.name))
+    for initial in states.initials(db):
+        ours = [paths.outside / each for each in initial.files if Path(each).name == each]
+        if not all(each.is_file() and each.stat().st_size for each in ours):
+            names = ", ".join(begun.get(initial.id, ())) or title(initial.name) or initial.id[:8]
+            again = any(each.said for each in states.listed(db) if each.name in begun.get(initial.id, ()))
+            text = say("verify.outside_text" if again else "verify.outside", names=names)
+            yield Result("states", good=False, text=text)
 
 
 def _states(paths: Paths, *, repair: bool) -> Iterator[Result]:

@@ -123,6 +123,11 @@ def initial(db: sqlite3.Connection, id_: str) -> Initial | None:
     return None if row is None else _initial(row)
 
 
+def initials(db: sqlite3.Connection) -> tuple[Initial, ...]:
+    """Every state from outside."""
+    return tuple(_initial(row) for row in db.execute("SELECT * FROM initials ORDER BY added"))
+
+
 def unneeded_initials(db: sqlite3.Connection) -> tuple[Initial, ...]:
     """Those that neither a persona nor a conversation begins from."""
     found = db.execute(

@@ -1,4 +1,5 @@
-"""Seconds that searching, listing and opening take in a large library of invented conversations.
+"""Seconds that searching, listing and opening take in a large library of invented conversations; listing and
+opening beside one of 100.
 
 python -m tests.bench.search [CONVERSATIONS] [MESSAGES IN EACH]     (10,000 and 50 unless given)
 """
@@ -14,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import index, nodes, search, threads
+from rwkv_chat.library import index, labels, nodes, search, threads
 from rwkv_chat.library.database import connect, transaction
 from rwkv_chat.library.search import Wanted
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator
 
+SMALL = 100  # conversations of the library that it is compared with
 WORDS = 20_000
 CHINESE = 3_000
 QUERIES = {
@@ -42,6 +44,11 @@ QUERIES = {
     "common words in the trash": Wanted("aaa", deleted=True),
     "the best of 5,000": Wanted("needles", ranked=True),
     "nothing": Wanted("nowhere"),
+}
+LOOKS: dict[str, Callable[[sqlite3.Connection], object]] = {
+    "list": lambda db: threads.alive(db, 50),
+    "list as it is shown": lambda db: labels.listed(db, 50),
+    "open": lambda db: nodes.path(db, nodes.tip(db, "c7")),
 }
 
 
@@ -114,8 +121,16 @@ def seconds(work: Callable[[], object], times: int = 5) -> float:
 def measure(db: sqlite3.Connection) -> dict[str, float]:
     """Median seconds of every query, of listing, and of opening one conversation."""
     found = {name: seconds(lambda each=wanted: search.find(db, each)) for name, wanted in QUERIES.items()}
-    found["list"] = seconds(lambda: threads.alive(db, 50))
-    found["open"] = seconds(lambda: nodes.path(db, nodes.tip(db, "c7")))
+    return found | {name: seconds(lambda each=work: each(db)) for name, work in LOOKS.items()}
+
+
+def ratios(large: sqlite3.Connection, small: sqlite3.Connection, times: int = 41) -> dict[str, float]:
+    """How much longer the looks take in `large`: medians, measured in turn."""
+    found = {}
+    for name, work in LOOKS.items():
+        pairs = [[seconds(lambda each=db: work(each), 1) for db in (large, small)] for _ in range(times)]
+        one, other = (statistics.median(each) for each in zip(*pairs, strict=True))
+        found[name] = one / other
     return found
 
 
@@ -129,6 +144,10 @@ def main(conversations: int = 10_000, length: int = 50) -> None:
             for name, taken in measure(db).items():
                 hits = search.find(db, QUERIES[name]).number if name in QUERIES else 0
                 print(f"{taken * 1000:8.1f} ms  {name} ({hits:,} hits)", flush=True)
+            with closing(connect(file.with_name("small.sqlite"))) as small:
+                fill(small, SMALL, length)
+                for name, ratio in ratios(db, small).items():
+                    print(f"{ratio:8.2f} × {name}, of that with {SMALL} conversations", flush=True)
 
 
 if __name__ == "__main__":

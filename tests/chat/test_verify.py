@@ -195,3 +195,30 @@ def test_a_state_with_a_flipped_bit_is_found(tmp_path: Path) -> None:
     ((_, error),) = check_all(tmp_path)
     assert error is not None
     assert "name" in error.reason
+
+
+def test_a_state_from_outside_that_is_gone_is_named(cli: Cli, home: Path) -> None:
+    """A tuned one for good; one with a text can be read again."""
+    paths = Paths.find().make()
+    said = '[{"role": "user", "text": "one"}]'
+    with closing(connect(paths.database)) as db:
+        for name, kind, text in (
+            ("Tuned", "tuned", "[]"),
+            ("Scribe", "imported", said),
+            ("Here", "tuned", "[]"),
+        ):
+            db.execute(
+                "INSERT INTO initials (id, kind, file) VALUES (?, ?, ?)",
+                (name, "tuned", json.dumps([f"{name}.pth"])),
+            )
+            db.execute("INSERT INTO personas (id, name, messages) VALUES (?, ?, ?)", (name, name, text))
+            db.execute("INSERT INTO persona_states (persona, model, initial) VALUES (?, '', ?)", (name, name))
+    (paths.outside / "Here.pth").write_bytes(b"state")
+    told = cli("verify", "--repair")
+    assert told.code == 1
+    assert "nothing here can make it again: Tuned" in told.out
+    assert "is gone: Scribe. `rwkv-chat states rebuild`" in told.out
+    assert "Here" not in told.out
+    for name in ("Tuned", "Scribe"):
+        (paths.outside / f"{name}.pth").write_bytes(b"state")
+    assert cli("verify").code == 0
