@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,7 +129,7 @@ def ratios(large: sqlite3.Connection, small: sqlite3.Connection, times: int = 41
     """How much longer the looks take in `large`: medians, measured in turn."""
     found = {}
     for name, work in LOOKS.items():
-        pairs = [[seconds(lambda each=db: work(each), 1) for db in (large, small)] for _ in range(times)]
+        pairs = [[seconds(partial(work, db), 1) for db in (large, small)] for _ in range(times)]
         one, other = (statistics.median(each) for each in zip(*pairs, strict=True))
         found[name] = one / other
     return found

@@ -202,11 +202,7 @@ def test_a_state_from_outside_that_is_gone_is_named(cli: Cli, home: Path) -> Non
     paths = Paths.find().make()
     said = '[{"role": "user", "text": "one"}]'
     with closing(connect(paths.database)) as db:
-        for name, kind, text in (
-            ("Tuned", "tuned", "[]"),
-            ("Scribe", "imported", said),
-            ("Here", "tuned", "[]"),
-        ):
+        for name, text in (("Tuned", "[]"), ("Scribe", said), ("Here", "[]")):
             db.execute(
                 "INSERT INTO initials (id, kind, file) VALUES (?, ?, ?)",
                 (name, "tuned", json.dumps([f"{name}.pth"])),
