@@ -9,6 +9,7 @@ nothing is measured: then every start would choose anew, and the same seed would
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from contextlib import suppress
@@ -123,7 +124,7 @@ def _valid(names: dict[str, object]) -> Names:
 
 def _write(path: Path, remembered: dict[str, Names]) -> None:
     """Whole or not at all; a disk that refuses costs a measurement at the next start."""
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")  # another process may be writing, too
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part.write_text(json.dumps(remembered, indent=1, sort_keys=True))

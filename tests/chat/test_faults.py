@@ -141,9 +141,9 @@ def test_settings_that_cannot_be_synced_are_what_they_were(tmp_path: Path, no_sy
 
 
 def test_a_state_that_cannot_be_synced_is_not_there(tmp_path: Path, no_sync: None) -> None:
-    store = StateStore(tmp_path / "states", 1_000_000)
+    store, one = StateStore(tmp_path / "states", 1_000_000), snapshot(1, 2, 3)
     with pytest.raises(DiskFailed) as caught:
-        store.save(one := snapshot(1, 2, 3))
+        store.save(one)
     one_sentence(caught.value)
     assert load(store, one) is None
     assert list(tmp_path.rglob("*.safetensors")) == []

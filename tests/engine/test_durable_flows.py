@@ -66,9 +66,10 @@ def test_a_download_that_cannot_be_synced_has_no_name(
     def refuse(_: int) -> None:
         raise OSError(5, "Input/output error")
 
+    url = hub.add("/model.pth", BODY)
     monkeypatch.setattr("os.fsync", refuse)
     with pytest.raises(OSError, match="Input"):
-        fetch(requested(tmp_path, url := hub.add("/model.pth", BODY)))
+        fetch(requested(tmp_path, url))
     assert not (tmp_path / "models" / "model.pth").exists()
     monkeypatch.undo()
     assert fetch(requested(tmp_path, url))
