@@ -99,7 +99,7 @@ def test_the_chunk_shrinks_with_the_model() -> None:
         spec = ModelSpec("rwkv7", 1, 64, 64, 256, 100)
         return prefill_chunk(ModelInfo("", "", spec, "fp32", device, TokenizerRef(), nbytes, 0))
 
-    assert [chunk("cpu", size) for size in (10**6, 10**8, 10**9, 6 * 10**9)] == [256, 256, 32, 16]
+    assert [chunk("cpu", size) for size in (10**6, 10**8, 10**9, 6 * 10**9)] == [256, 256, 128, 32]
     assert chunk("cuda:0", 6 * 10**9) == 1024
 
 

@@ -24,6 +24,8 @@ class Album:
     async def take(self, name: str) -> None:
         for each in (*self.app.query("TextArea"), *self.app.screen.query("Input")):
             each.cursor_blink = False  # pyright: ignore[reportAttributeAccessIssue]
+        while any(each.group == "gauge" and each.is_running for each in self.app.workers):
+            await self.pilot.pause()  # the status line is not what it will be yet
         await self.pilot.pause()
         await self.pilot.pause()
         picture = self.app.export_screenshot(title="RWKV Chat")
