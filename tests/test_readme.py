@@ -14,6 +14,7 @@ from rwkv_chat.cli.convs import CONVS
 from rwkv_chat.cli.models import MODELS
 from rwkv_chat.cli.slash import SLASH_COMMANDS
 from rwkv_chat.cli.states import STATES
+from rwkv_chat.importers.formats import FORMATS
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 
@@ -56,6 +57,12 @@ def test_the_convs_commands_are_those_of_the_table() -> None:
         re.split(r"[ `]", cells[0].removeprefix("`rwkv-chat convs "))[0]: cells[1] for cells in rows("convs")
     }
     assert listed == {name: say(f"convs.{name}.short") for name in CONVS}
+
+
+def test_the_chat_logs_are_those_of_the_table() -> None:
+    assert [(cells[0].strip("`"), cells[1]) for cells in rows("chat logs")] == [
+        (name, row.label) for name, row in FORMATS.items()
+    ]
 
 
 def test_the_states_commands_are_those_of_the_table() -> None:

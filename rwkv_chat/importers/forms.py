@@ -161,7 +161,8 @@ class Line:
             self._ids.clear()
         self._above = self._last
         id_ = self._own(turn.id)
-        self._turns.append(replace(turn, id=id_, parent=self._last))
+        said = (turn.author, turn.role, turn.text, turn.time, self._last, turn.reasoning)
+        self._turns.append(Turn(id_, *said, turn.attachments, turn.edited))  # `replace` takes thrice as long
         self._characters += len(turn.text) + len(turn.reasoning)
         self._last = id_
 

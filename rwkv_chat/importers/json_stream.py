@@ -64,15 +64,15 @@ class JsonStream:
 
     def value(self) -> Any:
         """The next value whole, or a `Broken` in its place. Raises: Cut."""
-        if not self.peek():
+        first = self.peek()
+        if not first:
             raise Cut
+        if first not in '"[{':
+            return self._scalar()
         try:
-            found, end = _DECODER.raw_decode(self._text, self._at)
+            found, self._at = _DECODER.raw_decode(self._text, self._at)
         except (ValueError, RecursionError):
             return self._slowly()
-        if end == len(self._text) and not self._ended:
-            return self._slowly()  # a number may go on
-        self._at = end
         return found
 
     def elements(self) -> Iterator[None]:
@@ -158,9 +158,6 @@ class JsonStream:
 
     def _slowly(self) -> Any:
         """Find where the value ends, then read it: it stands across pieces, or it is broken."""
-        first = self._text[self._at]
-        if first not in '"[{':
-            return self._scalar()
         length = self._length()
         if length is None:
             return LARGE

@@ -111,13 +111,16 @@ def _read(path: Path, form: str) -> Iterator[tuple[Iterator[Conversation | Skipp
         used = [each for group in groups.values() for each in group]
         meter = used[0].meter
         meter.total = sum(each.size for each in used)
-        yield _all(left_out, groups), meter
+        yield _all(left_out, groups, meter), meter
 
 
-def _all(left_out: list[Skipped], groups: dict[str, list[Source]]) -> Iterator[Conversation | Skipped]:
+def _all(
+    left_out: list[Skipped], groups: dict[str, list[Source]], meter: Meter
+) -> Iterator[Conversation | Skipped]:
     yield from left_out
     for form, sources in groups.items():
         yield from FORMATS[form].read(sources)
+    yield from (Skipped("truncated", name) for name in meter.damaged)
 
 
 def _grouped(sources: list[Source], form: str) -> tuple[dict[str, list[Source]], list[Source]]:

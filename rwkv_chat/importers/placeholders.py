@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from rwkv_chat.importers.forms import Attachment
 
@@ -96,14 +96,21 @@ _ATTACHED = re.compile(
     rf"<{_any(_ATTACHED_BEFORE)}\s?[:\uff1a]\s?(?P<ios>[^<>\n]{{1,200}})>"
     rf"|^(?P<android>[^\n/\\]{{1,200}}\.\w{{2,5}}) \({_any(_ATTACHED_AFTER)}\)"
 )
-_DELETED = re.compile(rf"{_any(_DELETED_WORDS)}\.?")
 _ANY = re.compile(f"<{_any(_ANY_WORDS)}>")
-_CALL = re.compile(_any(_CALL_WORDS))
 _POLL = re.compile(rf"{_any(_POLL_WORDS)}[:\uff1a]\s*(?P<asked>[^\n]{{0,300}})")
-_PLACE = re.compile(rf"{_any(_PLACE_WORDS)}[:\uff1a] https?://\S+", re.IGNORECASE)
-_OMITTED: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(rf"<?{_any(words)}\s?{_any(_LEFT_OUT)}>?|[\[［【]{_any(words)}[\]］】]", re.IGNORECASE))
-    for kind, words in _KIND_WORDS.items()
+_ALONE = re.compile(  # one pattern: most messages are none of these, and there are millions
+    "|".join(
+        (
+            rf"(?P<deleted>{_any(_DELETED_WORDS)}\.?)",
+            rf"(?P<call>{_any(_CALL_WORDS)})",
+            rf"(?P<link>{_any(_PLACE_WORDS)}[:\uff1a] https?://\S+)",
+            *(
+                rf"(?P<{kind}><?{_any(words)}\s?{_any(_LEFT_OUT)}>?|[\[［【]{_any(words)}[\]］】])"
+                for kind, words in _KIND_WORDS.items()
+            ),
+        )
+    ),
+    re.IGNORECASE,
 )
 LONGEST = 1_000  # characters of what stands for something else
 
@@ -122,13 +129,13 @@ def placeholder(said: str) -> tuple[Attachment, str] | Literal["deleted"] | None
 
 
 def _alone(said: str) -> tuple[Attachment, str] | Literal["deleted"] | None:
-    if _DELETED.fullmatch(said):
+    found = _ALONE.fullmatch(said)
+    if found is None:
+        return None
+    if found.lastgroup == "deleted":
         return "deleted"
-    if _CALL.fullmatch(said):
-        return Attachment("call"), ""
-    if _PLACE.fullmatch(said):
-        return Attachment("place"), ""
-    return next(((Attachment(kind), "") for kind, each in _OMITTED if each.fullmatch(said)), None)
+    kind: Kind = "place" if found.lastgroup == "link" else cast("Kind", found.lastgroup)
+    return Attachment(kind), ""
 
 
 def kind_of(name: str) -> Kind:

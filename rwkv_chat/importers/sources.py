@@ -8,10 +8,11 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -25,6 +26,7 @@ MOST_FILES = 100_000
 MOST_BYTES = 1 << 34  # of all files of a log, unpacked
 MOST_RATIO, SMALL = 200, 1 << 24  # a member that packs better than that and is larger is no chat
 HEAD = 1 << 18  # bytes by which a file is known
+AT_ONCE = 1 << 18  # bytes: what stands before a damaged place is kept
 GLANCE = 1 << 12  # bytes that tell text from pictures
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
@@ -32,27 +34,28 @@ _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Ru
 
 @dataclass(slots=True)
 class Meter:
-    """Bytes read of a log so far, and of how many."""
+    """Bytes read of a log so far, and of how many; files whose end could not be unpacked."""
 
     total: int = 0
     done: int = 0
+    damaged: list[str] = field(default_factory=list)
 
 
 class _Counted(io.RawIOBase):
     """A file that counts what is read of it, and ends where it is damaged."""
 
-    def __init__(self, file: BinaryIO, meter: Meter) -> None:
-        self._file, self._meter = file, meter
-        self.damaged = False
+    def __init__(self, file: BinaryIO, meter: Meter, name: str) -> None:
+        self._file, self._meter, self._name = file, meter, name
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
-            read = self._file.read(len(buffer))
+            read = self._file.read(min(len(buffer), AT_ONCE))
         except _ZIP_ERRORS:
-            self.damaged, read = True, b""
+            self._meter.damaged.append(self._name)
+            read = b""
         self._meter.done += len(read)
         if self._meter.done > MOST_BYTES:
             raise Refused("0", "too-large")
@@ -77,7 +80,7 @@ class Source:
     def text(self) -> Iterator[Text]:
         """Its text from the beginning. Raises: Refused, OSError."""
         with self._open() as file:
-            yield Text(cast("BinaryIO", _Counted(file, self.meter)), self.encoding)
+            yield Text(cast("BinaryIO", _Counted(file, self.meter, self.name)), self.encoding)
 
 
 @contextmanager
@@ -93,13 +96,18 @@ def opened(path: Path) -> Iterator[Iterator[Source | Skipped]]:
     elif not path.is_file():
         raise FileNotFoundError(2, "no such file", str(path))
     elif zipfile.is_zipfile(path) and not _is_picture(path):
-        try:
-            with zipfile.ZipFile(path) as packed:
-                yield _members(packed, path.stem, meter)
-        except zipfile.BadZipFile as error:
-            raise Refused("0", "zip") from error
+        with _unpacker(path) as packed:
+            yield _members(packed, path.stem, meter)
     else:
         yield iter([_source(path.name, "", path.stat().st_size, path.stem, lambda: path.open("rb"), meter)])
+
+
+def _unpacker(path: Path) -> zipfile.ZipFile:
+    """Raises: Refused: its table cannot be read."""
+    try:
+        return zipfile.ZipFile(path)
+    except (*_ZIP_ERRORS, ValueError, struct.error) as error:
+        raise Refused("0", "zip") from error
 
 
 def _is_picture(path: Path) -> bool:
@@ -162,9 +170,17 @@ def _members(packed: zipfile.ZipFile, around: str, meter: Meter) -> Iterator[Sou
                 folder,
                 each.file_size,
                 around,
-                lambda info=each: cast("BinaryIO", packed.open(info)),
+                lambda info=each: _member(packed, info),
                 meter,
             )
+
+
+def _member(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
+    """Raises: one of `_ZIP_ERRORS`: the table of a damaged zip may point anywhere."""
+    try:
+        return cast("BinaryIO", packed.open(info))
+    except (OSError, ValueError, struct.error) as error:
+        raise zipfile.BadZipFile from error
 
 
 def _swells(info: zipfile.ZipInfo) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ _BOMS = (
 )
 _SPOILT = 0.2  # of what is not ASCII may be broken in a file that is UTF-8 all the same
 _KANA = 0.15  # of what is not ASCII in Japanese text, at the least
+
+_PAIRED = 1.6  # bytes above ASCII for each character of Chinese text, at the least
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f]")
 
 
 def encoding_of(head: bytes) -> str | None:
@@ -41,7 +45,9 @@ def _wide(head: bytes) -> str | None:
     odd, even = head[1::2].count(0), head[0::2].count(0)
     if max(odd, even) < len(head) / 8 or min(odd, even) > max(odd, even) / 8:
         return None
-    return "utf-16-le" if odd > even else "utf-16-be"
+    name = "utf-16-le" if odd > even else "utf-16-be"
+    text = _strict(head, name)
+    return None if text is None or _CONTROLS.search(text) else name
 
 
 def _as_utf8(head: bytes) -> float:
@@ -64,7 +70,12 @@ def _asian(head: bytes) -> str | None:
         kana = sum("\u3041" <= each <= "\u30ff" for each in beyond)
         if kana >= _KANA * len(beyond):
             return "cp932"
-    return "gb18030" if _strict(head, "gb18030") is not None else None
+    chinese = _strict(head, "gb18030")
+    if chinese is None:
+        return None
+    # letters with accents among others can be read as Chinese too: one byte above ASCII for each
+    pairs = sum(each > 0x7F for each in head) / max(sum(each > "\x7f" for each in chinese), 1)
+    return "gb18030" if pairs >= _PAIRED else None
 
 
 def _strict(head: bytes, encoding: str) -> str | None:
