@@ -21,7 +21,11 @@ def form_of(path: Path) -> str | None:
 
 def write_file(pieces: Iterable[str], out: Path) -> None:
     """Raises: OSError: what was there before stays."""
-    handle, name = tempfile.mkstemp(dir=out.absolute().parent, prefix=f".{out.name[:50]}.", suffix=".part")
+    folder = out.absolute().parent
+    try:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{out.name[:50]}.", suffix=".part")
+    except OSError as error:  # nobody asked for a file of that name: the folder is what is wrong
+        raise type(error)(error.errno, error.strerror, str(folder)) from error
     part = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:

@@ -5,6 +5,7 @@ LibraryError
 ├── LibraryFull(path)                no room left on the disk
 ├── LibraryReadOnly(path)            the file or its folder cannot be written
 ├── LibraryDamaged(path, reason)     not a database, or a broken one
+│   └── CopyDamaged(path, reason)    the same of a file to go back to
 ├── LibraryForeign(path)             a database of some other program
 ├── LibraryTooNew(path, found, known)  written by a newer version of this program; left untouched
 ├── LibraryUnavailable(path, reason) it cannot be opened or read at all
@@ -42,6 +43,11 @@ class LibraryReadOnly(LibraryError):
 class LibraryDamaged(LibraryError):
     path: str
     reason: str
+
+
+@dataclass(eq=False)
+class CopyDamaged(LibraryDamaged):
+    pass
 
 
 @dataclass(eq=False)

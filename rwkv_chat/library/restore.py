@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from rwkv_chat.library import backup, health
 from rwkv_chat.library.database import BUSY_SECONDS, check_header, connect
 from rwkv_chat.library.errors import (
+    CopyDamaged,
     LibraryDamaged,
     LibraryForeign,
     LibraryLocked,
@@ -73,10 +74,13 @@ def check(copy: Path) -> Health:
     Raises:
         LibraryError: it is not.
     """
-    check_header(copy)
-    found = health.look(copy)
+    try:
+        check_header(copy)
+        found = health.look(copy)
+    except LibraryDamaged as error:
+        raise CopyDamaged(error.path, error.reason) from error
     if found.faults:
-        raise LibraryDamaged(str(copy), found.faults[0])
+        raise CopyDamaged(str(copy), found.faults[0])
     try:
         with closing(_reader(copy)) as db:
             _check_schema(db, copy)

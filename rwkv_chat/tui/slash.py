@@ -14,6 +14,7 @@ class SlashRow:
 
 
 SLASH: tuple[SlashRow, ...] = (
+    SlashRow("help"),
     SlashRow("aside", takes_text=True),
     SlashRow("alt", takes_text=True),
     SlashRow("begin", takes_text=True),

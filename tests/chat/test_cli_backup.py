@@ -79,7 +79,11 @@ def test_what_is_no_copy_is_refused_in_a_sentence(cli: Cli, paths: Paths, tmp_pa
     with closing(sqlite3.connect(tmp_path / "other.sqlite")) as db:
         db.execute("CREATE TABLE things (x)")
     (tmp_path / "text").write_text("hello")
-    for name, words in (("other.sqlite", "some other program"), ("text", "damaged"), (".", "not a file")):
+    for name, words in (
+        ("other.sqlite", "some other program"),
+        ("text", "no sound copy"),
+        (".", "not a file"),
+    ):
         said = cli("restore", str(tmp_path / name), "--yes")
         assert (said.code, words in said.err, "Traceback" in said.err) == (1, True, False)
     assert heard(paths, thread) == ["one"]

@@ -111,6 +111,14 @@ def test_search(cli: Cli, engine: FakeEngine, library: Paths) -> None:
 # ------------------------------------------------------------------------------------------------ export
 
 
+def test_a_folder_that_is_not_there_is_named(cli: Cli, library: Paths) -> None:
+    missing = library.database.parent / "nowhere"
+    ended = cli("convs", "export", "--all", "--out", str(missing / "x.md"))
+    assert ended.code == NOT_FOUND
+    assert str(missing) in ended.err
+    assert ".part" not in ended.err
+
+
 def test_every_format(cli: Cli, engine: FakeEngine, library: Paths, tmp_path: Path) -> None:
     for name, row in EXPORTERS.items():
         shown = cli("convs", "export", "--all", "--format", name)

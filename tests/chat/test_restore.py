@@ -15,7 +15,7 @@ import pytest
 from rwkv_chat.library import backup, health, restore
 from rwkv_chat.library.database import connect
 from rwkv_chat.library.errors import (
-    LibraryDamaged,
+    CopyDamaged,
     LibraryForeign,
     LibraryLocked,
     LibraryTooNew,
@@ -122,7 +122,7 @@ def test_what_is_no_sound_copy_is_refused_and_nothing_changes(file: Path, folder
         db.execute("CREATE TRIGGER t AFTER INSERT ON nodes BEGIN DELETE FROM threads; END")
     os.mkfifo(folder / "pipe")
     refused = {
-        damaged: LibraryDamaged,
+        damaged: CopyDamaged,
         newer: LibraryTooNew,
         foreign: LibraryForeign,
         busy: LibraryForeign,

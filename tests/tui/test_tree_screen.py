@@ -9,6 +9,7 @@ from textual.widgets import Input, TextArea
 from rwkv_chat.tui.screens.books import BooksScreen
 from rwkv_chat.tui.screens.dialogs import Ask
 from rwkv_chat.tui.screens.editing import EditDialog
+from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.messages import MessagesScreen
 from rwkv_chat.tui.screens.replies import RepliesScreen
 from rwkv_chat.tui.screens.writing import WritingScreen
@@ -224,3 +225,14 @@ def test_what_a_slash_calls() -> None:
     assert row is not None
     assert (row.name, rest) == ("alt", "3")
     assert parse("/aside two\nlines")[0] is None
+
+
+async def test_commands_without_their_words_say_what_is_missing(tmp_path: Path) -> None:
+    async with opened(tmp_path, engine("One.")) as (app, pilot, chat):
+        await say_to(pilot, chat, "first")
+        for number, command in enumerate(("/aside", "/begin", "/refresh soon", "/last"), start=1):
+            await typed(app, pilot, chat, command)
+            await until(pilot, lambda number=number: len(toasts(app)) == number)
+        await idle(pilot, chat, "first", "One.")
+        await typed(app, pilot, chat, "/help")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))

@@ -24,11 +24,16 @@ class CommandScreen(TreeScreen):
         else:
             getattr(self, f"do_{row.name}")()
 
+    def do_help(self) -> None:
+        self.call_later(self.app.run_action, "app.toggle_help")
+
     # ---------------------------------------------------------------- replies and branches
 
     def do_aside(self, text: str) -> None:
         if text:
             self.aside(text)
+        else:
+            self.notify(say("app.tree.no_words", command="/aside"), markup=False)
 
     def do_alt(self, number: str) -> None:
         wanted = _number(number, USUAL_ALTERNATIVES)
@@ -39,7 +44,9 @@ class CommandScreen(TreeScreen):
 
     def do_begin(self, words: str) -> None:
         thread = self.idle()
-        if thread is not None and words:
+        if not words:
+            self.notify(say("app.tree.no_words", command="/begin"), markup=False)
+        elif thread is not None:
             self.follow(lambda: self.chats.regenerate(thread.id, begin=words))
 
     def do_continue(self) -> None:
@@ -58,7 +65,10 @@ class CommandScreen(TreeScreen):
     # ---------------------------------------------------------------- memory
 
     def do_refresh(self, turns: str) -> None:
-        self.call_later(self.refresh_memory, _number(turns, USUAL_TURNS))
+        if (wanted := _number(turns, USUAL_TURNS)) < 0:
+            self.notify(say("app.tree.how_many_turns", usual=USUAL_TURNS), markup=False)
+        else:
+            self.call_later(self.refresh_memory, wanted)
 
     def do_last(self, tokens: str) -> None:
         wanted = _number(tokens, 0)

@@ -77,6 +77,9 @@ class StatesScreen(StatesWork):
         self.query_one("#states-title", Static).update(Content(say(f"app.states.view.{self.view}")))
         self.personas = {each.id: each for each in await self.states.list()}
         self._show(select)
+        if self.desk.session.private:  # it has no store, and nothing to thin or to keep
+            self.query_one("#no-states", Static).update(Content(say("app.states.none.private")))
+            return
         self.use = await self.states.usage()
         self.chats = {each.thread: each for each in self.use.chats}
         self.query_one("#states-summary", Static).update(Content(summary(self.use)))
