@@ -106,8 +106,8 @@ def measure(folder: Path, engine: Engine, info: ModelInfo, length: int, times: i
     floors, firsts, steps = zip(*turns, strict=True)
     floor = statistics.median(floors)
     ratio = statistics.median(first / (1.2 * floor + step) for _, first, step in turns)
-    medians = map(statistics.median, (firsts, floors, steps))
-    return Row(length, files[0].stat().st_size, min(firsts), *medians, ratio)
+    first, step = statistics.median(firsts), statistics.median(steps)
+    return Row(length, files[0].stat().st_size, min(firsts), first, floor, step, ratio)
 
 
 def _turn(engine: Engine, chain: TokenIds) -> tuple[float, float]:
