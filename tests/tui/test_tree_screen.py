@@ -14,6 +14,7 @@ from rwkv_chat.tui.screens.messages import MessagesScreen
 from rwkv_chat.tui.screens.replies import RepliesScreen
 from rwkv_chat.tui.screens.writing import WritingScreen
 from rwkv_chat.tui.slash import parse
+from rwkv_chat.tui.widgets.status_line import StatusLine
 from tests.fakes import FakeEngine, FakeReply
 from tests.tui.helpers import opened, say_to, shown, toasts, until
 
@@ -236,3 +237,13 @@ async def test_commands_without_their_words_say_what_is_missing(tmp_path: Path) 
         await idle(pilot, chat, "first", "One.")
         await typed(app, pilot, chat, "/help")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+
+
+async def test_a_new_chat_has_absorbed_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path, engine("One.")) as (_, pilot, chat):
+        await say_to(pilot, chat, "first")
+        await until(pilot, lambda: chat.absorbed != "")
+        words = chat.absorbed
+        assert words in str(chat.query_one(StatusLine).render())
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: words not in str(chat.query_one(StatusLine).render()))

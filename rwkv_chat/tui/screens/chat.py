@@ -167,9 +167,9 @@ class ChatScreen(CommandScreen):
         self.transcript.show(entries)
         if live is not None:
             self.transcript.begin(live_entry(live, self.meter.hint(live)))
+        self.gauge()
         self.show_status()
         self.show_asides()
-        self.gauge()
         if self.is_current:
             self.prompt.focus()
 
