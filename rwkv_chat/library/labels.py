@@ -42,12 +42,18 @@ def listed(
     if tag:
         where += " AND id IN (SELECT thread FROM thread_tags WHERE tag = :tag)"
         values["tag"] = tag_from(tag)
-    found = db.execute(
-        f"SELECT * FROM threads WHERE {where} "  # noqa: S608  no word of it comes from outside
-        "ORDER BY pinned IS NULL, updated DESC, created DESC, id LIMIT :limit",
-        values,
-    )
+    found = db.execute(_LISTED.format(where=where, pinned="NOT NULL"), values).fetchall()
+    if limit >= 0:
+        values["limit"] = max(0, limit - len(found))
+    found += db.execute(_LISTED.format(where=where, pinned="NULL"), values).fetchall()
     return tuple(rows.thread(row) for row in found)
+
+
+# The pinned ones by their index, the others by that of their time: nothing is sorted.
+_LISTED = (
+    "SELECT * FROM threads WHERE pinned IS {pinned} AND {where} "
+    "ORDER BY updated DESC, created DESC, id LIMIT :limit"
+)
 
 
 def tags(db: sqlite3.Connection) -> tuple[tuple[str, int], ...]:

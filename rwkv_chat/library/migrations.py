@@ -250,7 +250,15 @@ def _fifth(db: sqlite3.Connection) -> None:
     _tree(db)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _models, _thinking, _search, _fifth)
+def _pinned(db: sqlite3.Connection) -> None:
+    """The pinned conversations are found without looking at all of them."""
+    db.execute("CREATE INDEX threads_pinned ON threads (pinned) WHERE pinned IS NOT NULL")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    *(_first, _models, _thinking, _search, _fifth),
+    _pinned,
+)
 
 
 def migrate(db: sqlite3.Connection) -> None:

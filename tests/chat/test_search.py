@@ -285,5 +285,5 @@ def test_a_large_library_is_searched_listed_and_opened_quickly(file: Path, sampl
         large, few = bench.measure(db), bench.measure(small)
     slow = {name: taken for name, taken in large.items() if taken > 0.3}
     assert slow == {}
-    for what in ("list", "open"):
+    for what in bench.LOOKS:
         assert large[what] <= 2 * few[what] + 0.002, (what, large[what], few[what])
