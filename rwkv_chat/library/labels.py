@@ -49,7 +49,7 @@ def listed(
     return tuple(rows.thread(row) for row in found)
 
 
-# The pinned ones are found by their index (the sign keeps SQLite from looking through all by time), the others
+# The pinned ones are found by their index (the sign keeps SQLite from looking through all by time), others
 # stand in that of their time.
 _LISTED = (
     "SELECT * FROM threads WHERE pinned IS {pinned} AND {where} "
