@@ -239,12 +239,15 @@ def _old_enough(notes: list[dict]) -> list[tuple[str, str, str]]:
     """(message, text, reasoning) of every reply as it stood on the screen a while before its life's end."""
     found: list[tuple[str, str, str]] = []
     life: dict[str, dict] = {}
+    living, dead = 0, set[int]()  # who still wrote a line after its end was noted
     for note in notes:
-        if note["kind"] == "shown":
+        if note["kind"] == "shown" and note["life"] not in dead:
+            living = note["life"]
             life.setdefault(note["turn"], {"asked": note["asked"], "pieces": []})["pieces"].append(note)
         elif note["kind"] == "killed":
             found += [_screen(each, note["at"] - GROWTH_SECONDS - SLACK) for each in life.values()]
             life = {}
+            dead.add(living)
     return [each for each in found if each[1] or each[2]]
 
 

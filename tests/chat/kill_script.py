@@ -52,7 +52,7 @@ class Notes:
         self._file = os.open(home / "notes.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
     def write(self, kind: str, **values: Any) -> None:
-        line = {"kind": kind, "at": time.monotonic(), **values}
+        line = {"kind": kind, "at": time.monotonic(), "life": os.getpid(), **values}
         os.write(self._file, json.dumps(line).encode() + b"\n")
 
 
