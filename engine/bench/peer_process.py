@@ -65,7 +65,7 @@ class Llama:
     """llama.cpp, through llama-cpp-python; `form` is the quantisation, which the file has already."""
 
     def __init__(self, path: str, form: str, device: str) -> None:  # noqa: ARG002
-        import llama_cpp
+        import llama_cpp  # pyright: ignore[reportMissingImports]
         import torch
 
         llama: Any = llama_cpp  # its types are stricter than ctypes

@@ -138,7 +138,7 @@ def test_a_file_is_read_quoted_and_asked_about(cli: Cli, engine: FakeEngine, tmp
     file.write_text("The fox is red.\n\n" + "It runs. " * 400 + "\n\nThe owl is grey.")
     typed = (f"/read {file}", "/quote owl", "Who is grey?", "/books", "/quote whale", "/read 2", "/read 1")
     said = cli("chat", "--plain", stdin=lines(*typed))
-    assert "Reading fox: 2 passages" in said.err
+    assert "Reading fox (passages: 2)" in said.err
     assert "A conversation begins that has read it: fox" in said.err
     assert "fox: " in said.out
     assert "These passages go with your next message." in said.err

@@ -108,7 +108,7 @@ def _sparse_key(key: Tensor) -> Tensor:
 
 
 def _quantise(source: Path, target: Path, kind: str) -> None:
-    import llama_cpp
+    import llama_cpp  # pyright: ignore[reportMissingImports]
 
     llama: Any = llama_cpp  # its types are stricter than ctypes
     params = llama.llama_model_quantize_default_params()

@@ -68,7 +68,7 @@ class Ours:
 
 class Llama:
     def __init__(self, path: str, _: str) -> None:
-        import llama_cpp as llama
+        import llama_cpp as llama  # pyright: ignore[reportMissingImports]
 
         self._llama: Any = llama
         params = llama.llama_model_default_params()

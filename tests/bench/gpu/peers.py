@@ -108,7 +108,7 @@ class Transformer:
     """A Llama of about the size with its usual cache: what a token costs after a long history."""
 
     def __init__(self, layers: int, width: int, vocabulary: int, device: torch.device) -> None:
-        from transformers import LlamaConfig, LlamaForCausalLM
+        from transformers import LlamaConfig, LlamaForCausalLM  # pyright: ignore[reportMissingImports]
 
         config = LlamaConfig(
             vocab_size=vocabulary,
@@ -125,7 +125,7 @@ class Transformer:
 
     def after(self, context: int) -> Callable[[], object]:
         """A token after `context` others, whose keys and values are random numbers."""
-        from transformers import DynamicCache
+        from transformers import DynamicCache  # pyright: ignore[reportMissingImports]
 
         cache = DynamicCache()
         for layer in range(self._model.config.num_hidden_layers):
