@@ -126,7 +126,8 @@ class StateStore:
         except (StateCorrupt, StateMismatch):
             self.discard(key)
             raise
-        self._touch(path)
+        with contextlib.suppress(FileNotFoundError):  # another process gave it up since it was read
+            self._touch(path)
         return snapshot
 
     def discard(self, key: StateKey) -> None:

@@ -32,7 +32,7 @@ from rwkv_chat.settings import SettingsFile
 from tests.chat.books import say as speak
 from tests.chat.books import texts
 from tests.chat.real import ask, model_folder, open_real, snapshots
-from tests.chat.talk import all_of, answered, begin, failed, said
+from tests.chat.talk import all_of, answered, begin, failed, said, until
 from tests.engine.test_store import load, snapshot
 from tests.fakes import FakeEngine, fake_session
 
@@ -95,6 +95,12 @@ async def test_states_that_cannot_be_saved_cost_time_only(
     expected = (await ask(sound, None, "one")).thread.id
     await ask(sound, expected, "two")
     monkeypatch.setattr(writing, "write", refusing(number))
+    broken.models.start()
+
+    async def identified() -> object:  # before, a state waits in memory for its model's id
+        return broken.models.speaker is not None and broken.models.speaker.info.id
+
+    await until(identified)
     turn = broken.chats.send(None, "one")
     told = [each for each in await all_of(turn) if isinstance(each, NotSaved)]
     assert told
