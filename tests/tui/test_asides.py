@@ -306,7 +306,7 @@ async def test_what_no_model_here_has_read_is_read_by_itself_and_left_when_one_g
         )
         for each in range(40)
     )
-    engine = FakeEngine(delay=0.2)
+    engine = FakeEngine(delay=1.0)
     async with opened(tmp_path, engine) as (app, pilot, screen):
         session = app.session
         thread = await session.library.run(_imported, messages)
