@@ -150,6 +150,10 @@ def about(**changes: object) -> Callable[[dict[str, bytes]], object]:
     return change
 
 
+def flipped(state: bytes) -> bytes:
+    return state[:-1] + bytes((state[-1] ^ 1,))
+
+
 STATE = "states/0.safetensors"
 HOSTILE = {
     "no zip": None,
@@ -167,7 +171,7 @@ HOSTILE = {
     "states out of order": about(states=[2, 6]),
     "more states than there are": about(states=[6, 4, 2]),
     "sampling that is none": about(sampling=3),
-    "a flipped bit": lambda entries: entries.update({STATE: entries[STATE][:-1] + b"?"}),
+    "a flipped bit": lambda entries: entries.update({STATE: flipped(entries[STATE])}),
     "a cut state": lambda entries: entries.update({STATE: entries[STATE][:-100]}),
     "a state that is text": lambda entries: entries.update({STATE: b"no"}),
 }

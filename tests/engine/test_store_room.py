@@ -113,7 +113,8 @@ def test_a_damaged_state_with_a_name_is_found_and_given_up(store: StateStore) ->
     (one,) = full(store, 1)
     store.hold(one.key)
     path = store.path(one.key)
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes((whole[-1] ^ 1,)))
     assert [error is None for _, error in check_all(store.folder)] == [False]
     with pytest.raises(StateCorrupt):
         load(store, one)
