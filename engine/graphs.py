@@ -98,7 +98,7 @@ class DecodeGraph:
 
     def __init__(self, stepper: Stepper, exempt: Tensor) -> None:
         """`exempt` [O] as `exempt_ids` gives it, on the stepper's device."""
-        batch, O = stepper.logits.shape  # noqa: E741
+        batch, O = stepper.logits.shape  # noqa: E741  the vocabulary's letter
         device = stepper.logits.device
         self.batch = batch
         self._stepper, self._rows = stepper, Rows.empty(batch, exempt)

@@ -132,7 +132,7 @@ def _child(wanted: Iterable[Wanted], cache: Path) -> subprocess.Popen[str]:
         "target": asdict(active.get_current_target()),
         "kernels": list(wanted),
     }
-    child = subprocess.Popen(  # noqa: S603
+    child = subprocess.Popen(  # noqa: S603  our own interpreter and module
         [sys.executable, "-c", CHILD],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

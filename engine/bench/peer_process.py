@@ -64,7 +64,7 @@ class Ours:
 class Llama:
     """llama.cpp, through llama-cpp-python; `form` is the quantisation, which the file has already."""
 
-    def __init__(self, path: str, form: str, device: str) -> None:  # noqa: ARG002
+    def __init__(self, path: str, form: str, device: str) -> None:  # noqa: ARG002  one signature for every peer
         import llama_cpp  # pyright: ignore[reportMissingImports]
         import torch
 

@@ -119,7 +119,7 @@ class Chain7:
     def __init__(self, model: Rwkv7, batch: int = 1, *, plain: bool = False) -> None:
         spec, device = model.spec, model.device
         self._weights, self._layers = model.decode_weights()
-        C, F, O = spec.n_embd, spec.n_ffn, spec.vocab_size  # noqa: E741
+        C, F, O = spec.n_embd, spec.n_ffn, spec.vocab_size  # noqa: E741  the vocabulary's letter
         ranks = max(sum(layer.time_mix_in.ranks) for layer in self._layers)
         self._arch, self._head = spec.arch, matrix_of(self._weights.head, "head.weight")
         self._ops = TWINS if plain else kernels(device, batch, self._layers, self._head)

@@ -30,7 +30,7 @@ def _pissa(w: Tensor, m: Matrices, scale: float) -> Tensor:  # noqa: ARG001  PiS
     return torch.addmm(w, m["B0"], m["A0"], alpha=-1).addmm_(m["B"], m["A"])
 
 
-def _miss(w: Tensor, m: Matrices, scale: float) -> Tensor:  # noqa: ARG001
+def _miss(w: Tensor, m: Matrices, scale: float) -> Tensor:  # noqa: ARG001  one signature for every method
     """Eᵀ added to every r columns, the last of them cut off.  E [r,out], or [r,mini] for each mini rows."""
     e = m["E"].repeat(1, w.shape[0] // m["E"].shape[1])
     times = -(-w.shape[1] // e.shape[0])
@@ -44,12 +44,12 @@ def _bat(w: Tensor, e: Tensor) -> Tensor:
     return (blocks + blocks @ e + e).transpose(1, 2).reshape(w.shape)
 
 
-def _bat_rows(w: Tensor, m: Matrices, scale: float) -> Tensor:  # noqa: ARG001
+def _bat_rows(w: Tensor, m: Matrices, scale: float) -> Tensor:  # noqa: ARG001  one signature for every method
     """peft's: E [out/r,r,r]."""
     return _bat(w, m["E"][:, None])
 
 
-def _bat_columns(w: Tensor, m: Matrices, scale: float) -> Tensor:  # noqa: ARG001
+def _bat_columns(w: Tensor, m: Matrices, scale: float) -> Tensor:  # noqa: ARG001  one signature for every method
     """RWKV-PEFT's: E [in/r,r,r]."""
     return _bat(w, m["E"][None])
 

@@ -30,7 +30,7 @@ def _stored(x: Tensor, form: TunedFormat) -> Tensor:
     return x[None] if form.batched else x
 
 
-def convert_tuned_state(source: Path, target: Path, format: str, *, overwrite: bool = False) -> None:  # noqa: A002
+def convert_tuned_state(source: Path, target: Path, format: str, *, overwrite: bool = False) -> None:  # noqa: A002  the command's word
     """A tuned state in another program's form; of whatever model it is.
 
     Raises:
@@ -48,7 +48,7 @@ def convert_tuned_state(source: Path, target: Path, format: str, *, overwrite: b
 def write_tuned_state(
     path: Path,
     state: dict[int, Tensor],
-    format: str = "pth",  # noqa: A002
+    format: str = "pth",  # noqa: A002  the command's word
     *,
     dtype: torch.dtype | None = None,
     overwrite: bool = False,

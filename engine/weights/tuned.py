@@ -150,7 +150,7 @@ class TunedFile:
         return {layer: _read_layer(self.archive, name, turned=turned) for layer, name in self.names.items()}
 
 
-def open_tuned_state(path: Path, format: str | None = None) -> TunedFile:  # noqa: A002
+def open_tuned_state(path: Path, format: str | None = None) -> TunedFile:  # noqa: A002  the command's word
     """See `read_tuned_state`."""
     archive = open_file(path)
     form = format or _format_of(archive)
@@ -162,7 +162,7 @@ def open_tuned_state(path: Path, format: str | None = None) -> TunedFile:  # noq
     return TunedFile(archive, form, names, _without_batch(archive.shapes[next(iter(names.values()))]))
 
 
-def read_tuned_state(path: Path, spec: ModelSpec, format: str | None = None) -> dict[int, Tensor]:  # noqa: A002
+def read_tuned_state(path: Path, spec: ModelSpec, format: str | None = None) -> dict[int, Tensor]:  # noqa: A002  the command's word
     """Layer → [H,V,K] fp32, of a tuned state or of a model's file with one merged in.
 
     Args:

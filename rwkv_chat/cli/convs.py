@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
+from rwkv_chat.cli.groups import TableGroup
 from rwkv_chat.texts import say
 
 # name → module; short helps stand in the catalogue under `convs.<name>.short`
@@ -24,21 +23,12 @@ CONVS: dict[str, str] = {
 }
 
 
-class ConversationCommands(click.Group):
-    """The rows of `CONVS`; help imports none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(CONVS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        module = CONVS.get(cmd_name)
-        return importlib.import_module(module).command if module else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, say(f"convs.{name}.short")) for name in CONVS])
-
-
-@click.group("convs", cls=ConversationCommands, help=say("convs.help"))
+@click.group(
+    "convs",
+    cls=TableGroup,
+    table=CONVS,
+    short=lambda name: say(f"convs.{name}.short"),
+    help=say("convs.help"),
+)
 def command() -> None:
     """What each of them returns is the exit code."""

@@ -4,7 +4,6 @@ errors. Importing this loads click and the text catalogue, nothing heavier.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import click
 
 from rwkv_chat import __version__
 from rwkv_chat.cli.commands import COMMANDS
-from rwkv_chat.cli.near import NearGroup
+from rwkv_chat.cli.groups import TableGroup
 from rwkv_chat.cli.output import abandon_stdout, note, prepare_streams, result
 from rwkv_chat.texts import say
 
@@ -24,19 +23,8 @@ NAME = "rwkv-chat"
 HELP_NAMES = ["-h", "--help"]
 
 
-class Commands(NearGroup):
-    """The rows of `COMMANDS`; their short helps come from the catalogue, so help imports none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return [row.name for row in COMMANDS]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        row = next((each for each in COMMANDS if each.name == cmd_name), None)
-        return importlib.import_module(row.module).command if row else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(row.name, say(f"commands.{row.name}.short")) for row in COMMANDS])
+class Commands(TableGroup):
+    """The program's own commands."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -55,6 +43,8 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
 @click.group(
     NAME,
     cls=Commands,
+    table={row.name: row.module for row in COMMANDS},
+    short=lambda name: say(f"commands.{name}.short"),
     invoke_without_command=True,
     context_settings={"help_option_names": HELP_NAMES, "max_content_width": 100},
     help=say("cli.help"),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
-from rwkv_chat.cli.near import NearGroup
+from rwkv_chat.cli.groups import TableGroup
 from rwkv_chat.texts import say
 
 # name → module; short helps stand in the catalogue under `models.<name>.short`
@@ -21,21 +19,12 @@ MODELS: dict[str, str] = {
 }
 
 
-class ModelCommands(NearGroup):
-    """The rows of `MODELS`; help imports none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(MODELS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        module = MODELS.get(cmd_name)
-        return importlib.import_module(module).command if module else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, say(f"models.{name}.short")) for name in MODELS])
-
-
-@click.group("models", cls=ModelCommands, help=say("models.help"))
+@click.group(
+    "models",
+    cls=TableGroup,
+    table=MODELS,
+    short=lambda name: say(f"models.{name}.short"),
+    help=say("models.help"),
+)
 def command() -> None:
     """What each of them returns is the exit code."""

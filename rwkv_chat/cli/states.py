@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
+from rwkv_chat.cli.groups import TableGroup
 from rwkv_chat.texts import say
 
 # name → module; short helps stand in the catalogue under `states.<name>.short`
@@ -24,21 +23,12 @@ STATES: dict[str, str] = {
 }
 
 
-class StateCommands(click.Group):
-    """The rows of `STATES`; help imports none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(STATES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        module = STATES.get(cmd_name)
-        return importlib.import_module(module).command if module else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, say(f"states.{name}.short")) for name in STATES])
-
-
-@click.group("states", cls=StateCommands, help=say("states.help"))
+@click.group(
+    "states",
+    cls=TableGroup,
+    table=STATES,
+    short=lambda name: say(f"states.{name}.short"),
+    help=say("states.help"),
+)
 def command() -> None:
     """What each of them returns is the exit code."""

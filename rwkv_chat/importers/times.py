@@ -76,6 +76,6 @@ def stamp(when: datetime) -> float | None:
 def local(year: int, month: int, day: int, hour: int, minute: int, second: int = 0) -> float | None:
     """A date on this machine's clock; None for one that is not in the calendar."""
     try:
-        return stamp(datetime(year, month, day, hour, minute, second))  # noqa: DTZ001
+        return stamp(datetime(year, month, day, hour, minute, second))  # noqa: DTZ001  logs tell the clock on the wall
     except ValueError:
         return None

@@ -96,7 +96,7 @@ class _Statement:
 
     def select(self, what: str, end: str) -> str:
         where = " AND ".join(self.conditions)
-        return f"SELECT {what} FROM search CROSS JOIN search_docs AS docs ON docs.id = search.rowid WHERE {where} {end}"  # noqa: S608, E501
+        return f"SELECT {what} FROM search CROSS JOIN search_docs AS docs ON docs.id = search.rowid WHERE {where} {end}"  # noqa: S608, E501  our own conditions
 
 
 def find(db: sqlite3.Connection, wanted: Wanted) -> Hits:
@@ -105,7 +105,7 @@ def find(db: sqlite3.Connection, wanted: Wanted) -> Hits:
     if not query:
         return Hits()
     statement = _statement(db, wanted, query)
-    counting = f"SELECT count(*) FROM ({statement.select('1', 'LIMIT :most')})"  # noqa: S608
+    counting = f"SELECT count(*) FROM ({statement.select('1', 'LIMIT :most')})"  # noqa: S608  our own conditions
     number = db.execute(counting, {**statement.values, "most": MOST_RANKED + 1}).fetchone()[0]
     ranked = wanted.ranked and number <= MOST_RANKED
     if wanted.before is not None and not ranked:
@@ -133,7 +133,7 @@ def _statement(db: sqlite3.Connection, wanted: Wanted, query: Sequence[Part]) ->
 
 
 def _trees(db: sqlite3.Connection, condition: str, *values: str) -> list[str]:
-    found = db.execute(f"SELECT DISTINCT tree FROM threads WHERE {condition}", values)  # noqa: S608
+    found = db.execute(f"SELECT DISTINCT tree FROM threads WHERE {condition}", values)  # noqa: S608  our own conditions
     return [index.mark("t", rows.text(row, "tree")) for row in found] or [NOBODY]
 
 
@@ -152,7 +152,7 @@ def _add_trash(db: sqlite3.Connection, statement: _Statement, deleted: bool | No
         statement.add(f"docs.tree IN ({_ALIVE})")
     elif deleted:
         gone = f"tree NOT IN ({_ALIVE})"
-        statement.add(f"docs.tree IN (SELECT tree FROM threads WHERE {gone})")  # noqa: S608
+        statement.add(f"docs.tree IN (SELECT tree FROM threads WHERE {gone})")  # noqa: S608  our own conditions
         trees = _trees(db, gone)
         return [trees] if len(trees) <= MOST_NAMED else []
     else:

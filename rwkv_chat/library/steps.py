@@ -100,7 +100,7 @@ def _insert(
 
 
 def _one(db: sqlite3.Connection, condition: str, thread: str, *values: str | None) -> Step | None:
-    row = db.execute(f"SELECT * FROM steps WHERE thread = ? AND {condition}", (thread, *values)).fetchone()  # noqa: S608
+    row = db.execute(f"SELECT * FROM steps WHERE thread = ? AND {condition}", (thread, *values)).fetchone()  # noqa: S608  our own condition
     if row is None:
         return None
     kind = rows.text(row, "kind")

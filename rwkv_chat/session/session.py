@@ -111,8 +111,9 @@ class Session:
         models = self.models
         folder, tuned = self.paths.outside, lambda: models.tuned and models.tuned.absolute()
         initials = Initials(self.library, self._engine, folder, models.identified, tuned)
-        usual = lambda: self.settings.think  # noqa: E731
-        return Turns(self.library, self.models, self._engine, initials, self.windows, usual)
+        return Turns(
+            self.library, self.models, self._engine, initials, self.windows, lambda: self.settings.think
+        )
 
     @functools.cached_property
     def chats(self) -> Chats:

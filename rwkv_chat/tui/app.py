@@ -222,7 +222,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         """There is no way to where one is: the Models screen's footer has room for its own keys."""
         return not (action == "switch_mode" and parameters == (self.current_mode,))
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002  the base's signature
         yield SystemCommand(say("app.palette.theme"), say("app.palette.theme_help"), self.search_themes)
 
     def remember_theme(self, name: str) -> None:

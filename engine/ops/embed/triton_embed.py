@@ -17,7 +17,7 @@ WIDTH = 1024
 
 
 @triton.jit
-def embed_kernel(tokens, emb, x, C: tl.constexpr, O: tl.constexpr, BLOCK: tl.constexpr, PDL: tl.constexpr):  # noqa: E741
+def embed_kernel(tokens, emb, x, C: tl.constexpr, O: tl.constexpr, BLOCK: tl.constexpr, PDL: tl.constexpr):  # noqa: E741  the vocabulary's letter
     if PDL:
         gdc_wait()
         gdc_launch_dependents()

@@ -35,7 +35,7 @@ def _is_aligned(x: Tensor) -> bool:
 def linear_few_rows(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
     """x bf16 [.., K], K a multiple of 32, weight int8 [N,K], scale bf16 [N] → [.., N]."""
     rows = x.reshape(-1, x.shape[-1])
-    product = torch._weight_int8pack_mm(rows, weight, scale)  # noqa: SLF001  # pyright: ignore[reportPrivateImportUsage]
+    product = torch._weight_int8pack_mm(rows, weight, scale)  # noqa: SLF001  torch has no public name for it  # pyright: ignore[reportPrivateImportUsage]
     return product.view(*x.shape[:-1], -1)
 
 
@@ -48,7 +48,7 @@ def linear_many_rows(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
 def has_bf16_products() -> bool:
     """Whether oneDNN multiplies bf16 matrices on this CPU. Elsewhere PyTorch does, number by number."""
     try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001  torch has no public name for it
     except (AttributeError, RuntimeError):  # a PyTorch without oneDNN
         return False
 

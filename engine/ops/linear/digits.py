@@ -87,7 +87,7 @@ def _packed(values: Tensor, scale: Tensor) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that its kind of tensor will go; `works` looks whether it has
-            quantised = torch._make_per_channel_quantized_tensor(wide, scale.double(), zeros, 0)  # noqa: SLF001  # pyright: ignore[reportPrivateImportUsage]
+            quantised = torch._make_per_channel_quantized_tensor(wide, scale.double(), zeros, 0)  # noqa: SLF001  torch has no public name for it  # pyright: ignore[reportPrivateImportUsage]
         return torch.ops.quantized.linear_prepack(quantised, None)
     finally:
         torch.backends.quantized.engine = engine

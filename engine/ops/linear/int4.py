@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 22  # numbers that are in 32 bits at once
 _ROWS = 64  # the operator's order is one of so many rows; pieces are whole ones
-_multiply = torch.ops.aten._weight_int4pack_mm_for_cpu.default  # noqa: SLF001
-_reorder = torch.ops.aten._convert_weight_to_int4pack_for_cpu.default  # noqa: SLF001
+_multiply = torch.ops.aten._weight_int4pack_mm_for_cpu.default  # noqa: SLF001  torch has no public name for it
+_reorder = torch.ops.aten._convert_weight_to_int4pack_for_cpu.default  # noqa: SLF001  torch has no public name for it
 
 
 def takes_int4(weight: Tensor, scale: Tensor) -> bool:

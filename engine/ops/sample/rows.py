@@ -59,7 +59,7 @@ class Rows:
     @classmethod
     def empty(cls, batch: int, exempt: Tensor) -> Rows:
         """Rows on the device of `exempt` [O]; each has to be `begin`-ned before it is drawn from."""
-        O, device = len(exempt), exempt.device  # noqa: E741
+        O, device = len(exempt), exempt.device  # noqa: E741  the vocabulary's letter
         return cls(
             torch.zeros(batch, len(FIELDS), dtype=torch.float64, device=device),
             torch.zeros(batch, O, device=device),

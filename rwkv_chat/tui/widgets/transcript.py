@@ -224,7 +224,7 @@ class Transcript(ScrollView):
         span = selection.get_span(row) if selection is not None else None
         return Span(*span) if span is not None else None
 
-    def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002
+    def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002  the base's signature
         self._strips.clear()
         self.refresh()
 
