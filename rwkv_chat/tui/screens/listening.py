@@ -1,0 +1,84 @@
+"""What a running reply tells, shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rwkv_chat.texts import say
+from rwkv_chat.tui.screens.sending import SendingScreen
+
+if TYPE_CHECKING:
+    from rwkv_chat.session import Answered, TurnEvent, TurnFailed
+    from rwkv_chat.transcript import Node
+    from rwkv_chat.tui.turns import LiveReply
+
+
+class ListeningScreen(SendingScreen):
+    """Base of the chat screen."""
+
+    async def turn_event(self, live: LiveReply, event: TurnEvent) -> None:
+        """One event of a reply, here or in a conversation that is not shown."""
+        from engine.types import NotSaved, Prefilled
+        from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed, WaitingForModel
+
+        if live.kind == "aside":
+            self.tell_failed(event)
+            return
+        current = live.thread == self.thread_id
+        shown = current and self.shown_id == self.thread_id
+        match event:
+            case Committed():
+                if current:
+                    await self.open_thread(event.thread)
+                await self.refresh_list()
+            case ReplyGrew() if live.kind == "several":
+                pass  # they are shown side by side, above this screen
+            case ReplyGrew() if shown:
+                thought = event.part == "reasoning"
+                self.transcript.grow(event.text, thought=thought, seconds=live.thought_seconds)
+            case Prefilled() | WaitingForModel() if shown:
+                self.transcript.hint(self.meter.hint(live))
+            case NotSaved():
+                self.tell_not_saved(event)
+            case Answered():
+                await self._answered(event, shown=shown)
+            case TurnFailed():
+                await self._failed(live, event, shown=current)
+        self.meter.take(event)
+        if shown and self.meter.due(event):
+            self.show_status()
+
+    async def _answered(self, event: Answered, *, shown: bool) -> None:
+        if shown and event.node is not None and not event.alternatives:
+            self.nodes = (*self._before(event.node), event.node)
+            self.transcript.finish(self.entry_of(event.node))
+            self.gauge()
+        elif shown:
+            await self.open_thread(event.thread)
+        await self.refresh_list()
+
+    def _before(self, node: Node) -> tuple[Node, ...]:
+        """The nodes up to the parent of `node`."""
+        ids = [each.id for each in self.nodes]
+        return self.nodes[: ids.index(node.parent) + 1] if node.parent in ids else self.nodes
+
+    async def _failed(self, live: LiveReply, event: TurnFailed, *, shown: bool) -> None:
+        from rwkv_chat.explain import explain, sentence
+        from rwkv_chat.tui.prose.entry import Entry
+
+        words = explain(event.error)
+        if not shown:
+            self.notify(sentence(event.error), severity="error", markup=False)
+            return
+        lost = bool(live.question) and not live.committed
+        retry = "" if lost else say("app.error.retry")
+        if lost:
+            self.prompt.give_back(live.question)
+        if self.thread is not None:
+            await self.open_thread(self.thread)
+        elif lost:
+            self.thread_id = None
+        text = " ".join(part for part in (words.what, words.advice, retry) if part)
+        self.show_empty(empty=False)
+        self.transcript.drop("unanswered")
+        self.transcript.add(Entry("error", "error", text, words.title))
