@@ -6,7 +6,7 @@ nothing that raises errors is imported here. Both front ends use this, and nothi
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.plain_text import clean
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.types import LoadNotice, NotFast, NotKept, NotSaved, TierChosen
-    from rwkv_chat.settings import SettingsWarning
+    from rwkv_chat.settings_file import SettingsWarning, Wrong
 
 OK, FAILURE, USAGE, NOT_FOUND, NO_MEMORY, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -56,12 +56,15 @@ EXIT_CODES = {
     "OutOfMemory": NO_MEMORY,
     "MemoryError": NO_MEMORY,
     "KeyboardInterrupt": INTERRUPTED,
+    "SettingUnknown": USAGE,
+    "SettingRefused": USAGE,
 }
 
 # Fields counted in bytes.
 SIZES = {"needed", "free", "budget", "held", "done", "total"}
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 LONGEST_VALUE = 300
+MOST_LINES = 5  # of a settings file, told at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +103,24 @@ def sentence(error: BaseException) -> str:
 
 def settings_sentence(warning: SettingsWarning) -> str:
     """Why a setting is not in force, and what can be done, in one line."""
-    values = {name: _shown(name, value) for name, value in asdict(warning).items()}
-    values["names"] = _shown("names", ", ".join(warning.names))
+    path = _shown("path", warning.path)
     if warning.kind == "damaged":
-        return say("settings.damaged", **values)
-    return say("settings.invalid", **values)
+        return say("settings.damaged", path=path, reason=_shown("reason", warning.reason))
+    lines = "; ".join(_wrong_line(each) for each in warning.wrong[:MOST_LINES])
+    more = len(warning.wrong) - MOST_LINES
+    return say("settings.invalid", path=path, lines=lines) + (
+        f" {say('settings.more', number=more)}" if more > 0 else ""
+    )
+
+
+def _wrong_line(wrong: Wrong) -> str:
+    """One line of the settings file that has no effect."""
+    name = _shown("name", wrong.name)
+    if wrong.allowed:
+        return say("settings.wrong.value", name=name, allowed=wrong.allowed)
+    if wrong.near:
+        return say("settings.wrong.near", name=name, near=wrong.near)
+    return say("settings.wrong.unknown", name=name)
 
 
 def not_kept_sentence(event: NotKept) -> str:

@@ -55,7 +55,7 @@ from rwkv_chat.paths import Paths
 from rwkv_chat.session.cards import ModelCard
 from rwkv_chat.session.session import Session
 from rwkv_chat.session.shelf_fetch import Hub
-from rwkv_chat.settings import SettingsFile
+from rwkv_chat.settings_file import SettingsFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

@@ -15,7 +15,7 @@ import pytest
 from engine.durable import into_place, link_into_place
 from rwkv_chat.library import backup
 from rwkv_chat.library.database import connect
-from rwkv_chat.settings import write_atomically
+from rwkv_chat.settings_file import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 # Moves that need no syncing of their own: what a file was called before matters to nobody.
 EXCUSED = {
     "engine/durable.py": "the one place",
-    "rwkv_chat/settings.py": "a damaged settings file is put aside; the new one is written durably",
+    "rwkv_chat/settings_file.py": "a damaged settings file is put aside; the new one is written durably",
     "rwkv_chat/library/restore.py": "a damaged library is put aside; the good one is written by SQLite",
 }
 
@@ -125,5 +125,5 @@ def test_nothing_else_moves_files() -> None:
         if (lines := moves(path.read_text(encoding="utf-8")))
     }
     assert found.keys() == EXCUSED.keys()
-    assert len(found["rwkv_chat/settings.py"]) == 1
+    assert len(found["rwkv_chat/settings_file.py"]) == 1
     assert moves("path.replace(other)\nos.rename(a, b)\ntext.replace(a, b)\nreplace(x, y=1)") == [1, 2]

@@ -39,6 +39,7 @@ IMPORTS = {
     "rwkv_chat": HEAVY + SHOWING,
     "rwkv_chat.paths": HEAVY + SHOWING,
     "rwkv_chat.settings": HEAVY + SHOWING,
+    "rwkv_chat.settings_file": HEAVY + SHOWING,
     "rwkv_chat.templates": HEAVY + SHOWING,
     "rwkv_chat.explain": HEAVY + SHOWING,
     "rwkv_chat.plain_text": HEAVY + SHOWING,

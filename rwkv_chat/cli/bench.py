@@ -15,7 +15,7 @@ from rwkv_chat.cli.options import FILE, MODEL_METAVAR, dtype_option, model_of
 from rwkv_chat.cli.output import result
 from rwkv_chat.paths import Paths
 from rwkv_chat.session.cards import builtin
-from rwkv_chat.settings import SettingsFile
+from rwkv_chat.settings_file import SettingsFile
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:

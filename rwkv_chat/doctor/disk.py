@@ -8,9 +8,9 @@ import stat
 from typing import TYPE_CHECKING
 
 from rwkv_chat.doctor.finding import Finding
-from rwkv_chat.explain import size
+from rwkv_chat.explain import settings_sentence, size
 from rwkv_chat.room import existing
-from rwkv_chat.settings import Settings, SettingsFile
+from rwkv_chat.settings_file import SettingsFile
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rwkv_chat.paths import Paths
+    from rwkv_chat.settings import Settings
 
 LITTLE = 1_000_000_000
 GB = 1_000_000_000
@@ -67,4 +68,4 @@ def _settings(file: SettingsFile) -> Finding:
         return Finding.of("settings", value)
     if warning.kind == "damaged":
         return Finding.of("settings", warning.path, "note", "settings_damaged", reason=warning.reason)
-    return Finding.of("settings", warning.path, "note", "settings_invalid", names=", ".join(warning.names))
+    return Finding.of("settings", warning.path, "note", "settings_invalid", lines=settings_sentence(warning))

@@ -34,7 +34,7 @@ def check(paths: Paths, chosen: Path | None) -> Iterator[Finding]:
 def _path(paths: Paths, chosen: Path | None) -> Path:
     """Raises: EngineError."""
     from rwkv_chat.session.shelf_names import resolve
-    from rwkv_chat.settings import SettingsFile
+    from rwkv_chat.settings_file import SettingsFile
 
     named = str(chosen) if chosen is not None else SettingsFile(paths.settings_file).values.model
     return resolve(named, paths) if named else builtin().path

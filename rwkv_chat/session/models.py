@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from rwkv_chat.session.border import EngineLike, JobLike, LoadTokenizer, TokenizerLike
     from rwkv_chat.session.shelf import Shelf
-    from rwkv_chat.settings import SettingsFile
+    from rwkv_chat.settings_file import SettingsFile
 
 __all__ = ["ModelCard", "Models"]
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rwkv_chat.library.database import MEMORY, Library
 from rwkv_chat.logs import start_logging, stop_logging
 from rwkv_chat.paths import Paths
-from rwkv_chat.settings import Settings, SettingsFile, SettingsWarning, sampling_with
+from rwkv_chat.settings import Settings, sampling_with
+from rwkv_chat.settings_file import SettingsFile, SettingsWarning
 from rwkv_chat.windows import Windows
 
 if TYPE_CHECKING:

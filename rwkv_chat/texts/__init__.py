@@ -14,16 +14,45 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_LANGUAGE = "en"
+HERE = Path(__file__).parent
+
+_spoken = [DEFAULT_LANGUAGE]  # one, the language in force
 
 
 @functools.cache
 def _part(language: str, part: str) -> dict[str, Any]:
-    source = Path(__file__).parent / language / f"{part}.toml"  # not importlib.resources: it slows the start
+    source = HERE / language / f"{part}.toml"  # not importlib.resources: it slows the start
+    if language != DEFAULT_LANGUAGE and not source.is_file():
+        return {}
     return tomllib.loads(source.read_text(encoding="utf-8"))
 
 
-def lookup(name: str, language: str = DEFAULT_LANGUAGE) -> str | None:
-    """The raw text under a dotted name; None where the catalogue has none."""
+@functools.cache
+def languages() -> tuple[str, ...]:
+    """Those that there are texts in, the first one ours."""
+    there = sorted(each.name for each in HERE.iterdir() if (each / "app.toml").is_file())
+    return (DEFAULT_LANGUAGE, *(each for each in there if each != DEFAULT_LANGUAGE))
+
+
+def use(language: str) -> None:
+    """Say everything in this language from now on; what it lacks is said in English."""
+    _spoken[0] = language if language in languages() else DEFAULT_LANGUAGE
+
+
+def spoken() -> str:
+    """The language in force."""
+    return _spoken[0]
+
+
+def lookup(name: str, language: str | None = None) -> str | None:
+    """The raw text under a dotted name, in the language in force or a given one; None where the catalogue
+    has none.
+    """
+    text = _find(name, language or _spoken[0])
+    return _find(name, DEFAULT_LANGUAGE) if text is None and language is None else text
+
+
+def _find(name: str, language: str) -> str | None:
     part, *path = name.split(".")
     found: Any = _part(language, part)
     for step in path:

@@ -95,7 +95,7 @@ async def drawn(wish: Wish, home: Path) -> Found:
     from rwkv_chat.session.cards import ModelCard
     from rwkv_chat.session.events import Answered, ReplyGrew
     from rwkv_chat.session.session import Session
-    from rwkv_chat.settings import SettingsFile
+    from rwkv_chat.settings_file import SettingsFile
     from rwkv_chat.tui.app import RwkvChatApp
 
     class Measured(RwkvChatApp):

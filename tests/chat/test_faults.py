@@ -28,7 +28,7 @@ from rwkv_chat.library.errors import LibraryFull, LibraryReadOnly
 from rwkv_chat.library.search import Wanted
 from rwkv_chat.paths import Paths
 from rwkv_chat.session.housekeeping import keep_house
-from rwkv_chat.settings import SettingsFile
+from rwkv_chat.settings_file import SettingsFile
 from tests.chat.books import say as speak
 from tests.chat.books import texts
 from tests.chat.real import ask, model_folder, open_real, snapshots

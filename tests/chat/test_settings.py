@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.types import SamplingParams
+from rwkv_chat.explain import sentence
 from rwkv_chat.paths import HOME_VARIABLE, FolderUnusable, Paths, resource
-from rwkv_chat.settings import Settings, SettingsFile, check
+from rwkv_chat.setting_specs import GROUPS, SPECS, SettingRefused, SettingUnknown, Spec
+from rwkv_chat.settings import Settings
+from rwkv_chat.settings_file import SettingsFile, Wrong, check
+from rwkv_chat.texts import lookup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +45,107 @@ def test_comments_and_unknown_keys_survive_a_change(file: Path) -> None:
     assert again.values.sampling == {"top_p": 0.3}
     assert tomllib.loads(text)["future"] == [1, 2]
     assert tomllib.loads(text)["plugin"] == {"x": 1}
-    assert again.warning is None
+    assert again.warning is not None  # they may have been meant otherwise
+    assert [(each.name, each.near) for each in again.warning.wrong] == [("future", ""), ("plugin", "")]
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "near"),
+    [
+        ("theem = 1", "theem", "theme"),
+        ("Language = 'en'", "Language", "language"),
+        ("[samplings]\ntop_k = 1", "samplings", "sampling"),
+        ("zzz = 1", "zzz", ""),
+    ],
+)
+def test_a_name_that_is_not_known_is_told_with_the_nearest_one(
+    file: Path, line: str, name: str, near: str
+) -> None:
+    file.write_text(line)
+    warning = SettingsFile(file).warning
+    assert warning is not None
+    assert warning.wrong == (Wrong(name, near=near),)
+
+
+def test_a_default_comes_back_and_comments_stay(file: Path) -> None:
+    file.write_text("# mine\nthreads = 3 # three\nshow_list = false\n")
+    settings = SettingsFile(file)
+    settings.reset("threads")
+    assert settings.values == Settings(show_list=False)
+    assert file.read_text() == "# mine\nshow_list = false\n"
+    with pytest.raises(SettingUnknown):
+        settings.reset("nonsense")
+
+
+def test_a_reset_without_a_file_writes_none(file: Path) -> None:
+    SettingsFile(file).reset("threads")
+    assert not file.exists()
+
+
+def test_keys_of_the_key_map_need_no_quotation_marks(file: Path) -> None:
+    file.write_text('[keymap]\nchat.stop = "ctrl+x"\n"app.help" = "f11"\n')
+    settings = SettingsFile(file)
+    assert settings.warning is None
+    assert settings.values.keymap == {"chat.stop": "ctrl+x", "app.help": "f11"}
+
+
+# -------------------------------------------------------------------------------- one declaration
+
+
+def test_every_setting_with_a_group_has_its_words() -> None:
+    shown = [each for each in SPECS.values() if each.group]
+    assert [each.name for each in shown if not lookup(f"settings.{each.name}.label")] == []
+    assert [each.name for each in shown if not lookup(f"settings.{each.name}.help")] == []
+    assert {each.group for each in shown} <= set(GROUPS)
+
+
+@pytest.mark.parametrize("spec", [each for each in SPECS.values() if each.kind != "table"], ids=str)
+def test_what_is_written_is_read_again(spec: Spec) -> None:
+    for value in (spec.default, *spec.choices):
+        assert spec.read(spec.written(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("threads", " 4 ", 4),
+        ("snapshot_budget_gb", "2,5", 2.5),
+        ("mouse", "off", False),
+        ("mouse", "TRUE", True),
+        ("theme", '""', ""),
+        ("device", "cuda:1", "cuda:1"),
+        ("model", "/a/b c.pth", "/a/b c.pth"),
+    ],
+)
+def test_what_people_type(name: str, text: str, value: object) -> None:
+    assert SPECS[name].read(text) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("threads", "2.5", "0 … 1,024"),
+        ("threads", "-1", "0 … 1,024"),
+        ("snapshot_budget_gb", "nan", "0 … 1,000,000"),
+        ("snapshot_ram_gb", "inf", "0 … 100,000"),
+        ("mouse", "perhaps", "true | false"),
+        ("dtype", "fp7", "auto | fp32 | bf16 | fp16 | int8 | int4"),
+        ("device", "tpu", "auto | cpu | cuda | cuda:0"),
+        ("keymap", "x", "[…]"),
+    ],
+)
+def test_what_cannot_be_is_told_with_what_can(name: str, text: str, allowed: str) -> None:
+    with pytest.raises(SettingRefused) as raised:
+        SPECS[name].read(text)
+    assert raised.value.allowed == allowed
+    assert allowed in sentence(raised.value)
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_steps_stay_in_the_range(by: int) -> None:
+    spec = SPECS["threads"]
+    assert spec.stepped(spec.high if by > 0 else spec.low, by) == (spec.high if by > 0 else spec.low)
+    assert SPECS["snapshot_ram_gb"].stepped(1.0, by) == 1.0 + 0.5 * by
 
 
 def test_the_file_is_private_and_no_leftover_stays(file: Path) -> None:
@@ -79,6 +183,8 @@ def test_wrong_values_fall_back_alone(file: Path) -> None:
 def test_every_setting_can_be_written_and_read_again(file: Path) -> None:
     changed = {
         "theme": "nord",
+        "reduced_motion": True,
+        "mouse": False,
         "language": "en",
         "model": "/a/ü.pth",
         "device": "cuda:1",
@@ -119,8 +225,8 @@ def test_sampling_differences_lie_over_the_model_s_own() -> None:
     assert settings.sampling_over(base) == SamplingParams(temperature=0.5, top_p=0.2)
 
 
-def test_check_ignores_what_it_does_not_know() -> None:
-    assert check({"later": 1}) == (Settings(), ())
+def test_what_is_not_known_changes_nothing() -> None:
+    assert check({"later": 1}) == (Settings(), (Wrong("later"),))
 
 
 # -------------------------------------------------------------------------------- paths
@@ -179,7 +285,7 @@ def test_a_sampling_value_that_cannot_be_is_told(file: Path) -> None:
     file.write_text('[sampling]\ntemperature = "hot"\ntop_k = 5\nlater = 1\n')
     warning = SettingsFile(file).warning
     assert warning is not None
-    assert warning.names == ("sampling.temperature",)
+    assert warning.wrong == (Wrong("sampling.later"), Wrong("sampling.temperature", allowed="0 … 5"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are a Unix thing")

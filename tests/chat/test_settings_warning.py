@@ -9,18 +9,23 @@ import pytest
 from rwkv_chat.explain import settings_sentence
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import open_session
-from rwkv_chat.settings import SettingsWarning
+from rwkv_chat.settings_file import SettingsWarning, Wrong
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+WRONG = (Wrong("threads", allowed="0 … 1,024"), Wrong("theem", near="theme"), Wrong("xyz"))
 
 
 def test_each_kind_has_its_sentence() -> None:
     damaged = settings_sentence(SettingsWarning("/a/\x1b[31mb.toml", "damaged", reason="line 1"))
     assert "/a/[31mb.toml" in damaged
     assert "line 1" in damaged
-    invalid = settings_sentence(SettingsWarning("/a/b.toml", "invalid", ("threads", "theme")))
-    assert "threads, theme" in invalid
+    invalid = settings_sentence(SettingsWarning("/a/b.toml", "invalid", WRONG))
+    assert "threads can be 0 … 1,024" in invalid
+    assert "did you mean theme?" in invalid
+    assert "xyz is not known" in invalid
 
 
 @pytest.mark.parametrize("content", ["= nonsense", 'threads = "many"'])
