@@ -255,9 +255,23 @@ def _pinned(db: sqlite3.Connection) -> None:
     db.execute("CREATE INDEX threads_pinned ON threads (pinned) WHERE pinned IS NOT NULL")
 
 
+def _drafts(db: sqlite3.Connection) -> None:
+    """Messages that are not sent yet; the one without a conversation is for a new one."""
+    db.execute(
+        """CREATE TABLE drafts (
+            thread TEXT UNIQUE REFERENCES threads (id) ON DELETE CASCADE,
+            text TEXT NOT NULL DEFAULT '',
+            folded TEXT NOT NULL DEFAULT '[]',
+            queued TEXT NOT NULL DEFAULT '',
+            changed REAL NOT NULL DEFAULT 0
+        )"""
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     *(_first, _models, _thinking, _search, _fifth),
     _pinned,
+    _drafts,
 )
 
 

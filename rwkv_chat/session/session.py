@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.cards import ModelCard
     from rwkv_chat.session.chats import Chats
     from rwkv_chat.session.convs import Convs
+    from rwkv_chat.session.drafts import Drafts
     from rwkv_chat.session.models import Models
     from rwkv_chat.session.shelf import Shelf
     from rwkv_chat.session.states import States
@@ -41,7 +42,18 @@ if TYPE_CHECKING:
 
 GB = 1_000_000_000
 # names of `Session`, and of the modules that have them
-USE_CASES = ("shelf", "models", "turns", "chats", "branches", "writings", "books", "convs", "states")
+USE_CASES = (
+    "shelf",
+    "models",
+    "turns",
+    "chats",
+    "branches",
+    "writings",
+    "books",
+    "convs",
+    "states",
+    "drafts",
+)
 HOUSE_SECONDS = 0.5  # what is done when nobody waits comes after the first frame
 
 
@@ -49,8 +61,8 @@ class Session:
     """What a front end holds.
 
     Attributes:
-        chats, branches, writings, books, convs, states, models, shelf: the use cases, each made when it is
-            first asked for.
+        chats, branches, writings, books, convs, states, drafts, models, shelf: the use cases, each made when
+            it is first asked for.
         turns: the replies and readings that go on.
         library: the database, for those who look at its health.
         paths: where everything lives.
@@ -151,6 +163,12 @@ class Session:
         from rwkv_chat.session.states import States
 
         return States(self.turns.desk)
+
+    @functools.cached_property
+    def drafts(self) -> Drafts:
+        from rwkv_chat.session.drafts import Drafts
+
+        return Drafts(self.library)
 
     # ------------------------------------------------------------------ settings
 

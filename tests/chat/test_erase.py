@@ -15,6 +15,7 @@ import pytest
 from rwkv_chat.explain import NOT_FOUND, OK, USAGE
 from rwkv_chat.library import backup, erase, nodes, threads
 from rwkv_chat.library.database import connect
+from rwkv_chat.library.drafts import Draft
 from rwkv_chat.library.rows import pack
 from rwkv_chat.library.search import Wanted
 from rwkv_chat.paths import Paths
@@ -48,7 +49,7 @@ async def needles(session: Session) -> tuple[bytes, bytes]:
 
 async def tell_all(session: Session) -> str:
     """A conversation that leaves something wherever one can: branches, thoughts, a reply that was stopped,
-    alternatives, an edit, a bookmark, a persona, a pinned state; the id of it.
+    alternatives, an edit, a bookmark, a persona, a pinned state, a draft; the id of it.
     """
     chats, branches = session.chats, session.branches
     thread = (await ask(session, None, SECRET)).thread.id
@@ -68,6 +69,8 @@ async def tell_all(session: Session) -> str:
         stopped.stop()
     await session.convs.tag([thread], [SENTINEL])
     await session.states.hold(thread, on=True)
+    for text in ("first", ""):
+        await session.drafts.keep(thread, Draft(text + SECRET, (("[1]", SECRET),), SECRET))
     return thread
 
 
