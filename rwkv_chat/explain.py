@@ -38,6 +38,8 @@ EXIT_CODES = {
     "ConversationAmbiguous": USAGE,
     "ConversationUnknown": NOT_FOUND,
     "SpeakersUnknown": USAGE,
+    "NothingToTrain": USAGE,
+    "ConsentMissing": USAGE,
     "PersonaAmbiguous": USAGE,
     "PersonaUnknown": NOT_FOUND,
     "PersonaMissing": NOT_FOUND,

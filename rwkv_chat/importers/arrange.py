@@ -10,6 +10,8 @@ from rwkv_chat.texts import say
 from rwkv_chat.transcript import ChatMessage, Node, Thread, Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rwkv_chat.importers.forms import Attachment, Conversation, Turn
     from rwkv_chat.transcript import Role
 
@@ -66,10 +68,16 @@ def tree(conversation: Conversation, cast: Cast) -> Tree:
     return Tree(thread, nodes)
 
 
-def _spoken(conversation: Conversation, cast: Cast) -> tuple[Turn, ...]:
+def messages(conversation: Conversation, cast: Cast, people: Iterable[str]) -> tuple[ChatMessage, ...]:
+    """The chosen branch as it is trained on. `people`: of the whole chat, of which this may be a part."""
+    turns, _ = _joined(_spoken(conversation, cast, people), conversation.tip)
+    return tuple(_message(each) for each in turns)
+
+
+def _spoken(conversation: Conversation, cast: Cast, people: Iterable[str] = ()) -> tuple[Turn, ...]:
     """With roles for all; where several speak for one side, each says who."""
     sides: dict[Role, set[str]] = {"user": set(), "assistant": set(), "system": set()}
-    for name in conversation.participants:
+    for name in people or conversation.participants:
         sides[cast.role(name)].add(name)
     return tuple(_cast(each, cast, sides) for each in conversation.turns if each.role != "tool")
 
@@ -106,11 +114,15 @@ def _joined(turns: tuple[Turn, ...], tip: str) -> tuple[tuple[Turn, ...], str]:
     return tuple(kept), place.get(tip, kept[-1].id if kept else "")
 
 
-def _node(turn: Turn, conversation: Conversation) -> Node:
+def _message(turn: Turn) -> ChatMessage:
     role: Role = turn.role if turn.role in ("user", "assistant", "system") else "user"
+    return ChatMessage(role, scrub(turn.text), scrub(turn.reasoning))
+
+
+def _node(turn: Turn, conversation: Conversation) -> Node:
     return Node(
         id=turn.id,
         parent=turn.parent,
-        message=ChatMessage(role, scrub(turn.text), scrub(turn.reasoning)),
+        message=_message(turn),
         created=turn.time if turn.time is not None else conversation.created or 0.0,
     )

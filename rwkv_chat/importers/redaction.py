@@ -5,13 +5,15 @@ so that a person sees what goes; names become stable aliases. Pure.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 Secret = Literal["e-mail", "card", "account", "phone"]
+SECRETS: tuple[Secret, ...] = ("e-mail", "card", "account", "phone")
 
 _PATTERNS: tuple[tuple[Secret, re.Pattern[str]], ...] = (
     ("e-mail", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}")),
@@ -31,10 +33,13 @@ class Found:
     kind: Secret
 
 
-def secrets(text: str) -> tuple[Found, ...]:
+def secrets(text: str, kinds: Container[Secret] = SECRETS) -> tuple[Found, ...]:
     """Everything that would be taken out, in order, none over another."""
     found: list[Found] = []
+    digits = any(map(str.isdigit, text))
     for kind, pattern in _PATTERNS:
+        if kind not in kinds or (not digits if kind != "e-mail" else "@" not in text):
+            continue
         for match in pattern.finditer(text):
             apart = all(match.end() <= each.start or match.start() >= each.end for each in found)
             if apart and _meant(kind, match[0]):
@@ -84,12 +89,44 @@ def _letters(number: int) -> str:
     return (_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
 
 
-def renamed(text: str, given: dict[str, str]) -> str:
-    """Names as whole words, the longest first."""
-    known = sorted(filter(None, given), key=len, reverse=True)
-    if not known:
-        return text
-    return re.sub(rf"(?<!\w)(?:{'|'.join(map(re.escape, known))})(?!\w)", lambda each: given[each[0]], text)
+class Aliases:
+    """Puts aliases in the place of names: whole words, the longest first.
+
+    The first part of a name stands for its person too, where it is three letters or more, no other person's,
+    and written with a capital (in scripts that have none, only whole names are known).
+    """
+
+    def __init__(self, given: dict[str, str]) -> None:
+        self._given = _first_parts(given) | {name: alias for name, alias in given.items() if name}
+        known = sorted(self._given, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(_whole, known))) if known else None
+
+    def __call__(self, text: str) -> str:
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda each: self._given[each[0]], text)
+
+
+def _first_parts(given: dict[str, str]) -> dict[str, str]:
+    parts = [(name.split()[0], alias) for name, alias in given.items() if len(name.split()) > 1]
+    told = Counter(part for part, _ in parts)
+    return {
+        part: alias
+        for part, alias in parts
+        if told[part] == 1 and part not in given and len(part) >= 3 and part[0].isupper()
+    }
+
+
+def _whole(name: str) -> str:
+    """A word's ends are where letters end, but for scripts that write without spaces."""
+    before = "" if unspaced(name[0]) else r"(?<!\w)"
+    after = "" if unspaced(name[-1]) else r"(?!\w)"
+    return before + re.escape(name) + after
+
+
+def unspaced(letter: str) -> bool:
+    """Chinese characters, kana, Thai and their neighbours."""
+    return "\u0e00" <= letter <= "\u0eff" or "\u2e80" <= letter <= "\u9fff" or letter >= "\U00020000"
 
 
 def preview(texts: Iterable[str], most: int = 100) -> Iterator[tuple[str, str]]:

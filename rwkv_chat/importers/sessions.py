@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rwkv_chat.importers.forms import Conversation, Turn
 
 GAP = 45 * 60.0  # seconds of silence that end a session
 FEWEST = 2  # turns of a session that is worth keeping
 VALIDATION = 0.1
+MOST_HELD = 200  # every evaluation reads all of them
 
 
 def sessions(conversation: Conversation, gap: float = GAP, fewest: int = FEWEST) -> Iterator[Conversation]:
@@ -40,27 +40,19 @@ def _session(of: Conversation, turns: list[Turn], number: int) -> Conversation:
     return replace(of, id=id_, turns=tuple(linked), created=created, tip=linked[-1].id, part=0)
 
 
-def unlike(found: Iterable[Conversation]) -> Iterator[Conversation]:
-    """Those that say what none before them said: who and what, but not when."""
-    seen: set[bytes] = set()
-    for each in found:
-        told = hashlib.blake2b(digest_size=16)
-        for turn in each.path():
-            told.update(
-                f"{turn.role}\0{turn.author}\0{' '.join(turn.text.split())}\0".encode("utf-8", "replace")
-            )
-        if (key := told.digest()) not in seen:
-            seen.add(key)
-            yield each
+def held_from(began: Sequence[float | None], share: float = VALIDATION) -> tuple[float, int] | None:
+    """Where validation begins, by whole conversations and by time: the last to begin are held out, at least
+    one where there are two, at most `MOST_HELD`. Those without a time count as the first; where none has one,
+    the last in the file are held out.
 
+    Args:
+        began: when each began, in the order of the file.
 
-def split(
-    found: Sequence[Conversation], share: float = VALIDATION
-) -> tuple[list[Conversation], list[Conversation]]:
-    """Train and validation, by whole conversation and by time: the last to begin are held out, at least one
-    where there are two. Those without a time count as the first.
+    Returns:
+        When the first one that is held out began, and its number in the file; None where none is.
     """
-    ordered = sorted(found, key=lambda each: each.created or 0.0)
-    held = min(max(round(len(ordered) * share), 1), len(ordered) - 1) if len(ordered) > 1 else 0
-    at = len(ordered) - held
-    return ordered[:at], ordered[at:]
+    if len(began) < 2 or share <= 0:
+        return None
+    held = min(max(round(len(began) * share), 1), len(began) - 1, MOST_HELD)
+    ordered = sorted((each or 0.0, number) for number, each in enumerate(began))
+    return ordered[len(began) - held]

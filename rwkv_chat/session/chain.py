@@ -54,9 +54,7 @@ def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerL
     whole: list[int] = []
     tokens, changed, ends, before, prefix = (), [], [], EMPTY, EMPTY
     for place, stored in enumerate(path):
-        tokens = _fed(stored, tokenizer, rows)
-        if tokens is None:
-            tokens = encoded(stored, template, tokenizer, first=place == 0)
+        tokens = told(stored, template, tokenizer, rows, first=place == 0)
         before, prefix = prefix, _extended(tokens, prefix)
         whole += tokens
         ends.append((len(whole), prefix))
@@ -69,6 +67,14 @@ def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerL
 def _extended(tokens: TokenIds, start: str) -> str:
     """The same messages are asked for at every turn; the walk over them is not repeated."""
     return extend(tokens, start)
+
+
+def told(
+    stored: StoredNode, template: Template, tokenizer: TokenizerLike, rows: int, *, first: bool
+) -> TokenIds:
+    """One message of a chain: what was fed, else what would be."""
+    fed = _fed(stored, tokenizer, rows)
+    return encoded(stored, template, tokenizer, first=first) if fed is None else fed
 
 
 def _fed(stored: StoredNode, tokenizer: TokenizerLike, rows: int) -> TokenIds | None:

@@ -17,6 +17,8 @@ SessionError
 ├── ConversationAmbiguous(name, names)  several are
 ├── ConversationsInvalid(path, where, hint)  not a file of conversations that can be taken in
 ├── SpeakersUnknown(path, names)  a chat between people: nobody said who of them is who
+├── NothingToTrain(hint)         nothing was left of what was chosen to be trained on
+├── ConsentMissing(names)        other people's messages would be trained on, and nobody said that they agree
 ├── PersonaUnknown(name)         no persona is called so
 ├── PersonaAmbiguous(name, names)  several are
 ├── NothingToSave(thread)        a conversation without a message
@@ -130,6 +132,20 @@ class SpeakersUnknown(SessionError):
     """`names`: who is there, joined."""
 
     path: str
+    names: str
+
+
+@dataclass(eq=False)
+class NothingToTrain(SessionError):
+    """`hint`: why most of it was left out, a word of the catalogue; "" where there was nothing."""
+
+    hint: str
+
+
+@dataclass(eq=False)
+class ConsentMissing(SessionError):
+    """`names`: some of those who speak, joined."""
+
     names: str
 
 

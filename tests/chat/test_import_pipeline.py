@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rwkv_chat.importers.forms import Conversation, Turn
-from rwkv_chat.importers.redaction import aliases, preview, redacted, renamed, secrets
-from rwkv_chat.importers.sessions import sessions, split, unlike
+from rwkv_chat.importers.redaction import Aliases, aliases, preview, redacted, secrets
+from rwkv_chat.importers.sessions import MOST_HELD, held_from, sessions
 
 
 def chat(*times: float | None, id_: str = "x", created: float = 0.0) -> Conversation:
@@ -26,17 +26,18 @@ def test_sessions_end_where_nobody_speaks() -> None:
     assert [len(one.turns) for one in sessions(chat(None, None, None), gap=1)] == [3]
 
 
-def test_what_was_said_twice_is_kept_once() -> None:
-    first, again, other = chat(1, 2), chat(5, 6, id_="y"), chat(1, 2, 3)
-    assert list(unlike([first, again, other])) == [first, other]
-
-
-@pytest.mark.parametrize(("number", "held"), [(0, 0), (1, 0), (2, 1), (9, 1), (40, 4)])
+@pytest.mark.parametrize(("number", "held"), [(0, 0), (1, 0), (2, 1), (9, 1), (40, 4), (9_000, MOST_HELD)])
 def test_the_latest_conversations_are_held_out(number: int, held: int) -> None:
-    found = [chat(1, id_=str(at), created=float(-at)) for at in range(number)]
-    train, validation = split(found)
-    assert (len(train), len(validation)) == (number - held, held)
-    assert all(a.created <= b.created for a in train for b in validation)  # type: ignore[operator]
+    began = [float(-at) for at in range(number)]
+    start = held_from(began)
+    kept = [at for at in range(number) if start is not None and (began[at], at) >= start]
+    assert kept == list(range(held))  # the first in the file began last
+
+
+def test_without_times_the_last_of_the_file_are_held_out() -> None:
+    assert held_from([None] * 20) == (0.0, 18)
+    assert held_from([None, 5.0, None, 3.0]) == (5.0, 1)
+    assert held_from([1.0, 2.0], share=0) is None
 
 
 @pytest.mark.parametrize(
@@ -69,5 +70,12 @@ def test_redaction_is_quick_on_odd_texts() -> None:
 def test_aliases_are_stable_and_whole_words() -> None:
     given = aliases(["Ann", "Ann Lee", "Bob", "Ann"])
     assert given == {"Ann": "Person A", "Ann Lee": "Person B", "Bob": "Person C"}
-    assert renamed("Ann Lee met Ann and Annie", given) == "Person B met Person A and Annie"
+    assert Aliases(given)("Ann Lee met Ann and Annie") == "Person B met Person A and Annie"
     assert list(aliases(map(str, range(28))).values())[-2:] == ["Person AA", "Person AB"]
+    assert Aliases({})("Ann") == "Ann"
+
+
+def test_first_names_and_names_without_spaces_have_aliases() -> None:
+    told = Aliases(aliases(["Maria Weiss", "John Roe", "John Doe", "An Li", "李雷", "the fox"]))
+    assert told("Maria, John and An: the end") == "Person A, John and An: the end"
+    assert told("我和李雷去吃饭") == "我和Person E去吃饭"

@@ -1,0 +1,58 @@
+"""What was found in a selection, in words: for every front end the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rwkv_chat.plain_text import title
+from rwkv_chat.texts import say
+
+if TYPE_CHECKING:
+    from rwkv_chat.session.examples_types import Caution, Found
+
+NAMED = 5
+
+
+def counted(found: Found) -> str:
+    """ "n conversations, n messages, n left out because …"."""
+    skipped = sum(found.skipped.values())
+    listed = sorted(found.skipped.items(), key=lambda each: -each[1])
+    reasons = ", ".join(
+        say("logs.reason", number=f"{number:,}", word=say(f"logs.skipped.{reason}"))
+        for reason, number in listed
+        if number
+    )
+    why = say("logs.why", reasons=reasons) if skipped else ""
+    numbers = {"conversations": f"{found.conversations:,}", "turns": f"{found.turns:,}"}
+    return say("examples.counted", **numbers, skipped=f"{skipped:,}", why=why)
+
+
+def tokens(found: Found) -> str:
+    amounts = {"train": f"{found.train.tokens:,}", "learned": f"{found.train.learned:,}"}
+    return say("examples.tokens", **amounts, held=f"{found.validation.examples:,}")
+
+
+def redacted(found: Found) -> str:
+    """What was taken out; "" for nothing."""
+    things = ", ".join(
+        say("examples.redaction", number=f"{number:,}", word=say(f"examples.secret.{kind}"))
+        for kind, number in found.redacted.items()
+    )
+    return say("examples.redacted", things=things) if things else ""
+
+
+def speakers(found: Found) -> str:
+    """Whose messages are learnt; "" where the log says."""
+    names = ", ".join(map(title, found.speakers[:NAMED]))
+    return say("examples.speakers", names=names) if names else ""
+
+
+def caution(found: Caution) -> str:
+    return say(f"examples.caution.{found.kind}", number=f"{found.number:,}", word=found.word)
+
+
+def lines(found: Found) -> tuple[str, ...]:
+    """All of it, a line each; cautions last."""
+    longest = say("examples.longest", tokens=f"{found.longest:,}")
+    told = (counted(found), tokens(found), longest, speakers(found), redacted(found))
+    return tuple(each for each in (*told, *map(caution, found.warnings)) if each)
