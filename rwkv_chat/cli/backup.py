@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwkv_chat.cli.convs_shared import date, print_json
+from rwkv_chat.cli.convs_shared import print_json
 from rwkv_chat.cli.output import note, result
+from rwkv_chat.dates import date_of
 from rwkv_chat.explain import OK, size
 from rwkv_chat.library import backup, health
 from rwkv_chat.library.database import connect
@@ -55,7 +56,7 @@ def _list(copies: Sequence[Path], *, as_json: bool) -> int:
         return OK
     for each in copies:
         stat = each.stat()
-        result(say("backup.row", name=each.name, date=date(stat.st_mtime), size=size(stat.st_size)))
+        result(say("backup.row", name=each.name, date=date_of(stat.st_mtime), size=size(stat.st_size)))
     if not copies:
         note(say("backup.none"))
     return OK

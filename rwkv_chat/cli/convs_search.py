@@ -10,7 +10,6 @@ import click
 
 from rwkv_chat.cli.convs_shared import (
     SHORT_ID,
-    date,
     deleted_option,
     json_option,
     node_record,
@@ -18,6 +17,7 @@ from rwkv_chat.cli.convs_shared import (
 )
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
+from rwkv_chat.dates import date_of
 from rwkv_chat.explain import OK
 from rwkv_chat.library.search import MOST_RANKED, PAGE, Wanted
 from rwkv_chat.paths import dim_shows
@@ -84,7 +84,7 @@ def _print(hits: Hits) -> None:
     for each in hits.hits:
         who = say(f"convs.speaker.{each.node.message.role}")
         name = title(each.title) or say("convs.untitled")
-        values = {"id": each.thread[:SHORT_ID], "date": date(each.node.created), "title": name, "who": who}
+        values = {"id": each.thread[:SHORT_ID], "date": date_of(each.node.created), "title": name, "who": who}
         result(say("convs.search.row", **values))
         _print_snippet(each)
     many = hits.number > MOST_RANKED

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
+from rwkv_chat.dates import date_of
 from rwkv_chat.explain import OK
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
@@ -34,15 +34,7 @@ def name_of(thread: Thread) -> str:
 
 def line(thread: Thread) -> str:
     """Id, date and title of a conversation, in one line."""
-    return say("convs.row", id=thread.id[:SHORT_ID], date=date(thread.updated), title=name_of(thread))
-
-
-def date(seconds: float) -> str:
-    """Local time, to the minute; a question mark for what no calendar has."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-    except (OverflowError, ValueError, OSError):
-        return "?"
+    return say("convs.row", id=thread.id[:SHORT_ID], date=date_of(thread.updated), title=name_of(thread))
 
 
 def thread_record(thread: Thread) -> dict[str, Any]:

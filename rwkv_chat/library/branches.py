@@ -6,6 +6,8 @@ another conversation of the same tree stands on stays.
 
 from __future__ import annotations
 
+import itertools
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rwkv_chat.library.steps import Kind
     from rwkv_chat.transcript import Node, Thread
 
+_NUMBER = re.compile(r" \(\d+\)$")
 _BRANCH = """
 WITH RECURSIVE down (id) AS (
     SELECT id FROM nodes WHERE id = ?
@@ -107,10 +110,24 @@ def fork(db: sqlite3.Connection, thread: str, node: str, title: str = "") -> Thr
             "persona, initial, sampling, kind, branched_from, created, updated) SELECT ?, tree, ?, model, "
             "template, chosen_template, mode, keep_reasoning, persona, initial, sampling, ?, id, ?, ? "
             "FROM threads WHERE id = ?",
-            (new, title or of.title, "chat" if of.kind == "reading" else of.kind, now, now, thread),
+            (new, title or _apart(db, of), "chat" if of.kind == "reading" else of.kind, now, now, thread),
         )
         threads.move_tip(db, new, node)
     return threads.get(db, new)
+
+
+def _apart(db: sqlite3.Connection, of: Thread) -> str:
+    """What tells a branch from the conversations that it stands beside: "Title (2)"; a chat that begins from
+    a text may be called as the text is.
+    """
+    of_tree = "tree = (SELECT tree FROM threads WHERE id = ?)"
+    query = f"SELECT title FROM threads WHERE kind <> 'reading' AND {of_tree}"  # noqa: S608  no value in it
+    taken = {rows.text(row, "title") for row in db.execute(query, (of.id,))}
+    plain = _NUMBER.sub("", of.title) if of.branched_from else of.title
+    named = (f"{plain} ({number})" for number in itertools.count(2))
+    return (
+        next((each for each in itertools.chain([plain], named) if each not in taken), plain) if plain else ""
+    )
 
 
 def _move(db: sqlite3.Connection, thread: str, node: str | None, kind: Kind) -> None:

@@ -16,10 +16,19 @@ if TYPE_CHECKING:
     from rwkv_chat.transcript import Node, Thread, Tree
 
 
-def branch(db: sqlite3.Connection, thread: str) -> tuple[Thread, tuple[Node, ...]]:
-    """A conversation and the messages up to where it stands. Raises: ThreadMissing."""
+def branch(db: sqlite3.Connection, thread: str, node: str | None = None) -> tuple[Thread, tuple[Node, ...]]:
+    """A conversation and the messages up to `node`, or to where it stands. Raises: ThreadMissing."""
     found = threads.get(db, thread)
-    return found, tuple(each.node for each in nodes.path(db, nodes.tip(db, thread)))
+    return found, tuple(each.node for each in nodes.path(db, node or nodes.tip(db, thread)))
+
+
+def unverified(db: sqlite3.Connection, chosen: Sequence[str]) -> frozenset[str]:
+    """Of these conversations those that begin from a state that came with a file and was not confirmed."""
+    query = (
+        "SELECT 1 FROM threads JOIN initials ON initials.id = threads.initial "
+        "WHERE threads.id = ? AND initials.kind = 'snapshot'"
+    )
+    return frozenset(each for each in chosen if db.execute(query, (each,)).fetchone())
 
 
 def take_in(

@@ -36,6 +36,7 @@ class Wanted:
         tag: in a conversation with this tag ("" for all).
         thread: in the tree of this conversation only ("" for all).
         deleted: in the trash, in place of what is alive; None: both.
+        archived: in the archive, or (False) outside of it; None: both. It counts for what is alive alone.
         ranked: the best first, where there are at most `MOST_RANKED` hits.
         before: `Hit.place` of the last hit of the page before; None for the first page.
     """
@@ -48,6 +49,7 @@ class Wanted:
     thread: str = ""
     tag: str = ""
     deleted: bool | None = False
+    archived: bool | None = None
     ranked: bool = False
     before: int | None = None
     limit: int = PAGE
@@ -58,7 +60,8 @@ class Hit:
     """A message that has what was searched for.
 
     Attributes:
-        thread, title: a conversation in whose tree it stands: alive before deleted, the newest first.
+        thread, title: a conversation in whose tree it stands: alive before deleted, one in the place that was
+            searched before others, the newest first.
         snippet: a part of its text in pieces, each with whether it is what was found. Data, not markup.
         place: where it stands in time, for the next page.
     """
@@ -69,6 +72,7 @@ class Hit:
     node: Node
     snippet: tuple[tuple[str, bool], ...]
     place: int
+    archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ def _statement(db: sqlite3.Connection, wanted: Wanted, query: Sequence[Part]) ->
     marks += [_models(db, wanted.model)] if wanted.model else []
     if wanted.tag:
         statement.add(f"docs.tree IN ({_TAGGED})", tag=tag_from(wanted.tag))
-    marks += _add_trash(db, statement, wanted.deleted)
+    marks += _add_place(db, statement, wanted)
     statement.add("search MATCH :query", query=expression(query, marks))
     first = 0 if wanted.since is None else index.document_at(wanted.since)
     last = _ENDLESS if wanted.until is None else index.document_at(wanted.until) - 1
@@ -146,35 +150,45 @@ _TAGGED = "SELECT tree FROM threads WHERE id IN (SELECT thread FROM thread_tags 
 _ALIVE = "SELECT tree FROM threads WHERE deleted IS NULL"
 
 
-def _add_trash(db: sqlite3.Connection, statement: _Statement, deleted: bool | None) -> list[list[str]]:
-    """Few trees in the trash are named in the index's own language: the others are not even looked at."""
-    if deleted is False:
-        statement.add(f"docs.tree IN ({_ALIVE})")
-    elif deleted:
-        gone = f"tree NOT IN ({_ALIVE})"
-        statement.add(f"docs.tree IN (SELECT tree FROM threads WHERE {gone})")  # noqa: S608  our own conditions
-        trees = _trees(db, gone)
-        return [trees] if len(trees) <= MOST_NAMED else []
+_GONE = f"tree NOT IN ({_ALIVE})"
+_ARCHIVED = "deleted IS NULL AND archived IS NOT NULL"
+
+
+def _add_place(db: sqlite3.Connection, statement: _Statement, wanted: Wanted) -> list[list[str]]:
+    """Few trees in the trash or the archive are named in the index's own language: the others are not even
+    looked at.
+    """
+    if wanted.deleted is None:
+        where = "TRUE"
+    elif wanted.deleted:
+        where = _GONE
     else:
-        statement.add("docs.tree IN (SELECT tree FROM threads)")
-    return []
+        where = {None: "deleted IS NULL", True: _ARCHIVED, False: "deleted IS NULL AND archived IS NULL"}[
+            wanted.archived
+        ]
+    statement.add(f"docs.tree IN (SELECT tree FROM threads WHERE {where})")  # noqa: S608  our own conditions
+    if where not in (_GONE, _ARCHIVED):
+        return []
+    trees = _trees(db, where)
+    return [trees] if len(trees) <= MOST_NAMED else []
 
 
 _THREAD = (
-    "SELECT id, title, deleted FROM threads WHERE tree = ? "
-    "ORDER BY id <> ?, deleted IS NOT NULL, updated DESC LIMIT 1"
+    "SELECT id, title, deleted, archived FROM threads WHERE tree = ? "
+    "ORDER BY id <> ?, deleted IS NOT NULL, (archived IS NOT NULL) <> ?, updated DESC LIMIT 1"
 )
 
 
 def _hit(db: sqlite3.Connection, row: sqlite3.Row, query: Sequence[Part], wanted: Wanted) -> Hit | None:
     """None where the index says more than the message (damage)."""
     found = db.execute("SELECT * FROM nodes WHERE id = ?", (row["node"],)).fetchone()
-    thread = db.execute(_THREAD, (row["tree"], wanted.thread)).fetchone()
+    thread = db.execute(_THREAD, (row["tree"], wanted.thread, bool(wanted.archived))).fetchone()
     pieces = None if found is None else snippet(rows.text(found, "text"), query)
     if found is None or thread is None or pieces is None:
         return None
     name, deleted = rows.text(thread, "title"), thread["deleted"] is not None
-    return Hit(rows.text(thread, "id"), name, deleted, rows.node(found), pieces, row["id"])
+    archived = thread["archived"] is not None
+    return Hit(rows.text(thread, "id"), name, deleted, rows.node(found), pieces, row["id"], archived)
 
 
 def snippet(text: str, query: Sequence[Part]) -> tuple[tuple[str, bool], ...] | None:

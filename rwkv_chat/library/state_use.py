@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ class ChatUse:
 
     Attributes:
         thread: the newest conversation of its tree.  held: its state is never given up.
-        states, nbytes: on the disk; a state that several conversations share counts for each.
+        states, nbytes: on the disk.  shared: bytes of them that serve other conversations, too, and count for
+            each of these.
     """
 
     thread: str
@@ -28,6 +30,7 @@ class ChatUse:
     states: int
     nbytes: int
     held: bool
+    shared: int = 0
 
 
 def memory(db: sqlite3.Connection, thread: str, node: str | None) -> tuple[Thread, tuple[Node, ...]]:
@@ -56,17 +59,22 @@ def chats(db: sqlite3.Connection, saved: Mapping[str, int]) -> tuple[tuple[ChatU
     sizes: dict[str, list[int]] = {}
     for name, size in saved.items():
         sizes.setdefault(name[: ladders.SHORT], []).append(size)
-    trees: dict[str, list[int]] = {}
-    owned: set[str] = set()
+    trees: dict[str, list[str]] = {}
+    owners: Counter[str] = Counter()
     for short, owner in ladders.owners(db, sizes):
-        trees.setdefault(owner, []).extend(sizes[short])
-        owned.add(short)
-    found = [each for of_tree, of in trees.items() if (each := _one_use(db, of_tree, of)) is not None]
-    other = sum(sum(of) for short, of in sizes.items() if short not in owned)
+        trees.setdefault(owner, []).append(short)
+        owners[short] += 1
+    found: list[ChatUse] = []
+    for of_tree, shorts in trees.items():
+        states = [size for each in shorts for size in sizes[each]]
+        shared = sum(size for each in shorts if owners[each] > 1 for size in sizes[each])
+        if (use := _one_use(db, of_tree, states, shared)) is not None:
+            found.append(use)
+    other = sum(sum(of) for short, of in sizes.items() if short not in owners)
     return tuple(sorted(found, key=lambda each: -each.nbytes)), other
 
 
-def _one_use(db: sqlite3.Connection, tree: str, sizes: Sequence[int]) -> ChatUse | None:
+def _one_use(db: sqlite3.Connection, tree: str, sizes: Sequence[int], shared: int) -> ChatUse | None:
     row = db.execute(
         "SELECT id, title, (SELECT max(hold) FROM threads WHERE tree = :tree) AS held FROM threads "
         "WHERE tree = :tree ORDER BY deleted IS NOT NULL, updated DESC LIMIT 1",
@@ -74,4 +82,4 @@ def _one_use(db: sqlite3.Connection, tree: str, sizes: Sequence[int]) -> ChatUse
     ).fetchone()
     if row is None:
         return None
-    return ChatUse(row["id"], row["title"], len(sizes), sum(sizes), bool(row["held"]))
+    return ChatUse(row["id"], row["title"], len(sizes), sum(sizes), bool(row["held"]), shared)

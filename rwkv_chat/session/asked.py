@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rwkv_chat.library import branches, nodes, threads
-from rwkv_chat.session.errors import NothingToContinue, NothingToRegenerate
+from rwkv_chat.session.errors import NothingToContinue, NothingToRegenerate, ReplyWhole
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,11 +41,17 @@ def question_waits(db: sqlite3.Connection, thread: str, node: str | None = None)
 
 
 def cut_reply(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node]:
-    """The reply at the tip. Raises: ThreadMissing, NothingToContinue."""
+    """The reply at the tip. Of a text, or of what a person wrote for the model, a whole one may go on too.
+
+    Raises:
+        ThreadMissing, NothingToContinue; ReplyWhole: its model has ended it.
+    """
     found, tip = threads.get(db, thread), nodes.tip(db, thread)
     node = None if tip is None else nodes.get(db, tip)
     if node is None or node.message.role != "assistant":
         raise NothingToContinue(thread)
+    if node.status == "complete" and node.seed is not None and found.kind != "text":
+        raise ReplyWhole(thread)
     return found, node
 
 

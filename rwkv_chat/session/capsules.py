@@ -24,7 +24,7 @@ from rwkv_chat.session.titles import title_from
 from rwkv_chat.transcript import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from engine.types import Prefilled
     from rwkv_chat.session.answering import Desk
@@ -57,14 +57,17 @@ class Capsules:
         self._desk, self._library, self._engine = desk, desk.library, desk.engine
         self._sharing, self._folder = sharing, desk.initials.folder
 
-    async def export(self, thread_id: str, path: Path) -> AsyncIterator[Prefilled | Shared]:
-        """The branch where a conversation stands, with the state there and those at pinned and bookmarked
-        messages: the progress of a reading where the model in use has no state there, and last the file.
+    async def export(
+        self, thread_id: str, path: Path, *, node: str | None = None
+    ) -> AsyncIterator[Prefilled | Shared]:
+        """The branch up to a message (to where the conversation stands, if None), with the state there and
+        those at pinned and bookmarked messages: the progress of a reading where the model in use has no state
+        there, and last the file.
 
         Raises:
             NothingToSave, FileInTheWay, OSError.
         """
-        thread, nodes = await self._library.run(capsules.branch, thread_id)
+        thread, nodes = await self._library.run(capsules.branch, thread_id, node)
         if not nodes:
             raise NothingToSave(thread_id)
         speaker = await self._desk.models.identified()
@@ -131,6 +134,10 @@ class Capsules:
     def _opened(self, path: Path) -> Opened:
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".capsule.") as folder:
             return capsule_files.read(path, Path(folder) / "state.safetensors")
+
+    async def unverified(self, chosen: Iterable[str]) -> frozenset[str]:
+        """Those of some conversations whose memory came with a file and was not confirmed."""
+        return await self._library.run(capsules.unverified, tuple(chosen))
 
     async def confirm(self, thread_id: str) -> AsyncIterator[Prefilled | Confirmed]:
         """Have the model in use read what the states of a conversation from a capsule are said to have read,

@@ -218,7 +218,10 @@ class Chats:
         """Have the reply at the tip go on, with its own seed and place in the random numbers: after a crash
         it is the reply that it would have been. What was cut is hidden once all of it is in the new one.
 
-        The turn fails with NothingToContinue. Raises: ThreadBusy, SessionClosed.
+        The turn fails with NothingToContinue (ReplyWhole, where nothing was cut).
+
+        Raises:
+            ThreadBusy, SessionClosed.
         """
 
         seeds: list[int] = []

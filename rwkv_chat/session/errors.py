@@ -6,6 +6,7 @@ SessionError
 ├── EmptyMessage()               nothing but space was sent
 ├── NothingToRegenerate(thread)  no reply yet
 ├── NothingToContinue(thread)    no reply that could go on
+│   └── ReplyWhole(thread)       the model itself has ended it
 ├── NothingToUndo(thread)        nothing was done that can be taken back
 ├── NothingToRedo(thread)        nothing was taken back that can be done again
 ├── NothingToRefresh(thread)     nothing was said that could be remembered
@@ -62,6 +63,11 @@ class NothingToRegenerate(SessionError):
 @dataclass(eq=False)
 class NothingToContinue(SessionError):
     thread: str
+
+
+@dataclass(eq=False)
+class ReplyWhole(NothingToContinue):
+    pass
 
 
 @dataclass(eq=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from rwkv_chat.dates import date_of
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.threads import name_of
 from rwkv_chat.tui.widgets.library_list import LibraryRow
@@ -23,11 +23,3 @@ def hit_row(hit: Hit) -> LibraryRow:
     who = say(f"app.library.who.{hit.node.message.role}")
     name = hit.title.strip() or say("app.untitled")
     return LibraryRow(hit.node.id, name, date_of(hit.node.created), who=who, snippet=hit.snippet)
-
-
-def date_of(seconds: float) -> str:
-    """Local time, to the minute; a question mark for what no calendar has."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-    except (OverflowError, ValueError, OSError):
-        return "?"

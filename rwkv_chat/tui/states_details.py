@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from rwkv_chat.dates import date_of
 from rwkv_chat.explain import size
 from rwkv_chat.plain_text import clean, title
 from rwkv_chat.texts import say
-from rwkv_chat.tui.library_rows import date_of
 from rwkv_chat.tui.widgets.library_list import LibraryRow
 
 if TYPE_CHECKING:

@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 ENDINGS = {"stopped": "stopped", "length": "length", "failed": "failed", "growing": "cut"}
 
 
-def node_entry(node: Node, thought_seconds: float = 0.0) -> Entry:
-    """A stored message; `thought_seconds` where it is known how long it was thought about."""
+def node_entry(node: Node, thought_seconds: float = 0.0, *, last: bool = False) -> Entry:
+    """A stored message.
+
+    Args:
+        thought_seconds: where it is known how long it was thought about.
+        last: nothing follows it: a reply that was cut can go on.
+    """
     message = node.message
     if message.role == "user":
         return Entry(node.id, "user", message.text, name=say("app.transcript.you"))
     if message.role == "system":
         return Entry(node.id, "note", message.text, name=say("app.transcript.system"))
-    ending = ENDINGS.get(node.status, "")
     return Entry(
         node.id,
         "assistant",
@@ -29,8 +33,15 @@ def node_entry(node: Node, thought_seconds: float = 0.0) -> Entry:
         name=say("app.transcript.model"),
         reasoning=message.reasoning,
         thought_seconds=thought_seconds,
-        ending=say(f"app.ending.{ending}") if ending else "",
+        ending=_ending(node, last=last),
     )
+
+
+def _ending(node: Node, *, last: bool) -> str:
+    if node.status not in ENDINGS:
+        return ""
+    ending = say(f"app.ending.{ENDINGS[node.status]}")
+    return say("app.ending.go_on", ending=ending) if last and node.message.text else ending
 
 
 def live_entry(live: LiveReply, hint: str) -> Entry:

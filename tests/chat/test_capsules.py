@@ -82,6 +82,7 @@ async def test_with_the_same_weights_it_opens_at_once_and_goes_on_as_it_would_ha
     shown = await there.chats.open(taken.thread.id)
     assert [each.message.text for each in shown.nodes][::2] == ["First", "Second", "Third"]
     assert [each.bookmark for each in shown.nodes].count("here") == 1
+    assert (await there.chats.to_read(taken.thread.id)).tokens == 0, "nothing is offered to be read"
     after = await ask(there, taken.thread.id, "And now?")
     assert after.usage is not None
     assert (after.usage.history_tokens, after.usage.source) == (0, "ram")
@@ -89,6 +90,24 @@ async def test_with_the_same_weights_it_opens_at_once_and_goes_on_as_it_would_ha
     (mine, *_) = [each for each in await here.chats.threads() if each.tip]
     await ask(here, mine.id, "And now?")
     assert (await told(here, mine.id)).tokens == (await told(there, taken.thread.id)).tokens
+
+
+async def test_a_branch_is_given_away_up_to_any_of_its_messages(
+    tmp_path: Path, packed: Path, opened: list[Session]
+) -> None:
+    here = await reopened(packed, opened)
+    (mine, *_) = [each for each in await here.chats.threads() if each.tip]
+    nodes = (await here.chats.open(mine.id)).nodes
+    events = here.states.capsules.export(mine.id, tmp_path / "short.capsule", node=nodes[1].id)
+    *_, shared = [each async for each in events]
+    assert isinstance(shared, Shared)
+    assert (shared.messages, shared.states) == (2, 1)
+    model = packed / "model" / "tiny.safetensors"
+    there = await open_real(tmp_path / "there", model)
+    opened.append(there)
+    taken = await there.states.capsules.import_(tmp_path / "short.capsule")
+    assert len((await there.chats.open(taken.thread.id)).nodes) == 2
+    assert (await there.chats.to_read(taken.thread.id)).tokens == 0
 
 
 async def test_what_is_here_already_is_left_alone(
@@ -105,12 +124,15 @@ async def test_its_states_serve_nobody_else_until_they_are_confirmed(
 ) -> None:
     there, taken = await unpacked(tmp_path, packed, opened)
     own = await ask(there, None, "First")
+    chosen = [own.thread.id, taken.thread.id]
+    assert await there.states.capsules.unverified(chosen) == frozenset([taken.thread.id])
     assert own.usage is not None
     assert own.usage.source == "fresh"
     *progress, outcome = [each async for each in there.states.capsules.confirm(taken.thread.id)]
     assert isinstance(outcome, Confirmed)
     assert outcome.agrees
     assert len(progress) > 1
+    assert await there.states.capsules.unverified([taken.thread.id]) == frozenset()
     assert list(there.paths.outside.iterdir()) == []
     after = await ask(there, taken.thread.id, "And now?")
     assert after.usage is not None

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rwkv_chat.library import erase, fold, index, models, nodes, search, threads
+from rwkv_chat.library import branches, erase, fold, index, labels, models, nodes, search, threads
 from rwkv_chat.library.database import connect, transaction
 from rwkv_chat.library.migrations import migrate
 from rwkv_chat.library.query import matches, parts
@@ -152,6 +152,25 @@ def test_filters_and_the_trash(db: sqlite3.Connection) -> None:
     assert len(found(db, "alpha", deleted=None)) == 3
     (hit,) = search.find(db, Wanted("alpha reply", deleted=True)).hits
     assert (hit.thread, hit.title, hit.deleted) == (one, "alpha one", True)
+
+
+def test_the_archive_is_searched_alone_and_with_the_others(db: sqlite3.Connection) -> None:
+    one, asked = say(db, "alpha one")
+    two, _ = say(db, "alpha two")
+    labels.archive(db, one)
+    assert found(db, "alpha") == ["alpha two", "alpha one"]
+    assert found(db, "alpha", archived=True) == ["alpha one"]
+    assert found(db, "alpha", archived=False) == ["alpha two"]
+    beside = branches.fork(db, one, asked).id
+    (hit,) = search.find(db, Wanted("one", archived=True)).hits
+    assert (hit.thread, hit.archived) == (one, True)
+    (hit,) = search.find(db, Wanted("one", archived=False)).hits
+    assert (hit.thread, hit.archived) == (beside, False)
+    threads.delete(db, one)
+    assert found(db, "alpha", archived=True) == []
+    assert found(db, "alpha", archived=True, deleted=True) == []  # its tree lives on in the branch
+    threads.delete(db, two)
+    assert found(db, "alpha", archived=True, deleted=True) == ["alpha two"]
 
 
 def test_dates_and_pages(db: sqlite3.Connection) -> None:

@@ -327,6 +327,12 @@ async def test_what_states_take_up_is_told_by_conversation(tmp_path: Path, opene
     assert use.disk_bytes == sum(each.nbytes for each in use.chats) + use.other
     assert 0 < use.held_bytes < use.disk_bytes
     assert (use.resumed, use.asked, use.hit_rate) == (2, 2, 1.0)
+    assert {each.shared for each in use.chats} == {0}
+    same = await ask(session, None, "First")  # the same words: the state after them serves both
+    use = await session.states.usage()
+    by = {each.thread: each for each in use.chats}
+    assert by[same.thread.id].shared == by[one.thread.id].shared > 0
+    assert by[two.thread.id].shared == 0
     thread = await session.states.hold(one.thread.id, on=True)
     assert thread.held
     assert (await session.states.thin()).states == 0

@@ -89,9 +89,12 @@ def test_a_branch_is_a_conversation_of_its_own(db: sqlite3.Connection) -> None:
     thread, ids = talk(db, "a", "b")
     threads.configure(db, thread, "bot", "free", True)
     new = branches.fork(db, thread, ids[1])
-    assert (new.title, new.branched_from, new.tip) == ("a", thread, ids[1])
+    assert (new.title, new.branched_from, new.tip) == ("a (2)", thread, ids[1])
     assert (new.chosen_template, new.mode, new.keep_reasoning) == ("bot", "free", True)
     assert branches.fork(db, thread, ids[0], "named").title == "named"
+    assert [branches.fork(db, each, ids[0]).title for each in (thread, new.id)] == ["a (3)", "a (4)"]
+    threads.rename(db, thread, "Plans (2027)")  # a person's own number is no number of ours
+    assert branches.fork(db, thread, ids[0]).title == "Plans (2027) (2)"
     talk(db, "x", thread=new.id)
     assert texts(db, new.id) == ["a", "re: a", "x", "re: x"]
     assert texts(db, thread) == ["a", "re: a", "b", "re: b"]

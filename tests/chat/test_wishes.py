@@ -22,7 +22,7 @@ from rwkv_chat.session import (
     Session,
     ThreadBusy,
 )
-from rwkv_chat.session.errors import NothingToContinue
+from rwkv_chat.session.errors import NothingToContinue, ReplyWhole
 from tests.chat.real import ask, model_folder, open_real
 from tests.chat.talk import LONG, all_of, answered, begin, failed, said, stored, until_shown
 from tests.fakes import ByteTokenizer, FakeEngine, FakeReply
@@ -88,6 +88,21 @@ async def test_what_cannot_go_on_says_so(opened: list, tmp_path: Path) -> None:
     assert (node.message.text, node.message.reasoning, node.tokens) == ("", "hm", ())
     assert isinstance(await failed(session.chats.continue_reply(empty.id)), NothingToContinue)
     assert len(engine.requests) == 1
+
+
+async def test_a_whole_reply_does_not_go_on_but_one_that_a_person_wrote_does(
+    opened: list, tmp_path: Path
+) -> None:
+    engine = FakeEngine([FakeReply(" One."), " and more."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = (await answered(session.chats.send(None, "a"))).thread.id
+    assert isinstance(await failed(session.chats.continue_reply(thread)), ReplyWhole)
+    assert len(engine.requests) == 1
+    reading = await session.branches.edit(thread, (await stored(session, thread))[-1].id, "Mine")
+    await reading.result()
+    end = await answered(session.chats.continue_reply(thread))
+    assert end.node is not None
+    assert end.node.message.text == "Mine and more."
 
 
 async def test_thoughts_that_are_kept_go_on_where_they_were_cut(opened: list, tmp_path: Path) -> None:

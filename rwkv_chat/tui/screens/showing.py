@@ -73,7 +73,8 @@ class ShowingScreen(CommandScreen):
     def entry_of(self, node: Node) -> Entry:
         from rwkv_chat.tui.words import node_entry
 
-        return node_entry(node, self.desk.turns.thought.get(node.id, 0.0))
+        last = bool(self.nodes) and node.id == self.nodes[-1].id
+        return node_entry(node, self.desk.turns.thought.get(node.id, 0.0), last=last)
 
     def show_empty(self, *, empty: bool) -> None:
         """A conversation without messages says who speaks and offers what to ask."""
