@@ -35,6 +35,7 @@ EngineError
 ├── ModelGone(name, replacement)
 ├── NotAtSource(name, source)
 ├── TuneDataInvalid(path, line, reason)
+├── TuneBusy(path)
 ├── NotFinite()
 ├── WorkerDied(exit_code, hint)
 ├── EngineClosed()
@@ -351,6 +352,13 @@ class TuneDataInvalid(EngineError):
     path: str
     line: int
     reason: str
+
+
+@dataclass(eq=False)
+class TuneBusy(EngineError):
+    """Another process is at the tuning run in the folder at `path`."""
+
+    path: str
 
 
 @dataclass(eq=False)

@@ -267,13 +267,20 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One optimiser step: loss in nats per trained token."""
+    """One optimiser step: loss in nats per trained token.
+
+    Attributes:
+        seconds_left: at the speed of the last steps; 0 at the end, and where nobody looked.
+        gradient_norm: before it was cut to its limit.
+    """
 
     step: int
     steps: int
     loss: float
     learning_rate: float
     tokens_per_second: float
+    seconds_left: float = 0.0
+    gradient_norm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

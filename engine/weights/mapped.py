@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-ITEM_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4, "int8": 1, "uint8": 1}
+ITEM_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4, "int8": 1, "uint8": 1, "int32": 4, "int64": 8}
 
 
 def torch_dtypes() -> dict[str, torch.dtype]:
@@ -30,7 +30,7 @@ def torch_dtypes() -> dict[str, torch.dtype]:
 
     from engine.models.tiers import TIERS
 
-    return TIERS | {"int8": torch.int8, "uint8": torch.uint8}
+    return TIERS | {"int8": torch.int8, "uint8": torch.uint8, "int32": torch.int32, "int64": torch.int64}
 
 
 def mark(path: Path) -> tuple[int, int, int]:
