@@ -104,11 +104,11 @@ class Reading:
         self.tally.people |= dict.fromkeys(people)
         self.tally.speakers |= dict.fromkeys(each for each in people if cast.role(each) == "assistant")
         gap = self._selection.gap if people else float("inf")
+        document = [each.role for each in found.turns] == ["assistant"]
         for one in sessions(found, gap, fewest=1):
             turns = tuple(filter(None, map(self._turn, one.path())))
             if turns:
                 said = messages(replace(one, turns=_linked(turns), tip=""), cast, people)
-                document = not people and [each.role for each in said] == ["assistant"]
                 yield from self._kept(_nodes(said), one.created, len(turns), document=document)
 
     def _turn(self, turn: Turn) -> Turn | None:
@@ -220,12 +220,14 @@ def _nodes(said: Iterable[ChatMessage]) -> tuple[StoredNode, ...]:
 
 
 def _answered(stored: tuple[StoredNode, ...]) -> tuple[StoredNode, ...]:
-    """From the first message that is no answer to the last answer; () where there is none."""
+    """From the first message that is no answer to the last answer; () where there is none. Of several answers
+    in a row (what stood between them was left out), the first.
+    """
     roles = [each.node.message.role for each in stored]
     begin = next((at for at, role in enumerate(roles) if role == "user"), len(roles))
     before = tuple(each for each in stored[:begin] if each.node.message.role == "system")
     end = max((at for at, role in enumerate(roles) if role == "assistant"), default=-1)
-    kept = stored[begin : end + 1]
+    kept = tuple(stored[at] for at in range(begin, end + 1) if not roles[at] == roles[at - 1] == "assistant")
     if kept and len(before) < begin:  # it was not the first one of its chain, and is now
         first = (*before, *kept)[0]
         kept = (*before, *kept)

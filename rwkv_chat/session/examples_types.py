@@ -90,12 +90,14 @@ class Voice:
     Attributes:
         rows: ids that the model has.
         usual: the name of the template that the model was trained with.
+        coding: under what token ids of this tokenizer and template are kept in the library.
     """
 
     template: Template
     tokenizer: TokenizerLike
     rows: int
     usual: str = ""
+    coding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
