@@ -120,6 +120,8 @@ class Reading:
         if why is not None:
             self.tally.skipped[why] += 1
             return None
+        if text == turn.text and not turn.attachments:
+            return turn
         return replace(turn, text=text, attachments=tuple(Attachment(each.kind) for each in kinds))
 
     # ---------------------------------------------------------------- the library

@@ -1,6 +1,6 @@
 """A messenger's export of any size, and what it takes to read it: run in a process of its own.
 
-python -m tests.chat.big_log FORM MEGABYTES PATH    → one line of JSON
+python -m tests.chat.big_log FORM MEGABYTES PATH [examples]    → one line of JSON
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _peak() -> int:
 
 
 def write(form: str, nbytes: int, path: Path) -> None:
-    """Messages of two people, one a minute."""
+    """Messages of two people, one a minute, with two hours of silence after every forty."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         if form == "telegram":
             file.write('{"name": "B", "type": "personal_chat", "id": 7, "messages": [')
@@ -36,14 +36,15 @@ def write(form: str, nbytes: int, path: Path) -> None:
 
 
 def _message(form: str, number: int) -> str:
-    text, who = WORDS[: 20 + number % 70], "AB"[number % 2]
+    text, who = f"{number} {WORDS[: 20 + number % 70]}", "AB"[number % 2]
+    minutes = number + 120 * (number // 40)
     if form == "whatsapp":
-        day, hour, minute = number // 1440 % 28 + 1, number // 60 % 24, number % 60
-        return f"[2024-{number // 40320 % 12 + 1:02}-{day:02}, {hour:02}:{minute:02}:00] {who}: {text}\n"
+        day, hour, minute = minutes // 1440 % 28 + 1, minutes // 60 % 24, minutes % 60
+        return f"[2024-{minutes // 40320 % 12 + 1:02}-{day:02}, {hour:02}:{minute:02}:00] {who}: {text}\n"
     record = {
         "id": number,
         "type": "message",
-        "date_unixtime": str(1_700_000_000 + 60 * number),
+        "date_unixtime": str(1_700_000_000 + 60 * minutes),
         "from": who,
         "from_id": f"user{number % 2}",
         "text": text,
@@ -52,20 +53,43 @@ def _message(form: str, number: int) -> str:
     return ("," if number else "") + "\n" + json.dumps(record, ensure_ascii=False)
 
 
-def main(form: str, megabytes: str, name: str) -> None:
-    path, began = Path(name), time.perf_counter()
-    before = _peak()
-    write(form, int(megabytes) << 20, path)
-    written, progress, report = time.perf_counter(), [], Report()
+def imported(path: Path, progress: list[tuple[int, int]]) -> dict[str, int]:
+    report = Report()
     for item in conversations(path):
         if isinstance(item, Progress):
             progress.append((item.done, item.total))
         else:
             report.count(item)
-    told = {
+    return {"turns": report.turns, "skipped": sum(report.skipped.values())}
+
+
+def examples(path: Path, progress: list[tuple[int, int]]) -> dict[str, int]:
+    """Looked at, then read as rows."""
+    from engine.tokenizer_world import world_tokenizer
+    from rwkv_chat.session.examples import rows, survey
+    from rwkv_chat.session.examples_types import AGREED, Found, LogFile, Looked, Selection, Voice
+    from rwkv_chat.templates import template
+
+    selection = Selection(files=(LogFile(path, speaker="B"),), aliases=False, consent=AGREED)
+    voice, found = Voice(template("classic"), world_tokenizer(), 65536), None
+    for item in survey(selection, voice):
+        if isinstance(item, Looked):
+            progress.append((item.done, item.total))
+        else:
+            found = item
+    assert isinstance(found, Found)
+    made = sum(not isinstance(each, Looked) for each in rows(selection, voice, found, "train"))
+    numbers = {"turns": found.turns, "skipped": sum(found.skipped.values()), "examples": found.conversations}
+    return numbers | {"rows": made, "train": found.train.examples, "tokens": found.train.tokens}
+
+
+def main(form: str, megabytes: str, name: str, what: str = "imported") -> None:
+    path, began = Path(name), time.perf_counter()
+    before = _peak()
+    write(form, int(megabytes) << 20, path)
+    written, progress = time.perf_counter(), []
+    told = (examples if what == "examples" else imported)(path, progress) | {
         "bytes": path.stat().st_size,
-        "turns": report.turns,
-        "skipped": sum(report.skipped.values()),
         "seconds": round(time.perf_counter() - written, 1),
         "writing": round(written - began, 1),
         "started_at": before,

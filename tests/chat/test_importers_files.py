@@ -338,12 +338,27 @@ def test_nothing_in_the_importers_can_execute() -> None:
 @pytest.mark.parametrize("form", ["telegram", "whatsapp"])
 def test_a_large_export_needs_little_memory(form: str, sample: Sample, tmp_path: Path) -> None:
     megabytes = sample(f"megabytes of {form}", 4, 1024)
-    command = [sys.executable, "-m", "tests.chat.big_log", form, str(megabytes), str(tmp_path / "log")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-    told = json.loads(done.stdout)
+    told = _big_log(form, str(megabytes), str(tmp_path / "log"))
     assert told["bytes"] >= megabytes << 20
     assert told["turns"] > 3_000 * megabytes
     assert (told["skipped"], told["ordered"]) == (0, True)
     assert told["steps"] > megabytes / 2
     assert told["peak"] < 500e6
     assert told["peak"] - told["started_at"] < 150e6, told
+
+
+def test_a_large_export_is_trained_on_in_little_memory(sample: Sample, tmp_path: Path) -> None:
+    megabytes = sample("megabytes of examples", 2, 1024)
+    told = _big_log("telegram", str(megabytes), str(tmp_path / "log"), "examples")
+    assert told["bytes"] >= megabytes << 20
+    assert told["turns"] > 3_000 * megabytes
+    assert told["skipped"] < told["examples"] / 10  # where a part of the log ends, half a session may stand
+    assert told["rows"] == told["train"]
+    assert told["ordered"]
+    assert told["peak"] < 500e6, told
+
+
+def _big_log(*arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.chat.big_log", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    return json.loads(done.stdout)
