@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.types import SamplingParams
     from rwkv_chat.session import Session
     from rwkv_chat.transcript import Thread
+    from rwkv_chat.tui.drafts import DraftKeeper
     from rwkv_chat.tui.pulls import Pulls
     from rwkv_chat.tui.reading_texts import ReadingTexts
     from rwkv_chat.tui.turns import Turns
@@ -30,11 +31,15 @@ log = logging.getLogger(__name__)
 NEXT = (
     "pulls",
     "turns",
+    "drafts",
+    "completion",
     "reading_texts",
     "words",
     "widgets.transcript",
     "widgets.suggestions",
     "widgets.continue_bar",
+    "widgets.completions",
+    "widgets.waiting_line",
     "prose.markdown",
 )
 
@@ -72,13 +77,28 @@ class Desk:
         """Load what the first frame did without, off the event loop."""
         await self.session.prepare()
         await asyncio.to_thread(_import_next)
+        await self._load_drafts()
         self.prepared = True
+
+    async def _load_drafts(self) -> None:
+        from rwkv_chat.library.errors import LibraryError
+
+        try:
+            await self.drafts.load()
+        except LibraryError:
+            log.exception("drafts were not read")
 
     @functools.cached_property
     def turns(self) -> Turns:
         from rwkv_chat.tui.turns import Turns
 
         return Turns()
+
+    @functools.cached_property
+    def drafts(self) -> DraftKeeper:
+        from rwkv_chat.tui.drafts import DraftKeeper
+
+        return DraftKeeper(self.session)
 
     @functools.cached_property
     def pulls(self) -> Pulls:
@@ -121,11 +141,14 @@ class Desk:
         """The screens are going: tell them nothing more."""
         self.watchers.clear()
         if self.prepared:
+            self.drafts.leave()
             self.turns.listener = None
             self.pulls.watchers.clear()
             self.pulls.on_end = None
 
     async def close(self) -> None:
+        if self.prepared:
+            await self.drafts.close()
         await self.pulls.close()
         await self.books.close()
         if self._watch is not None:

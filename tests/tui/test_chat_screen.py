@@ -79,18 +79,6 @@ async def test_ctrl_c_stops_the_reply_and_else_says_once_what_quits(tmp_path: Pa
         assert toasts(app) == ["Ctrl+Q quits the program."]
 
 
-async def test_typing_goes_on_while_a_reply_is_written_and_nothing_typed_is_lost(tmp_path: Path) -> None:
-    engine = FakeEngine([" word" * 2000], delay=0.005)
-    async with opened(tmp_path, engine) as (app, pilot, screen):
-        await pilot.press("x", "enter")
-        await until(pilot, lambda: screen.live is not None and screen.live.text)
-        await pilot.press(*"next", "enter")
-        assert screen.prompt.text == "next"
-        assert toasts(app)
-        await pilot.press("escape")
-        await until(pilot, lambda: screen.live is None)
-
-
 async def test_a_message_typed_while_the_model_loads_is_answered_when_it_is_ready(tmp_path: Path) -> None:
     from rwkv_chat.tui.app import RwkvChatApp
     from rwkv_chat.tui.screens.chat import ChatScreen

@@ -151,7 +151,7 @@ class AsidesScreen(ThreadScreen):
             return
         from rwkv_chat.tui.screens.exact import ExactScreen
 
-        text = self.query_one(PromptBox).text
+        text = self.query_one(PromptBox).written
         prompt = await self.chats.exact_prompt(self.thread_id, text)
         await self.app.push_screen(ExactScreen(prompt))
 
@@ -169,7 +169,7 @@ class AsidesScreen(ThreadScreen):
             return
         from rwkv_chat.tui.manners import warnings
 
-        self.query_one(LintLine).show(warnings(self.manner(), self.query_one(PromptBox).text))
+        self.query_one(LintLine).show(warnings(self.manner(), self.query_one(PromptBox).written))
 
     # ---------------------------------------------------------------- another model
 

@@ -63,20 +63,22 @@ class ChatScreen(ListeningScreen):
             await self.refresh_list()
             await self.open_thread(self.threads[0] if self.threads else None)
         self.begun = True
+        await self.begin_drafting()
         self.desk.books.go_on()
         self.send_early()
 
     async def _mount_rest(self) -> None:
         self.app.stylesheet.read(BEGUN)
+        from rwkv_chat.tui.widgets.completions import Completions
         from rwkv_chat.tui.widgets.continue_bar import ContinueBar
         from rwkv_chat.tui.widgets.suggestions import Suggestions
         from rwkv_chat.tui.widgets.transcript import Transcript
+        from rwkv_chat.tui.widgets.waiting_line import WaitingLine
 
         conversation = self.query_one("#conversation")
         empty = Vertical(Static(id="greeting"), Suggestions(id="suggestions"), id="empty")
-        await conversation.mount(
-            Transcript(id="transcript"), empty, ContinueBar(id="continue"), before="#typing"
-        )
+        above = ContinueBar(id="continue"), WaitingLine(id="waiting"), Completions(id="completions")
+        await conversation.mount(Transcript(id="transcript"), empty, *above, before="#typing")
         await conversation.mount(LintLine(id="lint"))
         await self.mount(Footer(show_command_palette=False, compact=True))
         self.remove_class("-first")

@@ -42,7 +42,9 @@ class ListeningScreen(SendingScreen):
                 self.tell_not_saved(event)
             case Answered():
                 await self._answered(event, shown=shown)
+                self.send_waiting(live, well=not live.stopping)
             case TurnFailed():
+                self.send_waiting(live, well=False)
                 await self._failed(live, event, shown=current)
         self.meter.take(event)
         if shown and self.meter.due(event):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rwkv_chat.texts import say
 from rwkv_chat.tui.choices import Choices
-from rwkv_chat.tui.screens.showing import ShowingScreen
+from rwkv_chat.tui.screens.completing import CompletingScreen
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.slash import parse
 
 if TYPE_CHECKING:
     from rwkv_chat.tui.desk import Desk
+    from rwkv_chat.tui.turns import LiveReply
     from rwkv_chat.tui.widgets.prompt import PromptBox
     from rwkv_chat.tui.widgets.suggestions import Suggestions
 
 
-class SendingScreen(ShowingScreen):
+class SendingScreen(CompletingScreen):
     """Base of the chat screen."""
 
     def __init__(self, desk: Desk) -> None:
@@ -25,6 +26,12 @@ class SendingScreen(ShowingScreen):
 
     def on_text_area_changed(self) -> None:
         self.lint_soon()
+        self.keep_draft()
+        self.complete_soon()
+
+    def on_text_area_selection_changed(self) -> None:
+        if self.prompt.steering:
+            self.complete_soon()
 
     def on_prompt_box_submitted(self, event: PromptBox.Submitted) -> None:
         self.send(event.text)
@@ -36,9 +43,8 @@ class SendingScreen(ShowingScreen):
         self.send(event.text)
 
     def send(self, text: str) -> None:
-        """Send a message; it goes back into the prompt while a reply is being written.
-
-        One that is sent before the conversations are there is kept, and sent when they are.
+        """Send a message. One that is sent while a reply is being written waits for its end; one that is sent
+        before the conversations are there, for them.
         """
         if not self.begun:
             self._early.append(text)
@@ -48,8 +54,7 @@ class SendingScreen(ShowingScreen):
             self.command(row, text)
             return
         if self.live is not None:
-            self.prompt.give_back(text)
-            self.notify(say("app.busy"), markup=False)
+            self.queue(text)
             return
         if self.thread_id is None and self.pending != Choices():
             self.call_later(self._send_first, text, self.pending)
@@ -63,7 +68,33 @@ class SendingScreen(ShowingScreen):
         thread = await self.chats.create(text)
         await self.configure(thread.id, chosen)
         self.thread_id = thread.id
+        self.begun_as(thread.id)
         self._send(text)
+
+    def send_waiting(self, live: LiveReply, *, well: bool) -> None:
+        """A reply has ended: what waits for it is sent, or given back where it did not end `well`."""
+        text = self.take_waiting(live.thread) if live.kind == "reply" else ""
+        if not text:
+            return
+        if live.thread != self.thread_id:
+            self._send_elsewhere(live.thread, text, well=well)
+        elif well:
+            self._send(text)
+        else:
+            self.prompt.give_back(text)
+
+    def _send_elsewhere(self, thread: str, text: str, *, well: bool) -> None:
+        from rwkv_chat.session.errors import SessionError
+
+        if well:
+            try:
+                self.desk.turns.follow(self.chats.send(thread, text), text)
+                return
+            except SessionError:
+                pass  # it is a draft again
+        draft = self.desk.drafts.of(thread)
+        given_back = "\n".join(filter(None, (text, draft.text)))
+        self.desk.drafts.put(thread, replace(draft, text=given_back))
 
     def _send(self, text: str) -> None:
         from rwkv_chat.session.errors import SessionError
@@ -77,6 +108,7 @@ class SendingScreen(ShowingScreen):
             self.notify(sentence(error), severity="warning", markup=False)
             return
         self.thread_id = self.desk.turns.follow(turn, text).thread
+        self.begun_as(self.thread_id)
         self.bar.hide()
         self.prompt.focus()
         self.show_empty(empty=False)

@@ -64,8 +64,13 @@ class ShowingScreen(CommandScreen):
         self.gauge()
         self.show_status()
         self.show_asides()
+        self.show_draft()
         if self.is_current:
             self.prompt.focus()
+
+    def show_draft(self) -> None:
+        """What is typed for the open conversation stands in the prompt."""
+        raise NotImplementedError
 
     def reveal(self, node_id: str) -> None:
         self.transcript.reveal(node_id)

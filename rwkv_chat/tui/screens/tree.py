@@ -88,8 +88,9 @@ class TreeScreen(AsidesScreen):
     @telling
     async def action_undo(self) -> None:
         """In the prompt, a change of its text; with nothing typed in it, the last step of the chat."""
-        if self.prompt.text and self.prompt.text != self._given_back:
-            self.prompt.undo()
+        box = self.prompt
+        if box.history.undo_stack or (box.text and box.text != self._given_back):
+            box.undo()
         elif (thread := self.idle()) is not None:
             undone = await self.branches.undo(thread.id)
             await self.shown_again()

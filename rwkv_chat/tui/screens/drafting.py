@@ -1,0 +1,102 @@
+"""What stands in the prompt of each conversation: drafts, a message that waits, what was sent before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rwkv_chat.tui.screens.showing import ShowingScreen
+from rwkv_chat.tui.screens.telling import telling
+
+if TYPE_CHECKING:
+    from rwkv_chat.tui.desk import Desk
+    from rwkv_chat.tui.widgets.waiting_line import WaitingLine
+
+
+class DraftingScreen(ShowingScreen):
+    """Base of the chat screen.
+
+    Attributes:
+        drafted: the conversation whose draft stands in the prompt; None for the new one.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.drafted: str | None = None
+
+    @property
+    def waiting_line(self) -> WaitingLine:
+        from rwkv_chat.tui.widgets.waiting_line import WaitingLine
+
+        return self.query_one(WaitingLine)
+
+    # ---------------------------------------------------------------- drafts
+
+    @telling
+    async def begin_drafting(self) -> None:
+        """The conversations are there: what was typed by now stays, after what an earlier run left."""
+        typed, folded = self.prompt.text, self.prompt.folds.used(self.prompt.text)
+        self.drafted = self.thread_id
+        self._take_draft()
+        if typed:
+            text = "\n".join(filter(None, (self.prompt.text, typed)))
+            self.prompt.load(text, (*self.prompt.folds.used(text), *folded))
+        self.desk.drafts.look = self.keep_draft
+        self.prompt.recall.fill(await self.desk.session.drafts.sent())
+
+    def show_draft(self) -> None:
+        """The draft of the open conversation takes the place of the last one's, which is kept."""
+        if self.begun and self.drafted != self.thread_id:
+            self.keep_draft()
+            self.drafted = self.thread_id
+            self._take_draft()
+
+    def _take_draft(self) -> None:
+        draft = self.desk.drafts.of(self.drafted)
+        self.prompt.load(draft.text, draft.folded)
+        self.show_waiting()
+
+    def keep_draft(self) -> None:
+        """What stands in the prompt now."""
+        from rwkv_chat.session.drafts import Draft
+
+        if self.begun:
+            box, drafts = self.prompt, self.desk.drafts
+            queued = drafts.of(self.drafted).queued
+            drafts.put(self.drafted, Draft(box.text, box.folds.used(box.text), queued))
+
+    def begun_as(self, thread_id: str) -> None:
+        """The new conversation has an id now: what is typed belongs to it."""
+        if self.drafted is None:
+            from rwkv_chat.session.drafts import Draft
+
+            self.desk.drafts.put(None, Draft())
+            self.drafted = thread_id
+            self.keep_draft()
+
+    # ---------------------------------------------------------------- a message that waits
+
+    def queue(self, text: str) -> None:
+        """A reply is being written: the message is sent when it has ended."""
+        if self.thread_id is None:
+            return
+        before = self.desk.drafts.of(self.thread_id).queued
+        self.desk.drafts.queue(self.thread_id, "\n".join(filter(None, (before, text))))
+        self.show_waiting()
+
+    def show_waiting(self) -> None:
+        if self.begun:
+            text = self.desk.drafts.of(self.thread_id).queued
+            self.waiting_line.show(text)
+            self.prompt.waiting = bool(text)
+
+    def take_waiting(self, thread_id: str) -> str:
+        """The message that waits in a conversation; it waits no more."""
+        text = self.desk.drafts.of(thread_id).queued
+        self.desk.drafts.queue(thread_id, "")
+        if thread_id == self.thread_id:
+            self.show_waiting()
+        return text
+
+    def on_prompt_box_back_wanted(self) -> None:
+        if self.thread_id is not None:
+            self.prompt.give_back(self.take_waiting(self.thread_id))
