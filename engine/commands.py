@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         InspectRequest,
         Ladder,
         LoadRequest,
+        SamplingParams,
+        ScoreRequest,
         ThinRequest,
         UseRequest,
     )
@@ -71,6 +73,14 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Of a reply that is being written, from its next token on."""
+
+    job: int
+    params: SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """See `StateStore.forget`."""
 
@@ -109,12 +119,13 @@ class Close:
     """Cancel everything, save, end."""
 
 
-Command = Ask | Known | Cancel | Forget | Keep | Tell | Release | Budget | Close
+Command = Ask | Known | Cancel | Change | Forget | Keep | Tell | Release | Budget | Close
 if TYPE_CHECKING:
     Request = (
         LoadRequest
         | GenerateRequest
         | FeedRequest
+        | ScoreRequest
         | InitialRequest
         | AdaptRequest
         | InspectRequest

@@ -13,6 +13,7 @@ from engine.errors import FileChanged, ModelNotLoaded, OutOfMemory, TokenizerInv
 from engine.fast_path import graphs_of, pool_of, unused_card
 from engine.feeding import feed
 from engine.replying import Voice
+from engine.scoring import score
 from engine.states import States
 from engine.store.fingerprint import mark
 from engine.store.outside import SNAPSHOT, read_outside
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
         GenerateRequest,
         InitialRequest,
         LoadRequest,
+        SamplingParams,
+        ScoreRequest,
         StateSource,
     )
     from engine.weights.adapt import Change
@@ -149,7 +152,12 @@ class Compute:
         there = self._voice is not None and self._voice.info.device == str(weights.choose_device(device))
         return self._voice.info.nbytes if self._voice and there else 0
 
-    def reply(self, request: GenerateRequest, should_stop: Callable[[], bool]) -> Iterator[Event | Save]:
+    def reply(
+        self,
+        request: GenerateRequest,
+        should_stop: Callable[[], bool],
+        changed: Callable[[], SamplingParams | None] = lambda: None,
+    ) -> Iterator[Event | Save]:
         """See `Voice.reply`.
 
         Raises:
@@ -157,7 +165,17 @@ class Compute:
         """
         if self._voice is None:
             raise ModelNotLoaded
-        yield from self._voice.reply(request, should_stop)
+        yield from self._voice.reply(request, should_stop, changed)
+
+    def score(self, request: ScoreRequest, should_stop: Callable[[], bool]) -> Iterator[Event]:
+        """See `engine.scoring.score`.
+
+        Raises:
+            ModelNotLoaded: no model has been loaded.
+        """
+        if self._voice is None:
+            raise ModelNotLoaded
+        yield from score(self._voice, request, should_stop)
 
     def feed(self, request: FeedRequest, should_stop: Callable[[], bool]) -> Iterator[Event | Save]:
         """See `engine.feeding.feed`.

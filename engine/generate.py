@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from engine.errors import InvalidRequest
 from engine.graphs import queued
 from engine.row import RING, Mark, Row, RowEnd, Start
 from engine.sampling import Sampler, restrictions
+from engine.types import Resampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from engine.graphs import DecodeGraph
     from engine.models.state import State
     from engine.tokenizer import Tokenizer
-    from engine.types import GenerateRequest, Piece, TokenIds
+    from engine.types import GenerateRequest, Piece, SamplingParams, TokenIds
 
 __all__ = ["RING", "Fed", "Mark", "RowEnd", "Start", "generate", "prefill"]
 
@@ -66,11 +68,13 @@ def generate(
     start: Start,
     should_stop: Callable[[], bool] = lambda: False,
     graphs: Graphs | None = None,
-) -> Iterator[Fed | Piece | Mark | RowEnd]:
+    changed: Callable[[], SamplingParams | None] = lambda: None,
+) -> Iterator[Fed | Piece | Resampled | Mark | RowEnd]:
     """A reply: `Fed` from none to all but one to all; then pieces; a `RowEnd` for each row. Of one row also
     a `Mark` now and then.
 
-    `should_stop` is asked before each chunk and each token. Where `graphs` lends one, decoding runs ahead.
+    `should_stop` is asked before each chunk and each token, `changed` (params to go on with, once) before
+    each token. Where `graphs` lends one, decoding runs ahead.
     """
     *body, last = start.feed
     state = start.state
@@ -83,10 +87,10 @@ def generate(
     start = replace(start, state=state, feed=(last,))
     graph = graphs.take(len(start.samplers)) if graphs else None
     if graph is None or graphs is None:
-        yield from _plain(model, tokenizer, request, start, should_stop)
+        yield from _plain(model, tokenizer, request, start, should_stop, changed)
         return
     try:
-        yield from _ahead(graph, tokenizer, request, start, should_stop)
+        yield from _ahead(graph, tokenizer, request, start, should_stop, changed)
     finally:
         graphs.give_back(graph)
 
@@ -131,7 +135,8 @@ def _plain(
     request: GenerateRequest,
     start: Start,
     should_stop: Callable[[], bool],
-) -> Iterator[Fed | Piece | Mark | RowEnd]:
+    changed: Callable[[], SamplingParams | None],
+) -> Iterator[Fed | Piece | Resampled | Mark | RowEnd]:
     """Feeds the one token of `start.feed` and draws until every row has ended."""
     began = time.monotonic()
     logits, batch = model.step(_ids(start.feed, start.state), start.state)
@@ -139,8 +144,11 @@ def _plain(
     rows = _rows(tokenizer, request, start, restrictions(request.params, tokenizer, logits.shape[-1]))
     if len(rows) > 1:
         logits, batch = logits.expand(len(rows), -1), batch.select([0] * len(rows))
-    while True:
+    for drawn in itertools.count():
         cancelled = should_stop()
+        if (change := _change(changed(), start, tokenizer, logits.shape[-1], drawn)) is not None:
+            _apply(change, rows)
+            yield change.told
         for at, (row, its) in enumerate(zip(rows, logits.float().cpu(), strict=True)):
             row.hold(batch, at)
             if cancelled:
@@ -164,7 +172,8 @@ def _ahead(
     request: GenerateRequest,
     start: Start,
     should_stop: Callable[[], bool],
-) -> Iterator[Fed | Piece | Mark | RowEnd]:
+    changed: Callable[[], SamplingParams | None],
+) -> Iterator[Fed | Piece | Resampled | Mark | RowEnd]:
     """The same on the device. A row that has ended stays in the batch; nobody looks at it any more."""
     began = time.monotonic()
     added = restrictions(request.params, tokenizer, graph.vocab)
@@ -173,9 +182,16 @@ def _ahead(
     graph.begin(start.state, token, start.samplers, request.params, added, keep_logits=request.top > 0)
     graph.queue()
     yield Fed(1, 1, None)
+    longest = request.params.max_tokens
     for drawn in itertools.count(1):
         batch = graph.state()
-        if drawn < request.params.max_tokens:
+        if (change := _change(changed(), start, tokenizer, graph.vocab, drawn)) is not None:
+            _apply(change, rows)
+            for at in range(len(rows)):
+                graph.change(at, change.told.params, change.added)
+            longest = change.told.params.max_tokens
+            yield change.told
+        if drawn < longest:
             graph.queue()
         read = None if should_stop() else graph.read()
         for at, row in enumerate(rows):
@@ -192,6 +208,35 @@ def _ahead(
                 yield row.end(time.monotonic() - began)
         if all(row.reason for row in rows):
             return
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Other params, and what they add to the logits [O]."""
+
+    told: Resampled
+    added: Tensor
+
+
+def _change(
+    params: SamplingParams | None, start: Start, tokenizer: Tokenizer, vocab: int, drawn: int
+) -> _Change | None:
+    """From the next token on, after so many of this request. None where there is nothing to change, or
+    nothing would be left to draw.
+    """
+    if params is None:
+        return None
+    sampler = start.samplers[0]
+    told = Resampled(sampler.position + drawn, replace(params, seed=sampler.seed))
+    try:
+        return _Change(told, restrictions(params, tokenizer, vocab))
+    except InvalidRequest:
+        return None
+
+
+def _apply(change: _Change, rows: list[Row]) -> None:
+    for row in rows:
+        row.change(change.told.params, change.added, change.told.position)
 
 
 def _marked(rows: list[Row]) -> Iterator[Mark]:

@@ -136,9 +136,9 @@ class DecodeGraph:
         if keep_logits and self._kept is None:
             self._kept = _host(self._device, (DEPTH, self.batch, self.vocab), torch.float32)
 
-    def change(self, row: int, params: SamplingParams) -> None:
-        """Other params from the next step queued on."""
-        self._rows.change(row, params)
+    def change(self, row: int, params: SamplingParams, added: Tensor | None = None) -> None:
+        """Other params, and other `added` [O] if given, from the next step queued on."""
+        self._rows.change(row, params, added)
 
     def queue(self) -> None:
         """One more step for every row; at most `DEPTH` may wait to be read."""

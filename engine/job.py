@@ -25,6 +25,7 @@ from engine.types import (
     Loaded,
     Piece,
     Registered,
+    Scored,
     StoreUse,
     Thinned,
 )
@@ -165,7 +166,7 @@ class Job:
 
 def _left_after(event: Event, left: int) -> int:
     """How many ends are still to come."""
-    if isinstance(event, END):
+    if isinstance(event, END) or (isinstance(event, Scored) and event.last):
         return 0
     return left - isinstance(event, Finished)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from engine.models.state import State
     from engine.states import Begin, Chain, States
     from engine.tokenizer import Tokenizer
-    from engine.types import GenerateRequest, ModelInfo, SamplingParams, TokenIds
+    from engine.types import GenerateRequest, ModelInfo, Resampled, SamplingParams, TokenIds
 
 FRESH_SEEDS = 1 << 32
 MOST_DRAWN = 4096  # a longer cut reply is read again in chunks, which is faster
@@ -45,9 +45,12 @@ class Voice:
     graphs: GraphPool | None = None
 
     def reply(
-        self, request: GenerateRequest, should_stop: Callable[[], bool]
-    ) -> Iterator[Prefilled | Piece | Finished | Save]:
-        """One reply (or n): events to be told at once, and snapshots to be saved.
+        self,
+        request: GenerateRequest,
+        should_stop: Callable[[], bool],
+        changed: Callable[[], SamplingParams | None] = lambda: None,
+    ) -> Iterator[Prefilled | Piece | Resampled | Finished | Save]:
+        """One reply (or n): events to be told at once, and snapshots to be saved. `changed`: see `generate`.
 
         A snapshot is saved at the end of the prompt, before the first draw, and at the end of each reply;
         where the request has a fork, there alone. While a single reply is drawn, one is saved every two
@@ -61,7 +64,7 @@ class Voice:
         begin = self.states.find(chain)
         start = self._start(request, chain, begin)
         usage = usage_of(chain, begin)
-        for event in generate(self.model, self.tokenizer, request, start, should_stop, self.graphs):
+        for event in generate(self.model, self.tokenizer, request, start, should_stop, self.graphs, changed):
             if isinstance(event, Fed):
                 total = len(start.feed)
                 yield Prefilled(event.done if event.state else total, total, usage.history_tokens > 0)
@@ -114,7 +117,7 @@ class Voice:
         cut = chain.tokens[len(chain.tokens) - request.continues :]
         decoder = StreamDecoder()
         decoder.feed(self.tokenizer.decode_bytes(cut))
-        return replay(params, self.tokenizer, _seed(params), cut), decoder.carry
+        return replay(params, self.tokenizer, _seed(params), cut, request.earlier), decoder.carry
 
     def _reached(self, request: GenerateRequest, chain: Chain, start: Start, fed: Fed) -> Iterator[Save]:
         """Remembers how far the chain has been fed; has the end of the prompt (or the fork) saved."""

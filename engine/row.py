@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import NotFinite
 from engine.ops.sample import NONE
+from engine.repeats import Repeats
 from engine.reply import Ending, ReplyText
 from engine.sampling import Sampler, SamplerState, top_tokens
 from engine.types import Piece
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from engine.models.state import State
     from engine.tokenizer import Tokenizer
-    from engine.types import FinishReason, GenerateRequest, TokenIds, TopToken
+    from engine.types import FinishReason, GenerateRequest, SamplingParams, TokenIds, TopToken
 
 RING = 8  # states held per reply while text is held back
 MARK_SECONDS = 2.0  # so much of a reply is drawn again after a crash, at most
@@ -93,6 +94,7 @@ class Row:
         self.reason: FinishReason | None = None
         self._index, self._tokenizer, self._request, self._sampler = index, tokenizer, request, sampler
         self._reply = ReplyText(tokenizer, request.stop.texts, start.carry)
+        self._repeats = Repeats() if request.repeats else None
         self._texts: list[str] = []
         self._tops: list[tuple[TopToken, ...]] = []
         self._told = 0  # tokens already in a piece
@@ -130,6 +132,11 @@ class Row:
         state = batch.select([row]) if batch.batch > 1 else batch
         return Mark(tuple(tokens), state, tuple(tokens[-1:]), self._sampler.state)
 
+    def change(self, params: SamplingParams, restrictions: Tensor, position: int) -> None:
+        """See `Sampler.change`; a new limit holds at once."""
+        self._request = replace(self._request, params=params)
+        self._sampler.change(params, restrictions, position)
+
     def advance(self, logits: Tensor) -> Iterator[Piece]:
         """Draws one token from logits [O] (fp32, CPU) and gives what it releases; may set `reason`."""
         yield from self.accept(self._sampler.next(logits), logits)
@@ -149,12 +156,14 @@ class Row:
         if self._request.top and logits is not None:
             self._tops.append(top_tokens(logits, self._request.top, self._tokenizer))
         text = self._reply.add(token)
+        repeats = self._repeats is not None and self._repeats.add(token) > 0
         if self._reply.stopped:
             ending = self._reply.end_before_stop_text()
             yield from self._finish("stop", replace(ending, text=text + ending.text))
-        elif len(self._reply.tokens) >= self._request.params.max_tokens:
+        elif repeats or len(self._reply.tokens) >= self._request.params.max_tokens:
             ending = self._reply.end_here(final=False)
-            yield from self._finish("length", replace(ending, text=text + ending.text))
+            reason = "repeats" if repeats else "length"
+            yield from self._finish(reason, replace(ending, text=text + ending.text))
         else:
             yield from self._piece(text)
 

@@ -30,7 +30,7 @@ from engine.ops.sample.naive import draw, penalised, sample, truncated
 from engine.types import TopToken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
@@ -123,7 +123,7 @@ class Sampler:
         """`restrictions` [O] as the function of this name gives them; shared by the rows of a batch."""
         self._params, self._tokenizer, self._added = params, tokenizer, restrictions
         self._start = start
-
+        self._decays = [(0, params.penalty_decay)]  # (from which position on, the decay)
         self._counts = dict(start.counts)
         self._position = start.position
 
@@ -133,9 +133,14 @@ class Sampler:
             logits + self._added, self._params, self._counts, uniform(self._start.seed, self._position)
         )
 
+    def change(self, params: SamplingParams, restrictions: Tensor, position: int) -> None:
+        """Other params from the token at `position` on, which is not drawn yet."""
+        self._params, self._added = params, restrictions
+        self._decays.append((position, params.penalty_decay))
+
     def note(self, token: int) -> None:
         """`token` has become part of the reply."""
-        decay = self._params.penalty_decay
+        decay = next(decay for begin, decay in reversed(self._decays) if begin <= self._position)
         for each in self._counts:
             self._counts[each] *= decay
         counted = 0.0 if uncounted(self._tokenizer, token) else 1.0
@@ -150,11 +155,23 @@ class Sampler:
     def state_after(self, tokens: Iterable[int]) -> SamplerState:
         """The state after `tokens` from the start, whatever was drawn since."""
         other = Sampler(self._params, self._tokenizer, self._added, self._start)
+        other._decays = self._decays
         for token in tokens:
             other.note(token)
         return other.state
 
 
-def replay(params: SamplingParams, tokenizer: Tokenizer, seed: int, tokens: TokenIds) -> SamplerState:
-    """The state of a sampler that has drawn `tokens`."""
-    return Sampler(params, tokenizer, torch.empty(0), SamplerState(seed)).state_after(tokens)
+def replay(
+    params: SamplingParams,
+    tokenizer: Tokenizer,
+    seed: int,
+    tokens: TokenIds,
+    earlier: Sequence[tuple[int, SamplingParams]] = (),
+) -> SamplerState:
+    """The state of a sampler that has drawn `tokens`; `earlier`: see `GenerateRequest`."""
+    first = earlier[0][1] if earlier else params
+    sampler = Sampler(first, tokenizer, torch.empty(0), SamplerState(seed))
+    after = (*(each for _, each in earlier[1:]), params)
+    for (position, _), its in zip(earlier, after, strict=False):
+        sampler.change(its, torch.empty(0), position)
+    return sampler.state_after(tokens)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from engine.commands import Ask, Budget, Cancel, Forget, Identify, Keep, Release, Tell, WorkerConfig
+from engine.commands import Ask, Budget, Cancel, Change, Forget, Identify, Keep, Release, Tell, WorkerConfig
 from engine.errors import EngineClosed, ModelNotLoaded, WorkerDied
 from engine.job import Job
 from engine.store.folder import SUFFIX, files
@@ -29,6 +29,7 @@ from engine.types import (
     HoldRequest,
     InitialRequest,
     InspectRequest,
+    ScoreRequest,
     StateKey,
     ThinRequest,
     UseRequest,
@@ -38,14 +39,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from engine.commands import Command, Request
-    from engine.types import DownloadRequest, Event, Ladder, LoadRequest, ModelInfo
+    from engine.types import DownloadRequest, Event, Ladder, LoadRequest, ModelInfo, SamplingParams
     from engine.worker import Worker
     from engine.worker_process import ProcessWorker
 
 log = logging.getLogger("engine")
 NOWHERE = Path(os.devnull) / "states"  # nothing can be there
 
-NEEDS_MODEL = (GenerateRequest, FeedRequest, InitialRequest, AdaptRequest)
+NEEDS_MODEL = (GenerateRequest, FeedRequest, ScoreRequest, InitialRequest, AdaptRequest)
 
 
 class Engine:
@@ -106,6 +107,19 @@ class Engine:
         Or has tokens read: `Prefilled` …, `Saved`, and `Fed`, `Failed` or `Cancelled`.
         """
         return self._ask(request, request.n if isinstance(request, GenerateRequest) else 1)
+
+    def change(self, job: Job, params: SamplingParams) -> None:
+        """Has a reply that is being written go on with other params, but for its seed, from its next token
+        on: `Resampled` tells which that was. On a card one more token may be on its way. Harmless at any
+        time; params that leave nothing to draw change nothing.
+        """
+        self._tell_worker(Change(job.id, params))
+
+    def score(self, request: ScoreRequest) -> Job:
+        """How likely each token of a text was: `Prefilled` …, then `Scored` … of which the last ends it, or
+        `Failed` or `Cancelled`. Nothing is saved.
+        """
+        return self._ask(request, 1)
 
     def register(self, request: InitialRequest) -> Job:
         """Reads an initial state for the loaded model: `Registered` or `Failed`.
@@ -252,9 +266,13 @@ class Engine:
         return self._worker
 
     def _cancel(self, job: int) -> None:
+        self._tell_worker(Cancel(job))
+
+    def _tell_worker(self, command: Command) -> None:
+        """What means nothing where there is no worker."""
         with self._lock:
             if self._worker:
-                self._worker.put(Cancel(job))
+                self._worker.put(command)
 
     def _emit(self, number: int, event: Event) -> None:
         """Called by the worker's threads."""

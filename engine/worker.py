@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.commands import Ask, Budget, Cancel, Close, Forget, Identify, Keep, Known, Release, Tell
+from engine.commands import Ask, Budget, Cancel, Change, Close, Forget, Identify, Keep, Known, Release, Tell
 from engine.devices import compute_threads
 from engine.errors import DiskFailed, EngineClosed, EngineError, ModelNotLoaded, OutOfMemory, Unexpected
 from engine.identifier import Identifier
@@ -39,6 +39,7 @@ from engine.types import (
     InitialRequest,
     InspectRequest,
     LoadRequest,
+    ScoreRequest,
     StoreUse,
     Thinned,
     ThinRequest,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
     from engine.commands import Command, WorkerConfig
     from engine.compute import Compute
-    from engine.types import Event
+    from engine.types import Event, SamplingParams
 
 log = logging.getLogger("engine")
 
@@ -83,6 +84,7 @@ class Worker:
         self._config, self._emit, self._died = config, emit, died
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
+        self._changes: dict[int, SamplingParams] = {}  # by job, not yet in force
         self._closing = threading.Event()
         self._waiting: deque[Ask] = deque()
         self._tasks: deque[Task] = deque()
@@ -161,6 +163,8 @@ class Worker:
                 self._identified(command)
             elif isinstance(command, Forget):
                 self._forget(command)
+            elif isinstance(command, Change):
+                self._resample(command)
             else:
                 self._change(command)
 
@@ -191,6 +195,12 @@ class Worker:
         elif isinstance(command, Budget):
             self._ram.set_budget(command.ram)
             self._saver.change(lambda store: store.set_budget(command.disk))
+
+    def _resample(self, command: Change) -> None:
+        """A job that has ended is not changed any more."""
+        running = (*(each.ask.job for each in self._tasks), *(each.job for each in self._waiting))
+        if command.job in running:
+            self._changes[command.job] = command.params
 
     def _forget(self, command: Forget) -> None:
         if self._compute:
@@ -238,7 +248,9 @@ class Worker:
         elif isinstance(ask.request, FeedRequest):
             yield from self._compute.feed(ask.request, lambda: should_stop() or self._yields(ask))
         elif isinstance(ask.request, GenerateRequest):
-            yield from self._compute.reply(ask.request, should_stop)
+            yield from self._compute.reply(ask.request, should_stop, lambda: self._changes.pop(ask.job, None))
+        elif isinstance(ask.request, ScoreRequest):
+            yield from self._compute.score(ask.request, should_stop)
         elif isinstance(ask.request, InitialRequest):
             yield self._compute.register(ask.request)
         elif isinstance(ask.request, AdaptRequest):
@@ -267,7 +279,7 @@ class Worker:
             self._fail(task.ask, error)
             return
         if event is None:
-            self._cancelled.discard(job)
+            self._forget_job(job)
             return
         self._tasks.append(task)
         if isinstance(event, Save):
@@ -294,8 +306,12 @@ class Worker:
         mapped = at_border(error)
         if isinstance(mapped, OutOfMemory) and self._compute:
             self._compute.free_memory()
-        self._cancelled.discard(ask.job)
+        self._forget_job(ask.job)
         self._saver.emit(ask.job, Failed(mapped))
+
+    def _forget_job(self, job: int) -> None:
+        self._cancelled.discard(job)
+        self._changes.pop(job, None)
 
 
 def _is_background(ask: Ask) -> bool:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from engine.errors import EngineError
     from engine.types.basics import FinishReason, StateSource, TierReason, TokenIds
     from engine.types.models import ModelInfo
+    from engine.types.sampling import SamplingParams
     from engine.types.states import StateKey, StateProfile
 
 
@@ -59,6 +60,36 @@ class Piece:
     text: str
     tokens: TokenIds
     top: tuple[tuple[TopToken, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """Other params hold from the reply's token number `position` on (tokens of a cut reply that went on are
+    counted too). The seed is the one in force; it does not change within a reply.
+    """
+
+    position: int
+    params: SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """One token of a `ScoreRequest`: its log-probability (natural logarithm, before truncation), its rank
+    (0 for the likeliest), and the likeliest tokens in its place.
+    """
+
+    id: int
+    logprob: float
+    rank: int
+    top: tuple[TopToken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The next tokens of a `ScoreRequest`, in order; the last one ends its job."""
+
+    scores: tuple[TokenScore, ...]
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +326,8 @@ LoadNotice = NotKept | NotFast | TierChosen  # what people should know of a load
 Event = (
     Prefilled
     | Piece
+    | Resampled
+    | Scored
     | Finished
     | Failed
     | Progress

@@ -27,6 +27,10 @@ class GenerateRequest:
         n: parallel alternatives, 0…n−1.
         top: how many alternatives to report for each token (0 for none).
         initial: id of a registered initial state ("" for zeros).
+        earlier: of a cut reply that goes on, other params that its tokens were drawn with: (how many of its
+            tokens there were when those ended, the params), in order; `params` were in force after them.
+        repeats: a reply that says the same again and again ends with the reason "repeats" (see
+            `engine.repeats`). It can go on.
     """
 
     prompt: TokenIds
@@ -39,6 +43,27 @@ class GenerateRequest:
     continues: int = 0
     initial: str = ""
     fork: int | None = None
+    earlier: tuple[tuple[int, SamplingParams], ...] = ()
+    repeats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """How likely each token of `prompt` was where it stands, and what else could have stood there.
+
+    Read from the nearest saved state; nothing of it is saved. The other fields are those of
+    `GenerateRequest`.
+
+    Attributes:
+        prompt: at least one token.  history: at least one token.
+        top: how many alternatives to report for each token.
+    """
+
+    prompt: TokenIds
+    history: TokenIds
+    start: str | None = None
+    top: int = 8
+    initial: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class Rows:
         self, row: int, params: SamplingParams, added: Tensor, counts: Iterable[tuple[int, float]]
     ) -> None:
         """A reply begins in this row: `added` [O], `counts` as (id, decayed count)."""
-        self.change(row, params)
+        self._set(row, params)
         _put(self.added[row], added)
         self.counts[row].fill_(ABSENT)
         if held := list(counts):
@@ -83,8 +83,26 @@ class Rows:
             self.counts[row, at] = torch.tensor(amounts, dtype=torch.float64, device=self.counts.device)
         self.last[row], self.steps[row] = NONE, 0
 
-    def change(self, row: int, params: SamplingParams) -> None:
-        """These params hold from the next draw on."""
+    def change(self, row: int, params: SamplingParams, added: Tensor | None = None) -> None:
+        """These params hold from the next draw on, and `added` [O] if given. What was drawn before counts as
+        it did: no host waits.
+        """
+        self._count(row)
+        if added is not None:
+            _put(self.added[row], added)
+        self._set(row, params)
+
+    def _count(self, row: int) -> None:
+        """Counts the token drawn last, which the next draw would count by its own params."""
+        counts, last = self.counts[row], self.last[row]
+        decay = self.settings[row, FIELDS.index("penalty_decay")]
+        counted = torch.where(counts >= 0, counts * decay, counts)
+        here = torch.arange(len(counts), device=counts.device) == last
+        counted = torch.where(here, counted.clamp(min=0) + (1.0 - self.exempt.double()), counted)
+        counts.copy_(torch.where(last >= 0, counted, counts))
+        last.fill_(NONE)
+
+    def _set(self, row: int, params: SamplingParams) -> None:
         values = [float(getattr(params, name)) for name in FIELDS]
         _put(self.settings[row], torch.tensor(values, dtype=torch.float64))
 

@@ -1,0 +1,78 @@
+"""How likely the tokens of a text were: what is told while a reply is drawn, and anew from saved states."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine import errors
+from engine.types import Cancelled, Failed, Piece, Prefilled, Scored, ScoreRequest
+from tests.engine.small import PROMPT, ask, outcome, request
+
+if TYPE_CHECKING:
+    from engine.job import Job
+    from engine.service import Engine
+    from engine.types import TokenScore
+
+REPLY = 70
+
+
+def scores(job: Job) -> tuple[TokenScore, ...]:
+    return tuple(each for event in outcome(job).of(Scored) for each in event.scores)
+
+
+def test_scores_are_what_the_reply_was_drawn_from(shared: Engine) -> None:
+    reply = ask(shared, request((*PROMPT, 5), max_tokens=REPLY, top=3))
+    live = tuple(top for piece in reply.of(Piece) for top in piece.top)
+    asked = ScoreRequest(reply.finished.tokens, (*PROMPT, 5), top=3)
+    found = scores(shared.score(asked))
+    assert [each.id for each in found] == list(reply.finished.tokens)
+    assert [each.rank for each in found] == [0] * REPLY, "a greedy reply takes the likeliest"
+    for each, its in zip(found, live, strict=True):
+        assert [top.id for top in each.top] == [top.id for top in its]
+        for one, other in zip(each.top, its, strict=True):
+            assert one.logprob == pytest.approx(other.logprob, abs=1e-3)
+        assert each.logprob == pytest.approx(each.top[0].logprob, abs=1e-6)
+
+
+def test_probabilities_sum_to_one_and_ranks_count_what_is_likelier(shared: Engine) -> None:
+    (score,) = scores(shared.score(ScoreRequest((9,), PROMPT, top=10_000)))
+    assert sum(math.exp(each.logprob) for each in score.top) == pytest.approx(1, abs=1e-4)
+    assert score.top[score.rank].id == 9
+    assert score.top[score.rank].logprob == pytest.approx(score.logprob)
+
+
+def test_nothing_is_fed_again_where_a_state_is_there(shared: Engine) -> None:
+    history = (*PROMPT, *range(30, 60))
+    ask(shared, request(history, max_tokens=4))
+    told = outcome(shared.score(ScoreRequest((7, 8), history)))
+    assert max(each.total for each in told.of(Prefilled)) == 1, "the pending token alone"
+    assert not any(each.rebuilt for each in told.of(Prefilled))
+
+
+def test_without_a_state_the_history_is_read_with_progress(shared: Engine) -> None:
+    history = (0, *[number % 200 + 1 for number in range(600)])
+    told = outcome(shared.score(ScoreRequest((7, 8), history)))
+    assert [each.total for each in told.of(Prefilled)][-1] == 601
+    assert len(told.of(Prefilled)) > 2
+    assert len([each for event in told.of(Scored) for each in event.scores]) == 2
+
+
+def test_it_can_be_given_up(shared: Engine) -> None:
+    job = shared.score(ScoreRequest((7,) * 200_000, PROMPT))
+    kinds = []
+    for event in job:
+        kinds.append(type(event))
+        job.cancel()
+    assert kinds[-1] is Cancelled
+
+
+@pytest.mark.parametrize("asked", [((), PROMPT), ((5,), ()), ((100_000,), PROMPT)])
+def test_what_cannot_be_scored_is_an_error(
+    shared: Engine, asked: tuple[tuple[int, ...], tuple[int, ...]]
+) -> None:
+    (last,) = outcome(shared.score(ScoreRequest(*asked))).events
+    assert isinstance(last, Failed)
+    assert isinstance(last.error, errors.InvalidRequest)
