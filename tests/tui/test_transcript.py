@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from textual.app import App, ComposeResult
 from textual.geometry import Offset, Size
 from textual.selection import Selection
 
 from rwkv_chat.tui.prose.entry import Entry
-from rwkv_chat.tui.widgets.sheet import OLDER, WINDOW, Sheet
+from rwkv_chat.tui.widgets.sheet import MOST, STEP, WINDOW, Sheet
 from rwkv_chat.tui.widgets.transcript import Transcript
 from tests.tui.helpers import until
 from tests.tui.texts import TEXTS
 
 if TYPE_CHECKING:
-    import pytest
     from textual.geometry import Region
 
 
@@ -46,8 +47,48 @@ def test_only_a_window_is_laid_out() -> None:
     assert sheet.first == 2000 - WINDOW
     rows = len(sheet.rows)
     assert sheet.older() > 0
-    assert sheet.first == 2000 - WINDOW - OLDER
+    assert sheet.first == 2000 - WINDOW - STEP
     assert len(sheet.rows) > rows
+
+
+def whole(sheet: Sheet) -> list[str]:
+    """The window's rows, laid out anew."""
+    rows = list(sheet.rows)
+    sheet.lay_out(sheet.width)
+    assert rows == sheet.rows
+    return [row.line.text for row in rows]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_window_that_moves_has_the_rows_that_it_would_have_had(seed: int) -> None:
+    """Whatever comes in at one end and goes at the other, while a reply grows or ends."""
+    draw = random.Random(seed)
+    sheet = Sheet()
+    sheet.reset(entries(150))
+    sheet.reserve = draw.choice((0, 60, 400))
+    for step in range(120):
+        match draw.randrange(9):
+            case 0 | 1 | 2:
+                sheet.older()
+            case 3 | 4:
+                sheet.newer()
+            case 5:
+                draw.choice((sheet.to_end, sheet.to_start))()
+            case 6:
+                assert sheet.find(str(place := draw.randrange(150))) is not None
+                assert sheet.first <= place < sheet.last
+            case 7:
+                sheet.grow("- point\n")
+                sheet.settle()
+            case 8 if sheet.live is None:
+                sheet.begin(Entry("live", "assistant", "", name="N"))
+            case _:
+                sheet.finish(Entry(f"new {step}", "assistant", "- point\n- point", name="N"))
+        laid_out = sheet.last - sheet.first
+        assert laid_out <= MOST + 1 or len(sheet.rows) < sheet.reserve + 200
+        shown = whole(sheet)
+        for place in (sheet.first, sheet.last - 1):
+            assert sheet.entries[place].text.splitlines()[0].replace("- ", "• ") in shown
 
 
 def test_only_the_open_tail_changes_while_a_reply_grows() -> None:
@@ -152,6 +193,40 @@ async def test_older_messages_come_in_above_and_the_text_in_view_stays() -> None
             await pilot.pause()
         await until(pilot, lambda: transcript.sheet.first == 0)
         assert "message 0 line 0" in visible(transcript)
+
+
+async def test_far_away_messages_are_given_up_and_come_again() -> None:
+    app = Alone()
+    async with app.run_test(size=(60, 20)) as pilot:
+        transcript = app.query_one(Transcript)
+        transcript.show(entries(300))
+        await pilot.pause()
+        transcript.to_start()
+        await until(pilot, lambda: "message 0 line 0" in visible(transcript))
+        seen = {"0", "1", "2", "3"}
+        while not transcript.is_vertical_scroll_end or not transcript.sheet.at_end:
+            transcript.scroll_pages(1)
+            await pilot.pause()
+            top, height = transcript.scroll_offset.y, transcript.size.height
+            seen |= {row.entry for row in transcript.sheet.rows[top : top + height]}
+            assert transcript.sheet.last - transcript.sheet.first <= MOST
+        assert seen == {str(at) for at in range(300)}, "every message came by"
+        transcript.to_start()
+        transcript.begin(Entry("live", "assistant", "", name="N"))
+        transcript.grow("here it goes on")
+        await until(pilot, lambda: "here it goes on" in visible(transcript))
+
+
+async def test_a_tall_terminal_is_filled() -> None:
+    app = Alone()
+    async with app.run_test(size=(60, 150)) as pilot:
+        transcript = app.query_one(Transcript)
+        transcript.show(entries(300, lines=1))
+        await until(pilot, lambda: len(transcript.sheet.rows) >= 150)
+        assert "message 299 line 0" in visible(transcript)
+        transcript.to_start()
+        await until(pilot, lambda: "message 0 line 0" in visible(transcript))
+        assert visible(transcript).count("line 0") == 50
 
 
 async def test_a_new_width_keeps_the_place() -> None:

@@ -1,7 +1,8 @@
 """The rows of a conversation: a window over its entries, and the reply being written. No Textual here.
 
-Only the last `WINDOW` entries are laid out at first; `older` adds more at the top. Every method that changes
-rows returns the index of the first row that changed, so that the widget repaints no more than that.
+Only entries in the window are laid out: `WINDOW` of them at first, from the end; `older` and `newer` move it,
+and what is far from it is given up again. Every method that changes rows returns the index of the first row
+that changed, so that the widget repaints no more than that.
 """
 
 from __future__ import annotations
@@ -26,16 +27,22 @@ from rwkv_chat.tui.prose.live import LiveText
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WINDOW, OLDER = 30, 20
+WINDOW, STEP, MOST = 20, 10, 40  # entries: at first, per step, at most
 
 
 class Sheet:
-    """Entries laid out for one width."""
+    """Entries laid out for one width.
+
+    Attributes:
+        rows: of the entries from `first` up to `last`, and of the reply being written where that is the end.
+        reserve: so many rows stay laid out, however few entries they are of.
+    """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.rows: list[Row] = []
-        self.first = 0
+        self.first = self.last = 0
+        self.reserve = 0
         self.width = 80
         self.opened: set[str] = set()
         self._live: Entry | None = None
@@ -49,45 +56,91 @@ class Sheet:
         """The reply being written, as it was begun."""
         return self._live
 
+    @property
+    def at_end(self) -> bool:
+        """Whether the window reaches the end of the conversation."""
+        return self.last == len(self.entries)
+
     def reset(self, entries: Sequence[Entry]) -> int:
         self.entries = list(entries)
-        self.first = max(0, len(self.entries) - WINDOW)
         self._live = None
+        return self.to_end()
+
+    def to_end(self) -> int:
+        """The window goes to the end."""
+        return self._move(len(self.entries) - WINDOW, len(self.entries))
+
+    def to_start(self) -> int:
+        """The window goes to the beginning."""
+        return self._move(0, WINDOW)
+
+    def _move(self, first: int, last: int) -> int:
+        self.first, self.last = max(0, first), min(last, len(self.entries))
         return self.lay_out(self.width)
 
     def lay_out(self, width: int) -> int:
         """Everything anew: the width changed, or something was opened."""
         self.width = width
-        self.rows = self._rows(self.entries[self.first :])
-        if self._live is not None:
-            self._live_row = len(self.rows)
+        self.rows = self._rows(self.entries[self.first : self.last])
+        self._live_row = len(self.rows)
+        if self._live is not None and self.at_end:
             self.rows += self._live_rows(self._live)
         return 0
 
     def older(self) -> int:
-        """More entries above; returns how many rows came in at the top."""
-        start = max(0, self.first - OLDER)
+        """More entries above, and fewer below; returns how many rows came in at the top."""
+        start = max(0, self.first - STEP)
         added = self._rows(self.entries[start : self.first])
         self.first = start
         self.rows[:0] = added
         self._live_row += len(added)
+        while self.last - self.first > MOST:
+            end = self._rows_of(self.entries[self.last - 1].id)
+            if end < self.reserve:
+                break
+            del self.rows[end:]
+            self.last -= 1
         return len(added)
+
+    def newer(self) -> int:
+        """More entries below, and fewer above; returns how many rows went away at the top."""
+        if self.at_end:
+            return 0
+        until = min(len(self.entries), self.last + STEP)
+        self.rows += self._rows(self.entries[self.last : until])
+        self.last, self._live_row = until, len(self.rows)
+        if self._live is not None and self.at_end:
+            self.rows += self._live_rows(self._live)
+        gone = 0
+        while self.last - self.first > MOST:
+            next_one = self._rows_of(self.entries[self.first + 1].id)
+            if len(self.rows) - next_one < self.reserve:
+                break
+            gone, self.first = next_one, self.first + 1
+        del self.rows[:gone]
+        self._live_row -= gone
+        return gone
+
+    def _rows_of(self, entry_id: str) -> int:
+        """The first row of an entry that is laid out."""
+        return next(at for at, row in enumerate(self.rows) if row.entry == entry_id)
 
     def find(self, entry_id: str) -> int | None:
         """The first row of an entry, which is laid out if it was not; None where there is no such entry."""
-        places = [place for place, each in enumerate(self.entries) if each.id == entry_id]
-        if not places:
+        place = next((at for at, each in enumerate(self.entries) if each.id == entry_id), None)
+        if place is None:
             return None
-        while places[0] < self.first:
-            self.older()
-        return next((at for at, row in enumerate(self.rows) if row.entry == entry_id), None)
+        if not self.first <= place < self.last:
+            self._move(place - WINDOW // 2, place + WINDOW // 2)
+        return self._rows_of(entry_id)
 
     def add(self, entry: Entry) -> int:
         """One more entry at the end (before a reply that is being written)."""
+        at_end = self.at_end
         self.entries.append(entry)
-        if self._live is not None:
-            return self.lay_out(self.width)
-        start = len(self.rows)
+        if self._live is not None or not at_end:
+            return self.to_end()
+        start, self.last = len(self.rows), len(self.entries)
         self.rows += self._rows([entry])
         return start
 
@@ -108,6 +161,8 @@ class Sheet:
         self._above = None
         self._text.grow(clean(entry.text))
         self._thoughts.grow(clean(entry.reasoning))
+        if not self.at_end:
+            return self.to_end()
         self._live_row = len(self.rows)
         self.rows += self._live_rows(entry)
         return self._live_row
@@ -128,8 +183,8 @@ class Sheet:
         return self.settle()
 
     def settle(self) -> int:
-        """Lay out what grew."""
-        if self._live is None:
+        """Lay out what grew, where it is in the window."""
+        if self._live is None or not self.at_end:
             return len(self.rows)
         before = self._stable
         fresh = self._live_rows(self._live)
@@ -141,14 +196,18 @@ class Sheet:
         start = self._live_row if self._live is not None else len(self.rows)
         if self._live is not None and self._live.id in self.opened:
             self.opened = self.opened - {self._live.id} | {entry.id}
-        self._live = None
+        self._live, at_end = None, self.at_end
         self.entries.append(entry)
+        if not at_end:
+            return len(self.rows)
+        self.last = len(self.entries)
         return self._replace(start, self._rows([entry]))
 
     def drop(self, entry_id: str) -> int:
         """Take an entry away again."""
+        place = next((at for at, each in enumerate(self.entries) if each.id == entry_id), len(self.entries))
         self.entries = [each for each in self.entries if each.id != entry_id]
-        return self.lay_out(self.width)
+        return self._move(self.first - (place < self.first), self.last - (place < self.last))
 
     def copy(self, start: tuple[int, int], end: tuple[int, int]) -> str:
         """The text from (row, character) to (row, character), soft breaks undone."""

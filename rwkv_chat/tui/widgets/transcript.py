@@ -18,7 +18,7 @@ from rwkv_chat.tui.widgets.painter import GUTTER, MARGIN, Painter, Span
 from rwkv_chat.tui.widgets.sheet import Sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.style import Style
     from textual import events
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FRAMES_PER_SECOND = 15
 MAX_TEXT_WIDTH = 96
-NEAR_TOP = 5
+NEAR = 5  # rows from an end of what is laid out: there more is
 
 
 class Transcript(ScrollView):
@@ -59,6 +59,7 @@ class Transcript(ScrollView):
         """Another conversation, from its end."""
         self.screen.clear_selection()
         self.sheet.reset(entries)
+        self._fill()
         self._changed(0, follow=True)
 
     def add(self, entry: Entry) -> None:
@@ -100,12 +101,29 @@ class Transcript(ScrollView):
     def reveal(self, entry_id: str) -> None:
         """Scroll so that an entry stands at the top, as far as the end allows."""
         self.screen.clear_selection()
-        if (row := self.sheet.find(entry_id)) is None:
-            return
-        self._strips.clear()
-        self._take_height(len(self.sheet.rows))
-        self.scroll_to(y=min(row, self.max_scroll_y), animate=False)
-        self.refresh()
+        if (row := self.sheet.find(entry_id)) is not None:
+            self._redraw(row)
+
+    def to_start(self) -> None:
+        """To the first message."""
+        self._moved(self.sheet.to_start, 0)
+
+    def to_end(self) -> None:
+        """To the last message, and to what is being written."""
+        self._moved(self.sheet.to_end, None)
+
+    def action_scroll_home(self) -> None:
+        self.to_start()
+
+    def action_scroll_end(self) -> None:
+        self.to_end()
+
+    def _moved(self, move: Callable[[], int], row: int | None) -> None:
+        """The window is elsewhere, at a row of it; None for its end."""
+        self.screen.clear_selection()
+        move()
+        self._fill()
+        self._redraw(len(self.sheet.rows) if row is None else row)
 
     def scroll_pages(self, pages: float) -> None:
         self.scroll_to(y=self.scroll_offset.y + pages * max(1, self.size.height - 2), animate=False)
@@ -116,8 +134,16 @@ class Transcript(ScrollView):
     def text_width(self) -> int:
         return max(10, min(MAX_TEXT_WIDTH, self.size.width - GUTTER - MARGIN))
 
+    @property
+    def follows(self) -> bool:
+        """Whether the view stays at the end while that grows."""
+        return self.is_vertical_scroll_end and self.sheet.at_end
+
     def on_resize(self) -> None:
         self._painter = None
+        self.sheet.reserve = 3 * self.size.height
+        if added := self._fill():
+            self._redraw(self.scroll_offset.y + added)
         if self.text_width != self.sheet.width:
             self._relayout()
         else:
@@ -125,7 +151,7 @@ class Transcript(ScrollView):
 
     def _relayout(self) -> None:
         """The width changed: keep the row that stands at the top (or the end) in view."""
-        follow = self.is_vertical_scroll_end
+        follow = self.follows
         above = len(self.sheet.rows) - self.scroll_offset.y
         share = above / len(self.sheet.rows) if self.sheet.rows else 0
         self.screen.clear_selection()
@@ -134,13 +160,22 @@ class Transcript(ScrollView):
             rows = len(self.sheet.rows)
             self.scroll_to(y=rows - round(share * rows), animate=False)
 
+    def _fill(self) -> int:
+        """Short messages in a tall terminal: as many as it shows; how many rows came in at the top."""
+        sheet, added = self.sheet, 0
+        while sheet.first and len(sheet.rows) < sheet.reserve:
+            added += sheet.older()
+        while not sheet.at_end and len(sheet.rows) < sheet.reserve:
+            sheet.newer()
+        return added
+
     def _frame(self) -> None:
         self._frame_due, self._last_frame = False, monotonic()
         self._changed(self.sheet.settle())
 
     def _changed(self, row: int, *, follow: bool = False) -> None:
         """Rows from `row` on are new: forget their strips, take the new height, repaint what is in view."""
-        follow = follow or self.is_vertical_scroll_end
+        follow = follow or self.follows
         for index in [each for each in self._strips if each >= row]:
             del self._strips[index]
         self._take_height(len(self.sheet.rows))
@@ -159,19 +194,30 @@ class Transcript(ScrollView):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        if new_value < min(NEAR_TOP, old_value) and self.sheet.first:
+        if new_value < min(NEAR, old_value) and self.sheet.first:
             self.call_later(self._load_older)
+        elif new_value > max(self.max_scroll_y - NEAR, old_value) and not self.sheet.at_end:
+            self.call_later(self._load_newer)
 
     def _load_older(self) -> None:
         """More messages above, while the text in view stays where it is."""
         if not self.sheet.first:
             return
         self.screen.clear_selection()
-        at = self.scroll_offset.y
-        added = self.sheet.older()
+        self._redraw(self.scroll_offset.y + self.sheet.older())
+
+    def _load_newer(self) -> None:
+        """More messages below, while the text in view stays where it is."""
+        if self.sheet.at_end:
+            return
+        self.screen.clear_selection()
+        self._redraw(self.scroll_offset.y - self.sheet.newer())
+
+    def _redraw(self, top: int) -> None:
+        """All rows are others; the one at the top of the view is given."""
         self._strips.clear()
         self._take_height(len(self.sheet.rows))
-        self.scroll_to(y=at + added, animate=False)
+        self.scroll_to(y=min(top, self.max_scroll_y), animate=False)
         self.refresh()
 
     # ---------------------------------------------------------------- drawing
