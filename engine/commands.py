@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         SamplingParams,
         ScoreRequest,
         ThinRequest,
+        UnloadRequest,
         UseRequest,
     )
 
@@ -128,6 +129,7 @@ if TYPE_CHECKING:
         | ScoreRequest
         | InitialRequest
         | AdaptRequest
+        | UnloadRequest
         | InspectRequest
         | HoldRequest
         | ThinRequest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from engine.types import (
     Progress,
     Registered,
     TierChosen,
+    Unloaded,
 )
 from engine.weights import load as weights
 from engine.weights.tuned import begun_from, merged_state, read_tuned_state
@@ -125,6 +127,18 @@ class Compute:
         graphs = pool_of(model, tokenizer) if self._voice.graphs else None
         self._voice, self._change = Voice(model, states.info, tokenizer, states, graphs), change
         yield Adapted(request.path, states.info)
+
+    def unload(self) -> Unloaded:
+        """Gives the model back, if there is one, and what the device holds for it."""
+        if self._voice is None:
+            return Unloaded(0)
+        nbytes, device = self._voice.info.nbytes, self._voice.info.device
+        self._voice.model.release()
+        self._voice, self._change = None, None
+        gc.collect()  # graphs and jobs that have ended may hold tensors in a ring
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return Unloaded(nbytes, device)
 
     def _read(
         self, request: LoadRequest, should_stop: Callable[[], bool]

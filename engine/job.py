@@ -28,6 +28,7 @@ from engine.types import (
     Scored,
     StoreUse,
     Thinned,
+    Unloaded,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ END = (
     | Identified
     | Registered
     | Adapted
+    | Unloaded
     | Downloaded
     | Fed
     | Cancelled

@@ -32,6 +32,7 @@ from engine.types import (
     ScoreRequest,
     StateKey,
     ThinRequest,
+    UnloadRequest,
     UseRequest,
 )
 
@@ -134,6 +135,10 @@ class Engine:
         loaded has none. States are kept apart from those of the model without it, or with another.
         """
         return self._ask(request, 1)
+
+    def unload(self) -> Job:
+        """Gives the loaded model back, after the replies asked for: `Unloaded` or `Failed`."""
+        return self._ask(UnloadRequest(), 1)
 
     def known(self, info: ModelInfo, prefixes: Iterable[str], initial: str = "") -> frozenset[str]:
         """Those of these prefix keys for which a state of the model is saved. Looks at the disk alone."""

@@ -126,6 +126,7 @@ class States:
         info = replace(self._info, adapter=adapter)
         other = States(info, self._initial[""], self._store, self.mark, self._ram)
         other._initial |= self._initial
+        other._outside = self._outside
         return other
 
     def register(self, state: State) -> str:
@@ -189,7 +190,8 @@ class States:
         if (snapshot := self._remembered.get(place)) is not None:
             return snapshot, "device"
         info = self._info
-        snapshot = self._ram.get(self.mark, info.tier, info.adapter, *place) or self._outside.get(place)
+        outside = None if info.adapter else self._outside.get(place)  # they are of the model alone
+        snapshot = self._ram.get(self.mark, info.tier, info.adapter, *place) or outside
         return (moved(snapshot, self._info.device) if snapshot else None), "ram"
 
     def _from_disk(self, prefix: str, chain: Chain, length: int) -> Snapshot | None:

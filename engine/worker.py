@@ -43,6 +43,8 @@ from engine.types import (
     StoreUse,
     Thinned,
     ThinRequest,
+    Unloaded,
+    UnloadRequest,
     UseRequest,
 )
 
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("engine")
 
-LOADS = (LoadRequest, AdaptRequest)  # what changes the model runs alone
+LOADS = (LoadRequest, AdaptRequest, UnloadRequest)  # what changes the model runs alone
 
 
 @dataclass(slots=True)
@@ -243,6 +245,8 @@ class Worker:
             from engine.store.profile import inspected
 
             yield inspected(ask.request)
+        elif isinstance(ask.request, UnloadRequest):
+            yield self._compute.unload() if self._compute else Unloaded(0)
         elif self._compute is None:
             raise ModelNotLoaded
         elif isinstance(ask.request, FeedRequest):

@@ -74,6 +74,16 @@ class Paths:
         return self.data / "outside"
 
     @property
+    def adapters(self) -> Path:
+        """Adapters that conversations speak with, a folder each."""
+        return self.data / "adapters"
+
+    @property
+    def tunes(self) -> Path:
+        """What is trained or was, a folder each."""
+        return self.data / "tunes"
+
+    @property
     def locks(self) -> Path:
         """Which windows are open, and what they are at."""
         return self.data / "locks"
@@ -101,7 +111,7 @@ class Paths:
             FolderUnusable: one cannot be made.
         """
         ours = self.data, self.config, self.cache, self.states, self.outside, self.locks
-        for folder in (*ours, self.logs, self.backups, self.models):
+        for folder in (*ours, self.adapters, self.tunes, self.logs, self.backups, self.models):
             private_folder(folder)
         return self
 

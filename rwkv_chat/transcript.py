@@ -87,6 +87,7 @@ class Thread:
         branched_from: id of the conversation that it was branched from, "" for none.
         persona: id of the persona that it began from, "" for none.
         initial: the state from outside that its chain begins from, "" for none.
+        adapter: the one that it speaks with where the model in use is the adapter's, "" for none.
         sampling: what differs from the model's own sampling in it, by field of `SamplingParams`.
         held: the state at its tip is never given up.
     """
@@ -110,6 +111,7 @@ class Thread:
     initial: str = ""
     sampling: Mapping[str, Any] = field(default_factory=dict)
     held: bool = False
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.prefix import extend
 from engine.types import (
+    Adapted,
+    AdaptRequest,
     Cancelled,
     Downloaded,
     DownloadRequest,
@@ -48,6 +50,7 @@ from engine.types import (
     Thinned,
     TokenIds,
     TokenizerRef,
+    Unloaded,
     Usage,
 )
 from rwkv_chat.library.database import MEMORY, Library
@@ -330,6 +333,9 @@ class FakeEngine:
     register_error: EngineError | None = None
     states: set[str] = field(default_factory=set)
     loads: list[LoadRequest] = field(default_factory=list)
+    adapts: list[AdaptRequest] = field(default_factory=list)
+    adapt_error: EngineError | None = None
+    unloads: int = 0
     jobs: list[FakeJob] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     kept: tuple[str, ...] = ()
@@ -358,6 +364,19 @@ class FakeEngine:
     def register(self, request: InitialRequest) -> FakeJob:
         self.initials.append(request)
         return self._started(FakeRegister(request, self.register_error))
+
+    def adapt(self, request: AdaptRequest) -> FakeJob:
+        """An adapter's id is the name of its file or folder."""
+        self.adapts.append(request)
+        if self.adapt_error:
+            return self._started(FakeEnd(Failed(self.adapt_error)))
+        id_ = Path(request.path).stem if request.path else ""
+        info = replace(model_info("", TokenizerRef()), adapter=id_)
+        return self._started(FakeEnd(Adapted(request.path, info)))
+
+    def unload(self) -> FakeJob:
+        self.unloads += 1
+        return self._started(FakeEnd(Unloaded(1_000_000, "cpu")))
 
     def known(self, info: ModelInfo, prefixes: Iterable[str], initial: str = "") -> frozenset[str]:
         return frozenset(prefixes) & self.states

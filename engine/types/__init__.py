@@ -42,6 +42,7 @@ from engine.types.events import (
     TierChosen,
     TokenScore,
     TopToken,
+    Unloaded,
     Usage,
 )
 from engine.types.models import (
@@ -60,6 +61,7 @@ from engine.types.requests import (
     InspectRequest,
     ScoreRequest,
     ThinRequest,
+    UnloadRequest,
     UseRequest,
 )
 from engine.types.sampling import (
@@ -152,6 +154,8 @@ __all__ = [
     "TopToken",
     "TuneConfig",
     "TuneEvent",
+    "UnloadRequest",
+    "Unloaded",
     "Usage",
     "UseRequest",
     "config_table",

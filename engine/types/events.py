@@ -205,6 +205,18 @@ class Adapted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unloaded:
+    """No model is loaded any more; ends an unload job.
+
+    Attributes:
+        nbytes: of its weights; 0 where none was loaded.  device: where it was.
+    """
+
+    nbytes: int
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Downloaded:
     """A file stands whole at `path`; ends a download job.
 
@@ -338,6 +350,7 @@ Event = (
     | Identified
     | Registered
     | Adapted
+    | Unloaded
     | Downloaded
     | Fed
     | Cancelled

@@ -141,6 +141,11 @@ class AdaptRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class UnloadRequest:
+    """Gives the loaded model back, with all memory that it took on its device."""
+
+
+@dataclass(frozen=True, slots=True)
 class DownloadRequest:
     """One file to fetch.
 

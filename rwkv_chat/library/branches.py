@@ -107,9 +107,9 @@ def fork(db: sqlite3.Connection, thread: str, node: str, title: str = "") -> Thr
         check(db, thread, node)
         db.execute(
             "INSERT INTO threads (id, tree, title, model, template, chosen_template, mode, keep_reasoning, "
-            "persona, initial, sampling, kind, branched_from, created, updated) SELECT ?, tree, ?, model, "
-            "template, chosen_template, mode, keep_reasoning, persona, initial, sampling, ?, id, ?, ? "
-            "FROM threads WHERE id = ?",
+            "persona, initial, adapter, sampling, kind, branched_from, created, updated) SELECT ?, tree, ?, "
+            "model, template, chosen_template, mode, keep_reasoning, persona, initial, adapter, sampling, ?, "
+            "id, ?, ? FROM threads WHERE id = ?",
             (new, title or _apart(db, of), "chat" if of.kind == "reading" else of.kind, now, now, thread),
         )
         threads.move_tip(db, new, node)

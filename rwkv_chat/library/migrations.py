@@ -268,10 +268,41 @@ def _drafts(db: sqlite3.Connection) -> None:
     )
 
 
+def _tuned(db: sqlite3.Connection) -> None:
+    """What was trained here: adapters, the conversations that a trained persona has read, and which adapter a
+    conversation speaks with.
+
+    `adapters` is what `initials` is for states: one row for each that is in the folder of adapters, by the
+    engine's id, with the model that it was made for; a persona of the kind "adapter" has a state that names
+    it.
+    """
+    db.execute(
+        """CREATE TABLE adapters (
+            id TEXT PRIMARY KEY,
+            kind TEXT NOT NULL DEFAULT '',
+            file TEXT NOT NULL DEFAULT '',
+            name TEXT NOT NULL DEFAULT '',
+            model TEXT NOT NULL DEFAULT '',
+            model_name TEXT NOT NULL DEFAULT '',
+            added REAL NOT NULL DEFAULT 0
+        ) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE persona_sources (
+            persona TEXT NOT NULL REFERENCES personas (id) ON DELETE CASCADE,
+            tree TEXT NOT NULL,
+            PRIMARY KEY (persona, tree)
+        ) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX persona_sources_by_tree ON persona_sources (tree)")
+    db.execute("ALTER TABLE threads ADD COLUMN adapter TEXT NOT NULL DEFAULT ''")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     *(_first, _models, _thinking, _search, _fifth),
     _pinned,
     _drafts,
+    _tuned,
 )
 
 

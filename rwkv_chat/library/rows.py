@@ -126,6 +126,7 @@ def thread(row: sqlite3.Row) -> Thread:
         initial=text(row, "initial"),
         sampling=mapping(row, "sampling"),
         held=bool(whole(row, "hold")),
+        adapter=text(row, "adapter"),
     )
 
 

@@ -55,7 +55,11 @@ class MadeState:
 
 @dataclass(frozen=True, slots=True)
 class StoredPersona:
-    """A row of `personas` with its states. `origin`: the tree that it was saved from."""
+    """A row of `personas` with its states.
+
+    Attributes:
+        origin: the tree that it was saved from.  sources: the trees that it was trained on.
+    """
 
     id: str
     name: str
@@ -70,6 +74,7 @@ class StoredPersona:
     created: float = 0.0
     used: float | None = None
     states: tuple[MadeState, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +118,12 @@ def get(db: sqlite3.Connection, persona: str) -> StoredPersona:
 
 
 def made_from(db: sqlite3.Connection, tree: str) -> tuple[StoredPersona, ...]:
-    """Personas that were saved from a tree."""
-    found = db.execute("SELECT * FROM personas WHERE origin = ? ORDER BY name", (tree,)).fetchall()
+    """Personas that were saved from a tree, or trained on it."""
+    found = db.execute(
+        "SELECT * FROM personas WHERE origin = :tree "
+        "OR id IN (SELECT persona FROM persona_sources WHERE tree = :tree) ORDER BY name",
+        {"tree": tree},
+    ).fetchall()
     return tuple(_persona(db, row) for row in found)
 
 
@@ -156,6 +165,8 @@ def add(db: sqlite3.Connection, persona: StoredPersona, made: Sequence[Initial] 
             _add_initial(db, each)
         for each in persona.states:
             _add_state(db, persona.id, each)
+        trees = [(persona.id, each) for each in dict.fromkeys(persona.sources)]
+        db.executemany("INSERT INTO persona_sources (persona, tree) VALUES (?, ?)", trees)
     return get(db, persona.id)
 
 
@@ -246,8 +257,11 @@ def begin(db: sqlite3.Connection, persona: str, state: MadeState | None, title: 
         tip = add_messages(db, thread, found.said, state)
         db.execute(
             "UPDATE threads SET tip = ?, chosen_template = ?, mode = ?, persona = ?, initial = ?, "
-            "sampling = ? WHERE id = ?",
-            (tip, found.template, found.mode, found.id, initial, _json(dict(found.sampling)), thread),
+            "adapter = ?, sampling = ? WHERE id = ?",
+            (
+                *(tip, found.template, found.mode, found.id, initial, state.adapter if state else ""),
+                *(_json(dict(found.sampling)), thread),
+            ),
         )
         db.execute("UPDATE personas SET used = ? WHERE id = ?", (time.time(), persona))
     return threads.get(db, thread)
@@ -284,6 +298,9 @@ def add_messages(
 def _persona(db: sqlite3.Connection, row: sqlite3.Row) -> StoredPersona:
     id_ = rows.text(row, "id")
     states = db.execute("SELECT * FROM persona_states WHERE persona = ? ORDER BY made", (id_,)).fetchall()
+    sources = db.execute(
+        "SELECT tree FROM persona_sources WHERE persona = ? ORDER BY tree", (id_,)
+    ).fetchall()
     return StoredPersona(
         id=id_,
         name=rows.text(row, "name"),
@@ -298,6 +315,7 @@ def _persona(db: sqlite3.Connection, row: sqlite3.Row) -> StoredPersona:
         created=rows.number(row, "created"),
         used=rows.field(row, "used"),
         states=tuple(_state(each) for each in states),
+        sources=tuple(rows.text(each, "tree") for each in sources),
     )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from engine.types import FeedRequest
     from rwkv_chat.library.database import Library
+    from rwkv_chat.session.adapters import Adapters
     from rwkv_chat.session.border import EngineLike
     from rwkv_chat.session.initials import Initials
     from rwkv_chat.session.manner import Manner
@@ -49,9 +50,10 @@ class Desk:
 
     Attributes:
         usual_mode: the think mode in the settings ("" for none).
-        initials: the states that chains begin from.
+        initials: the states that chains begin from.  adapters: what conversations speak with.
         windows: those that are open.
-        settle: has the engine read, behind the turn's back, what will be remembered of a conversation.
+        settle: has the engine read, behind the turn's back, what will be remembered of a conversation, with
+            this adapter.
     """
 
     library: Library
@@ -60,7 +62,8 @@ class Desk:
     usual_mode: Callable[[], str]
     initials: Initials
     windows: Windows
-    settle: Callable[[str, FeedRequest], None]
+    adapters: Adapters
+    settle: Callable[[str, FeedRequest, str], None]
 
 
 class Answering:
@@ -139,7 +142,8 @@ class Answering:
         path = await self._path(node, manner)
         rows = speaker.info.spec.vocab_size
         coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows)
-        coded = replace(coded, initial=await self._desk.initials.of(thread, speaker))
+        initial = await self._desk.initials.of(thread, speaker)
+        coded = replace(coded, initial=initial, adapter=await self._desk.adapters.of(thread, speaker))
         written = node.id if self._wish.aside or self._wish.goes_on else ""
         if changed := tuple(each for each in coded.changed if each.node != written):
             await self._library.run(nodes.save_tokens, manner.coding, changed)

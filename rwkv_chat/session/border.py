@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.types import (
+        AdaptRequest,
         DownloadRequest,
         Event,
         FeedRequest,
@@ -37,6 +38,10 @@ class EngineLike(Protocol):
     def submit(self, request: GenerateRequest | FeedRequest) -> JobLike: ...
 
     def register(self, request: InitialRequest) -> JobLike: ...
+
+    def adapt(self, request: AdaptRequest) -> JobLike: ...
+
+    def unload(self) -> JobLike: ...
 
     def known(self, info: ModelInfo, prefixes: Iterable[str], initial: str = "") -> frozenset[str]: ...
 

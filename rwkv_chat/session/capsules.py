@@ -73,7 +73,8 @@ class Capsules:
         speaker = await self._desk.models.identified()
         coded = await coded_memory(self._desk, thread, nodes[-1].id, speaker)
         request = FeedRequest(coded.tokens, initial=coded.initial, background=False)
-        async for event in jobs.read(self._engine.submit(request)):
+        # a capsule's states are the model's own: where it is unpacked, the adapter is not there
+        async for event in jobs.read(await self._desk.adapters.submit(request)):
             if isinstance(event, StateKey):
                 places = await asyncio.to_thread(self._places, coded, event, nodes)
                 capsule = await self._capsule(thread, nodes, coded, speaker, tuple(places))

@@ -33,6 +33,7 @@ class Chain:
         changed: messages whose ids or key are new or were completed: to be committed before they are fed.
         ends: where each message ends, and the key there.
         initial: the state that it begins from, by the engine's id; "" for nothing.
+        adapter: what reads it, by the engine's id; "" for the model alone.
     """
 
     tokens: TokenIds
@@ -42,6 +43,7 @@ class Chain:
     changed: tuple[Coded, ...]
     ends: tuple[tuple[int, str], ...] = ()
     initial: str = ""
+    adapter: str = ""
 
 
 def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerLike, rows: int) -> Chain:

@@ -27,6 +27,7 @@ SessionError
 ├── CapsuleInvalid(path, where)  not a capsule that can be taken in; `where`: the part that is wrong
 ├── NothingToConfirm(name)       a persona that did not come from outside, or is of another model
 ├── InitialGone(id)              the state that a conversation begins from is not in the library any more
+├── AdapterGone(id)              the adapter that a conversation speaks with is not in the library any more
 ├── NotIdentified(path)          a model whose file could not be read to its end: its states have no name
 └── SessionClosed()              the program is leaving
 """
@@ -193,6 +194,11 @@ class NothingToConfirm(SessionError):
 
 @dataclass(eq=False)
 class InitialGone(SessionError):
+    id: str
+
+
+@dataclass(eq=False)
+class AdapterGone(SessionError):
     id: str
 
 

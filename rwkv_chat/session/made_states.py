@@ -75,7 +75,7 @@ async def made(desk: Desk, state: MadeState) -> AsyncIterator[Prefilled | MadeSt
     """
     tokens = tuple(token for each in state.tokens for token in each)
     request = FeedRequest(tokens, initial=state.initial, background=False)
-    async for event in jobs.read(desk.engine.submit(request)):
+    async for event in jobs.read(await desk.adapters.submit(request, state.adapter)):
         if isinstance(event, StateKey):
             held = await jobs.outcome(desk.engine.hold(event), Held)
             yield replace(state, tier=event.tier, adapter=event.adapter, nbytes=held.nbytes)

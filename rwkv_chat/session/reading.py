@@ -63,7 +63,8 @@ async def coded_memory(desk: Desk, thread: Thread, tip: str | None, speaker: Spe
     path = await desk.library.run(nodes.memory, tip, manner.coding)
     rows = speaker.info.spec.vocab_size
     coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows)
-    coded = replace(coded, initial=await desk.initials.of(thread, speaker))
+    initial = await desk.initials.of(thread, speaker)
+    coded = replace(coded, initial=initial, adapter=await desk.adapters.of(thread, speaker))
     if coded.changed:
         await desk.library.run(nodes.save_tokens, manner.coding, coded.changed)
     return coded
@@ -89,7 +90,7 @@ async def read(
             if reading.stopping.is_set():
                 usage = None
                 break
-            job = desk.engine.submit(request)
+            job = await desk.adapters.submit(request, coded.adapter)
             end = len(request.history) + len(request.prompt)
             cost = await follow(job, reading, end, len(coded.tokens))
             if cost is None:
@@ -112,8 +113,10 @@ async def read(
 async def known_ends(desk: Desk, coded: chain.Chain, speaker: Speaker) -> int:
     """Up to the end of how many messages of a chain there is a saved state."""
     keys = [key for _, key in coded.ends]
-    known = await asyncio.to_thread(desk.engine.known, speaker.info, keys, coded.initial)
-    if (begun := await desk.library.run(states.initial, coded.initial)) is not None:
+    info = replace(speaker.info, adapter=coded.adapter)
+    known = await asyncio.to_thread(desk.engine.known, info, keys, coded.initial)
+    begun = None if coded.adapter else await desk.library.run(states.initial, coded.initial)
+    if begun is not None:
         known |= {begun.prefix}  # it is in memory: nothing of it is saved under a key of ours
     return max((at for at, key in enumerate(keys, 1) if key in known), default=0)
 
@@ -149,11 +152,11 @@ def total(one: Usage, other: Usage) -> Usage:
     )
 
 
-async def settle(job: JobLike, reading: Reading) -> None:
+async def settle(ask: Callable[[], Awaitable[JobLike]], reading: Reading) -> None:
     """Follows a reading that nobody asked for; where it fails, the next turn reads instead."""
     try:
-        reading.emit(HasRead(reading.thread, await follow(job, reading)))
-    except EngineError as error:
+        reading.emit(HasRead(reading.thread, await follow(await ask(), reading)))
+    except (EngineError, LibraryError, SessionError) as error:
         log.warning("what is remembered could not be read: %s", type(error).__name__)
         reading.emit(TurnFailed(error))
     finally:

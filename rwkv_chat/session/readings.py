@@ -63,10 +63,10 @@ class Readings:
 
         return self._start(begun, work())
 
-    def settle(self, desk: Desk, thread: str, request: FeedRequest) -> None:
+    def settle(self, desk: Desk, thread: str, request: FeedRequest, adapter: str = "") -> None:
         """A reply's thoughts are forgotten: what is remembered is read, from before the reply on."""
         begun = Reading(thread)
-        self._start(begun, reading.settle(desk.engine.submit(request), begun))
+        self._start(begun, reading.settle(lambda: desk.adapters.submit(request, adapter), begun))
 
     def stop(self, thread: str) -> None:
         """Ends what is being read of a conversation; how far it came is kept."""

@@ -117,7 +117,7 @@ class Replying:
             return
         initial, number = part.coded.initial, part.wish.number
         request = part.asked.request(self._params, part.manner.template, initial, number)
-        job = self._desk.engine.submit(request)
+        job = await self._desk.adapters.submit(request, part.coded.adapter)
         self._turn.runs(job)
         lanes = [self._lane(index) for index in range(number)]
         try:
@@ -138,7 +138,7 @@ class Replying:
         at = len(whole) - coded.tip
         initial = coded.initial
         request = FeedRequest(whole[at:], whole[:at], coded.before_tip, initial, background=False)
-        job = self._desk.engine.submit(request)
+        job = await self._desk.adapters.submit(request, coded.adapter)
         self._turn.runs(job)
         async for event in job:
             if isinstance(event, Prefilled):
@@ -217,7 +217,8 @@ class Replying:
         part = self._part
         if not Memory(part.manner, part.asked).is_saved(node.message.reasoning):
             reply = node.tokens or ()
-            self._desk.settle(self._thread.id, chain.settling(part.coded, part.asked, reply))
+            request = chain.settling(part.coded, part.asked, reply)
+            self._desk.settle(self._thread.id, request, part.coded.adapter)
 
 
 def _seeded(params: SamplingParams) -> SamplingParams:

@@ -118,15 +118,18 @@ class Session:
 
     @functools.cached_property
     def turns(self) -> Turns:
+        from rwkv_chat.session.adapters import Adapters
         from rwkv_chat.session.initials import Initials
         from rwkv_chat.session.turns import Turns
 
         models = self.models
         folder, tuned = self.paths.outside, lambda: models.tuned and models.tuned.absolute()
         initials = Initials(self.library, self._engine, folder, models.identified, tuned)
-        return Turns(
-            self.library, self.models, self._engine, initials, self.windows, lambda: self.settings.think
+        adapters = Adapters(
+            self.library, self._engine, self.paths.adapters, models.identified, lambda: models.speaker
         )
+        usual = lambda: self.settings.think  # noqa: E731  a name keeps the line short
+        return Turns(self.library, self.models, self._engine, initials, self.windows, adapters, usual)
 
     @functools.cached_property
     def chats(self) -> Chats:

@@ -45,7 +45,12 @@ class Sharing:
         found = await self._library.run(states.get, persona_id)
         for state in found.states:
             file = self._engine.file(key_of(state))
-            if state.model and not state.initial and await asyncio.to_thread(file.is_file):
+            if (
+                state.model
+                and not state.initial
+                and not state.adapter
+                and await asyncio.to_thread(file.is_file)
+            ):
                 key = key_of(state)
                 data = await asyncio.to_thread(state_files.given_away, file, key, found, state)
                 await asyncio.to_thread(put_beside, path, lambda data=data: data)
@@ -107,7 +112,8 @@ class Sharing:
         speaker = await self._desk.models.identified()
         await self._desk.initials.make_ready(initial.id, speaker)
         key: StateKey | None = None
-        async for event in jobs.read(self._engine.submit(FeedRequest(tokens[: initial.length]))):
+        request = FeedRequest(tokens[: initial.length])
+        async for event in jobs.read(await self._desk.adapters.submit(request)):
             if isinstance(event, StateKey):
                 key = event
             else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from engine.types import FeedRequest
     from rwkv_chat.library.database import Library
+    from rwkv_chat.session.adapters import Adapters
     from rwkv_chat.session.border import EngineLike
     from rwkv_chat.session.initials import Initials
     from rwkv_chat.session.models import Models
@@ -41,9 +42,10 @@ class Turns:
         engine: EngineLike,
         initials: Initials,
         windows: Windows,
+        adapters: Adapters,
         usual_mode: Callable[[], str],
     ) -> None:
-        self.desk = Desk(library, models, engine, usual_mode, initials, windows, self._settle)
+        self.desk = Desk(library, models, engine, usual_mode, initials, windows, adapters, self._settle)
         self.readings = Readings()
         self.closed = False
         self._running: dict[str, tuple[Turn, asyncio.Task[None]]] = {}
@@ -84,6 +86,6 @@ class Turns:
         await asyncio.gather(*(self.stop(thread) for thread in tuple(self._running)))
         await self.readings.close()
 
-    def _settle(self, thread: str, request: FeedRequest) -> None:
+    def _settle(self, thread: str, request: FeedRequest, adapter: str) -> None:
         if not self.closed:
-            self.readings.settle(self.desk, thread, request)
+            self.readings.settle(self.desk, thread, request, adapter)

@@ -45,7 +45,7 @@ FAKE = "fake"
 ROUND = 8  # kills in one home
 LIVES = {True: (0.02, 3.0), False: (0.01, 0.7)}  # seconds; loading takes the first 0.1 to 0.3 of a real one
 LONG = 0.1  # the share of a fake model's lives that are as long as a real one's
-OLD = ("library_v1.sql", "library_v3.sql", "library_v4.sql")
+OLD = ("library_v1.sql", "library_v3.sql", "library_v4.sql", "library_v6.sql")
 OLD_MESSAGES = 3_000  # so that the way to the newest schema takes a while
 MIGRATION_SECONDS = 0.25
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rwkv_chat.library import backup, health, index, nodes, search, threads
+from rwkv_chat.library import adapters, backup, health, index, nodes, search, states, threads
 from rwkv_chat.library.database import Library, connect
 from rwkv_chat.library.errors import (
     LibraryDamaged,
@@ -27,7 +27,7 @@ from rwkv_chat.library.errors import (
 from rwkv_chat.library.migrations import MIGRATIONS
 from tests.chat.books import CODING, say, texts
 
-OLD = ("library_v1.sql", "library_v3.sql", "library_v4.sql")
+OLD = ("library_v1.sql", "library_v3.sql", "library_v4.sql", "library_v6.sql")
 
 
 def write_old(file: Path, name: str) -> None:
@@ -69,6 +69,25 @@ def test_what_the_fourth_schema_could_find_is_found(file: Path) -> None:
         assert (hit.node.id, hit.node.deleted, hit.node.kind, hit.node.fresh) == ("n2", None, "", False)
         assert (threads.get(db, "t1").kind, threads.get(db, "t1").pinned) == ("chat", None)
         assert db.execute("SELECT count(*) FROM imports").fetchone()[0] == 1
+
+
+def test_personas_and_choices_of_the_sixth_schema_are_read(file: Path) -> None:
+    write_old(file, "library_v6.sql")
+    with closing(connect(file)) as db:
+        thread = threads.get(db, "t1")
+        assert (thread.persona, thread.initial, thread.held) == ("p1", "", True)
+        assert (thread.adapter, dict(thread.sampling)) == ("", {"temperature": 0.5})
+        lived, tuned = states.listed(db)
+        assert (lived.id, lived.states[0].tokens, lived.sources) == ("p1", ((33, 34),), ())
+        assert (tuned.id, tuned.kind, tuned.states[0].initial, tuned.states[0].adapter) == (
+            "p2",
+            "tuned",
+            "i1",
+            "",
+        )
+        assert [each.id for each in states.made_from(db, "t1")] == ["p1"]
+        assert adapters.listed(db) == ()
+        say(db, "And then?", "t1")
 
 
 @pytest.mark.parametrize("name", OLD)
