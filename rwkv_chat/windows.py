@@ -127,6 +127,32 @@ def alone_at(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def taken(path: Path) -> int | None:
+    """A handle to a lock file that is now ours, until it is closed in every process that has it; None where
+    somebody else has it.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    if _lock(handle):
+        return handle
+    os.close(handle)
+    return None
+
+
+def held(path: Path) -> bool:
+    """Whether somebody has a lock file; a look, which takes nothing for longer than that."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _lock(handle)
+    finally:
+        os.close(handle)
+
+
 def _lock(handle: int) -> bool:
     """Takes a file for this window alone; False where another one has it. Where there are no locks, True."""
     try:

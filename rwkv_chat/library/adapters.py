@@ -58,7 +58,7 @@ def unneeded(db: sqlite3.Connection) -> tuple[StoredAdapter, ...]:
 def add(db: sqlite3.Connection, made: StoredAdapter, persona: StoredPersona) -> StoredPersona:
     """Commit an adapter that lies in its folder, and the persona that names it."""
     db.execute(
-        "INSERT OR REPLACE INTO adapters (id, kind, file, name, model, model_name, added) "
+        "INSERT OR IGNORE INTO adapters (id, kind, file, name, model, model_name, added) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (made.id, made.kind, made.file, made.name, made.model, made.model_name, time.time()),
     )
@@ -69,17 +69,11 @@ def remove(db: sqlite3.Connection, id_: str) -> None:
     db.execute("DELETE FROM adapters WHERE id = ?", (id_,))
 
 
-def choose(db: sqlite3.Connection, thread: str, adapter: str) -> Thread:
-    """What a conversation speaks with from now on, "" for the model alone. Raises: ThreadMissing."""
-    db.execute("UPDATE threads SET adapter = ? WHERE id = ?", (adapter, thread))
-    return threads.get(db, thread)
-
-
-def begin_from(db: sqlite3.Connection, thread: str, initial: str) -> Thread:
-    """The tuned state that a conversation's chain begins from, from now on; "" for none. Raises:
-    ThreadMissing.
+def speak_with(db: sqlite3.Connection, thread: str, adapter: str, initial: str) -> Thread:
+    """The adapter that a conversation speaks with from now on, and the tuned state that its chain begins
+    from; "" for none. Raises: ThreadMissing.
     """
-    db.execute("UPDATE threads SET initial = ? WHERE id = ?", (initial, thread))
+    db.execute("UPDATE threads SET adapter = ?, initial = ? WHERE id = ?", (adapter, initial, thread))
     return threads.get(db, thread)
 
 

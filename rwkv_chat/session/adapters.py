@@ -47,6 +47,7 @@ class Adapters:
         self._library, self._engine = library, engine
         self._identified, self._in_use = identified, in_use
         self._lock = asyncio.Lock()
+        self._tried: dict[str, str] = {}  # by id, where those lie that are not in the library
         self._speaker: Speaker | None = None
         self._now: str | None = ""  # None: nobody knows
 
@@ -102,9 +103,25 @@ class Adapters:
         if self._now != id_:
             raise WeightsCorrupt(path or "", "adapter", id_, self._now)
 
+    async def try_on(self, path: Path) -> str:
+        """Put an adapter from anywhere into the model in use; the id by which it can be asked for, until this
+        program ends.
+
+        Raises:
+            EngineError: it cannot be read, or is for another model.
+        """
+        async with self._lock:
+            self._speaker, self._now = self._in_use(), None
+            done = await jobs.outcome(self._engine.adapt(AdaptRequest(str(path))), Adapted)
+            self._now = done.info.adapter
+            self._tried[done.info.adapter] = str(path)
+            return done.info.adapter
+
     async def _path(self, id_: str) -> str | None:
         if not id_:
             return None
+        if id_ in self._tried:
+            return self._tried[id_]
         found = await self._library.run(adapters.find, id_)
         if found is None:
             raise AdapterGone(id_)

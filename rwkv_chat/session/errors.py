@@ -24,11 +24,24 @@ SessionError
 ├── PersonaAmbiguous(name, names)  several are
 ├── NothingToSave(thread)        a conversation without a message
 ├── PersonaOfOtherModel(name, models, model)  no state of it is of the model in use
+├── NotForSpeaking(name)         a persona that is neither an adapter nor a tuned state
 ├── CapsuleInvalid(path, where)  not a capsule that can be taken in; `where`: the part that is wrong
 ├── NothingToConfirm(name)       a persona that did not come from outside, or is of another model
 ├── InitialGone(id)              the state that a conversation begins from is not in the library any more
 ├── AdapterGone(id)              the adapter that a conversation speaks with is not in the library any more
 ├── NotIdentified(path)          a model whose file could not be read to its end: its states have no name
+├── TuneUnknown(name)            no run is called so
+├── TuneAmbiguous(name, names)   several are
+├── TuneRuns(name)               a run goes on: it cannot be begun, resumed, tried or removed now
+├── TuneOver(name)               a run has come to its end: there is nothing to go on with, or to stop
+├── TuneNotDone(name)            a run has no result yet
+├── TuneDamaged(path, where)     a run's folder, or what is in it, cannot be read; `where`: the part
+├── TuneNotStarted(name, reason) the process could not be begun
+├── TuneTooLarge(name, needed, free)  it does not fit the device
+├── TuneOfOtherModel(name, model)  a run's result is for another model than the one in use
+├── NoMoments(name)              nothing was held out that could be judged
+├── NotInPrivate()               tuning writes down what was said, so it does not begin in a private chat
+├── DeviceTaken(device, name)    another run has the device
 └── SessionClosed()              the program is leaving
 """
 
@@ -182,6 +195,11 @@ class PersonaOfOtherModel(SessionError):
 
 
 @dataclass(eq=False)
+class NotForSpeaking(SessionError):
+    name: str
+
+
+@dataclass(eq=False)
 class CapsuleInvalid(SessionError):
     path: str
     where: str
@@ -205,3 +223,76 @@ class AdapterGone(SessionError):
 @dataclass(eq=False)
 class NotIdentified(SessionError):
     path: str
+
+
+@dataclass(eq=False)
+class TuneUnknown(SessionError):
+    name: str
+
+
+@dataclass(eq=False)
+class TuneAmbiguous(SessionError):
+    name: str
+    names: str
+
+
+@dataclass(eq=False)
+class TuneRuns(SessionError):
+    name: str
+
+
+@dataclass(eq=False)
+class TuneOver(SessionError):
+    name: str
+
+
+@dataclass(eq=False)
+class TuneNotDone(SessionError):
+    name: str
+
+
+@dataclass(eq=False)
+class TuneDamaged(SessionError):
+    path: str
+    where: str
+
+
+@dataclass(eq=False)
+class TuneNotStarted(SessionError):
+    name: str
+    reason: str
+
+
+@dataclass(eq=False)
+class TuneTooLarge(SessionError):
+    """`needed`, `free`: bytes on the device."""
+
+    name: str
+    needed: int
+    free: int
+
+
+@dataclass(eq=False)
+class TuneOfOtherModel(SessionError):
+    """`model`: the name of the one that it is for."""
+
+    name: str
+    model: str
+
+
+@dataclass(eq=False)
+class NoMoments(SessionError):
+    name: str
+
+
+@dataclass(eq=False)
+class NotInPrivate(SessionError):
+    pass
+
+
+@dataclass(eq=False)
+class DeviceTaken(SessionError):
+    """`name`: of the run that has it, "" where that is not known."""
+
+    device: str
+    name: str

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.types import FeedRequest, Held, StateKey
+from rwkv_chat.library import adapters
 from rwkv_chat.library.nodes import StoredNode
 from rwkv_chat.library.states import MadeState, Said
 from rwkv_chat.session import chain, jobs
+from rwkv_chat.session.errors import PersonaOfOtherModel
 from rwkv_chat.session.manner import manner_of
 from rwkv_chat.transcript import Node, Thread
 
@@ -50,11 +52,18 @@ def fitting(persona: StoredPersona, voice: Voiced) -> MadeState | None:
     """What the model in use made of a persona; of several tiers the one in use first. A tuned state is of any
     model that can take it up.
     """
-    if persona.kind == "tuned":
+    if persona.kind in ("tuned", "adapter"):
         return persona.states[0] if persona.states else None
     info = voice.speaker.info
     found = [each for each in persona.states if each.model == info.id and each.coding == voice.manner.coding]
     return next((each for each in found if each.tier == info.tier), found[0] if found else None)
+
+
+async def check_adapter(desk: Desk, name: str, state: MadeState, voice: Voiced) -> None:
+    """That a persona's adapter is of the model in use. Raises: PersonaOfOtherModel, AdapterGone."""
+    if state.adapter and not await desk.adapters.fitting(state.adapter, voice.speaker):
+        found = await desk.library.run(adapters.find, state.adapter)
+        raise PersonaOfOtherModel(name, found.model_name if found else "", voice.name)
 
 
 async def encode(voice: Voiced, said: Sequence[Said]) -> MadeState:

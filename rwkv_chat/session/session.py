@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.models import Models
     from rwkv_chat.session.shelf import Shelf
     from rwkv_chat.session.states import States
+    from rwkv_chat.session.tunes import Tunes
     from rwkv_chat.session.turns import Turns
     from rwkv_chat.session.writings import Writings
 
@@ -53,6 +54,7 @@ USE_CASES = (
     "convs",
     "states",
     "drafts",
+    "tunes",
 )
 HOUSE_SECONDS = 0.5  # what is done when nobody waits comes after the first frame
 
@@ -172,6 +174,16 @@ class Session:
         from rwkv_chat.session.drafts import Drafts
 
         return Drafts(self.library)
+
+    @functools.cached_property
+    def tunes(self) -> Tunes:
+        from rwkv_chat.session.tunes import Tunes
+
+        desk, paths = self.turns.desk, self.paths
+        device = lambda: self.settings.device  # noqa: E731  a name keeps the line short
+        tunes = Tunes(desk, self.states, paths, device, lambda: self.sampling, self.shelf.convert)
+        tunes.private = self.private
+        return tunes
 
     # ------------------------------------------------------------------ settings
 

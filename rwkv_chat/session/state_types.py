@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from rwkv_chat.library.state_use import ChatUse
 
@@ -23,7 +23,12 @@ __all__ = [
     "StatesUse",
 ]
 
-PersonaKind = Literal["lived", "tuned", "imported"]
+PersonaKind = Literal["lived", "tuned", "imported", "adapter"]
+
+
+def kind_of(stored: str) -> PersonaKind:
+    """As it is stored; "lived" where it means nothing."""
+    return cast("PersonaKind", stored) if stored in get_args(PersonaKind) else "lived"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,13 @@ class Persona:
 
     Attributes:
         kind: "lived": saved from a conversation; "tuned": an initial state from training; "imported": a state
-            file from elsewhere, with the text that it is said to have read.
+            file from elsewhere, with the text that it is said to have read; "adapter": changes to a model's
+            weights, from training.
         text: the beginning of what it has read.  messages: how many there are.
         template, mode: how it is spoken ("" for the model's own and the usual one).
         sampling: differences to the model's own sampling, by field of `SamplingParams`.
-        states: what models have made of it; () of tuned ones, which fit every model of their size.
+        states: what models have made of it; () of tuned ones, which fit every model of their size, and of
+            adapters, which are of one model.
     """
 
     id: str

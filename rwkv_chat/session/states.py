@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import StateMissing
 from engine.prefix import extend
 from engine.types import Held, Inspected, StoreUse, Thinned
-from rwkv_chat.library import ladders, nodes, state_use, states, threads
+from rwkv_chat.library import adapters, ladders, nodes, state_use, states, threads
 from rwkv_chat.library.states import MadeState, Said, StoredPersona
 from rwkv_chat.session import jobs
 from rwkv_chat.session.capsules import Capsules
 from rwkv_chat.session.errors import (
+    NotForSpeaking,
     NothingToConfirm,
     NothingToSave,
     PersonaAmbiguous,
@@ -21,7 +22,7 @@ from rwkv_chat.session.errors import (
     PersonaUnknown,
 )
 from rwkv_chat.session.housekeeping import tell_ladders
-from rwkv_chat.session.made_states import encode, fitting, key_of, made, voiced
+from rwkv_chat.session.made_states import check_adapter, encode, fitting, key_of, made, voiced
 from rwkv_chat.session.sharing import Sharing
 from rwkv_chat.session.state_types import (
     Changes,
@@ -30,6 +31,7 @@ from rwkv_chat.session.state_types import (
     PersonaState,
     Shared,
     StatesUse,
+    kind_of,
 )
 from rwkv_chat.session.titles import title_from
 
@@ -60,6 +62,10 @@ class States:
         """All personas, by name."""
         found = await self._library.run(states.listed)
         return tuple([await self._shown(each) for each in found])
+
+    async def get(self, persona_id: str) -> Persona:
+        """Raises: PersonaMissing."""
+        return await self._shown(await self._library.run(states.get, persona_id))
 
     async def find(self, name: str) -> Persona:
         """The persona that is meant: by its id or name, or the beginning of one that fits no other.
@@ -95,7 +101,8 @@ class States:
         voice = await voiced(self._desk, thread.chosen_template, thread.mode)
         said = tuple(Said(each.message, each.mode, each.kind) for each in path)
         state = await self._coded(voice.manner.coding, path, await encode(voice, said))
-        state = replace(state, initial=await self._desk.initials.lasting(thread, voice.speaker))
+        initial = await self._desk.initials.lasting(thread, voice.speaker)
+        state = replace(state, initial=initial, adapter=await self._desk.adapters.of(thread, voice.speaker))
         async for event in made(self._desk, state):
             if not isinstance(event, MadeState):
                 yield event
@@ -131,13 +138,33 @@ class States:
         found = await self._library.run(states.get, persona_id)
         voice = await voiced(self._desk, found.template, found.mode)
         state = fitting(found, voice)
-        if state is not None and state.initial:
-            await self._desk.initials.make_ready(state.initial, voice.speaker)
         if state is None:
             made_by = ", ".join(dict.fromkeys(each.model_name for each in found.states if each.model))
             raise PersonaOfOtherModel(found.name, made_by, voice.name)
+        await check_adapter(self._desk, found.name, state, voice)
+        if state.initial:
+            await self._desk.initials.make_ready(state.initial, voice.speaker)
         name = title_from(title or found.name)
         return await self._library.run(states.begin, persona_id, state, name, state.initial)
+
+    async def speak_with(self, thread_id: str, persona_id: str | None) -> Thread:
+        """Choose what a conversation speaks with from its next reply on: the adapter or tuned state that a
+        persona is, None for the model alone. What was said is read again once, in the new way; the states of
+        the old way stay.
+
+        Raises:
+            NotForSpeaking: the persona is neither.  PersonaOfOtherModel: its adapter is of another model.
+        """
+        if persona_id is None:
+            return await self._library.run(adapters.speak_with, thread_id, "", "")
+        found = await self._library.run(states.get, persona_id)
+        if found.kind not in ("tuned", "adapter") or not found.states:
+            raise NotForSpeaking(found.name)
+        state, voice = found.states[0], await voiced(self._desk, found.template, found.mode)
+        await check_adapter(self._desk, found.name, state, voice)
+        if state.initial:
+            await self._desk.initials.make_ready(state.initial, voice.speaker)
+        return await self._library.run(adapters.speak_with, thread_id, state.adapter, state.initial)
 
     async def rebuild(self, persona_id: str) -> AsyncIterator[Prefilled | Persona]:
         """Have the model in use read what a persona was made of: progress, and last the persona with a state
@@ -184,6 +211,7 @@ class States:
     async def drop_unneeded(self) -> None:
         """Delete the files of states from outside that nothing begins from any more."""
         await self._sharing.drop_unneeded()
+        await self._desk.adapters.drop_unneeded()
 
     # ------------------------------------------------------------------ sharing
 
@@ -310,7 +338,7 @@ class States:
         return Persona(
             id=stored.id,
             name=stored.name,
-            kind=stored.kind if stored.kind in ("tuned", "imported") else "lived",
+            kind=kind_of(stored.kind),
             description=stored.description,
             tags=stored.tags,
             text=text[:EXCERPT],

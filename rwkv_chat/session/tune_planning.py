@@ -1,0 +1,210 @@
+"""From a selection to a plan, and from a plan to a run's folder."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.durable import into_place
+from engine.tune import estimate, rows
+from engine.tune.folder import Folder, write_probes
+from engine.types import config_table
+from rwkv_chat.library import state_use
+from rwkv_chat.session import examples
+from rwkv_chat.session.examples_types import Found, Looked
+from rwkv_chat.session.examples_voice import branches_of, voice_of
+from rwkv_chat.session.shelf_device import device_of
+from rwkv_chat.session.titles import title_from
+from rwkv_chat.session.tune_command import command_of
+from rwkv_chat.session.tune_folder import MOMENTS, About, write_about, write_json
+from rwkv_chat.session.tune_moments import Choosing
+from rwkv_chat.session.tune_presets import config_of
+from rwkv_chat.session.tune_types import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from engine.types import Row, TuneConfig
+    from rwkv_chat.session.answering import Desk
+    from rwkv_chat.session.examples_reading import ReadBranch
+    from rwkv_chat.session.examples_types import Part, Selection, Voice
+    from rwkv_chat.session.speaker import Speaker
+    from rwkv_chat.session.tune_types import PresetName
+
+    Look = Callable[[Looked], object]
+
+PRIVATE = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for: `changes` are fields of `TuneConfig`."""
+
+    selection: Selection
+    method: str
+    preset: PresetName
+    name: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a device has, and who is on it.
+
+    Attributes:
+        free: bytes free there, None where nobody knows.  held: bytes of the chat model, if it is there.
+    """
+
+    free: int | None
+    held: int
+
+    def leaves(self, needed: int) -> bool:
+        """The chat model leaves first: with it there, tuning does not fit."""
+        return self.free is not None and self.held > 0 and needed > self.free
+
+    def fits(self, needed: int) -> bool:
+        return self.free is None or needed <= self.free + self.held
+
+
+async def planned(
+    desk: Desk,
+    wish: Wish,
+    setting: str,
+    room: Callable[[str, Speaker], Room],
+    speed: Callable[[TuneConfig], float | None],
+    look: Look,
+) -> Plan:
+    """Raises: see `Tunes.plan`."""
+    speaker = await desk.models.identified()
+    card = desk.models.current
+    voice = voice_of(speaker, wish.selection.template)
+    branch = branches_of(desk.library, voice)
+    found = await asyncio.to_thread(_found, wish.selection, voice, branch, _on_loop(look))
+    device = wish.changes.get("device") or await asyncio.to_thread(device_of, setting)
+    changes = {name: value for name, value in wish.changes.items() if name != "device"}
+    config = config_of(wish.preset, wish.method, card.path, found, device, **changes)
+    name = title_from(wish.name) or f"{wish.method} {time.strftime('%Y-%m-%d %H:%M')}"
+    tokens_per_second = await asyncio.to_thread(speed, config)
+    needed = estimate(config, speaker.info.spec, _lengths(found), tokens_per_second=tokens_per_second)
+    there = await asyncio.to_thread(room, device, speaker)
+    path = None if card.builtin else card.path
+    return Plan(
+        name=name,
+        selection=wish.selection,
+        found=found,
+        model=card.path,
+        model_name=card.name,
+        model_id=speaker.info.id,
+        config=config,
+        preset=wish.preset,
+        estimate=needed,
+        device=device,
+        free=there.free,
+        command=command_of(wish.selection, wish.method, wish.preset, name, path, wish.changes),
+        practice=card.builtin,
+        leaves=device != "cpu" and there.leaves(needed.bytes_needed),
+        fits=there.fits(needed.bytes_needed),
+        threads=tuple(dict.fromkeys(each.thread for each in wish.selection.branches)),
+    )
+
+
+def _on_loop(look: Look) -> Look:
+    """`look`, called on the event loop from the thread that reads."""
+    loop = asyncio.get_running_loop()
+    return lambda looked: loop.call_soon_threadsafe(look, looked)
+
+
+def _found(selection: Selection, voice: Voice, branch: ReadBranch, look: Look) -> Found:
+    last = None
+    for each in examples.survey(selection, voice, branch):
+        if isinstance(each, Looked):
+            look(each)
+        else:
+            last = each
+    assert last is not None  # noqa: S101  survey's own promise
+    return last
+
+
+def _lengths(found: Found) -> list[int]:
+    """Of the training rows, as far as they are known: the longest, and the mean of the others."""
+    number, tokens = max(1, found.train.examples), found.train.tokens
+    longest = min(found.longest, max(1, tokens))
+    others = (tokens - longest) // max(1, number - 1)
+    return [longest, *[max(1, others)] * (number - 1)]
+
+
+# ------------------------------------------------------------------------------------------------ the folder
+
+
+async def written(desk: Desk, plan: Plan, root: Path, look: Look) -> Path:
+    """The folder of a run that has not begun. Whatever fails, nothing is left behind.
+
+    Raises:
+        ConsentMissing, and what `Tunes.plan` raises.
+    """
+    speaker = await desk.models.identified()
+    voice = voice_of(speaker, plan.selection.template)
+    branch = branches_of(desk.library, voice)
+    trees = [await desk.library.run(state_use.tree, each) for each in plan.threads]
+    about = _about(plan, voice, tuple(dict.fromkeys(trees)))
+    return await asyncio.to_thread(_write, plan, root, about, voice, branch, _on_loop(look))
+
+
+def _about(plan: Plan, voice: Voice, trees: tuple[str, ...]) -> About:
+    return About(
+        name=plan.name,
+        preset=plan.preset,
+        created=time.time(),
+        model=str(plan.model),
+        model_name=plan.model_name,
+        model_id=plan.model_id,
+        coding=voice.coding,
+        template=voice.template.name,
+        command=plan.command,
+        practice=plan.practice,
+        threads=plan.threads,
+        trees=trees,
+        device=plan.device,
+        conversations=plan.found.conversations,
+        turns=plan.found.turns,
+        tokens=plan.estimate.tokens,
+    )
+
+
+def _write(plan: Plan, root: Path, about: About, voice: Voice, branch: ReadBranch, look: Look) -> Path:
+    name = secrets.token_hex(6)
+    part = root / f".new-{name}"
+    try:
+        part.mkdir(mode=PRIVATE)
+        folder, choosing = Folder(part), Choosing(voice)
+        rows.write(folder.train, _rows(plan, voice, "train", branch, look))
+        if plan.found.validation.examples:
+            held_out = choosing.watched(_rows(plan, voice, "validation", branch, look))
+            rows.write(folder.valid, held_out)
+        write_probes(folder, choosing.probes())
+        write_json(part / MOMENTS, choosing.told())
+        folder.config.write_text(_toml(plan.config), encoding="utf-8")
+        write_about(part, about)
+        into_place(part, root / name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return root / name
+
+
+def _rows(plan: Plan, voice: Voice, part: Part, branch: ReadBranch, look: Look) -> Iterator[Row]:
+    for each in examples.rows(plan.selection, voice, plan.found, part, branch):
+        if isinstance(each, Looked):
+            look(each)
+        else:
+            yield each
+
+
+def _toml(config: TuneConfig) -> str:
+    import tomlkit
+
+    return tomlkit.dumps(config_table(config))

@@ -1,0 +1,73 @@
+"""The three presets: how often the examples are gone through, and how patiently."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.types import TuneConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rwkv_chat.session.examples_types import Found
+    from rwkv_chat.session.tune_types import PresetName
+
+BATCH = 8
+SMALLEST_CONTEXT, LARGEST_CONTEXT = 64, 1024
+CHUNK = 16  # of the recurrence: contexts are whole ones
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """`passes` over the examples, within the least and the most steps; validation `evaluations` times on the
+    way; `patience`: evaluations without a lower loss after which it ends.
+    """
+
+    passes: float
+    least: int
+    most: int
+    evaluations: int
+    patience: int
+
+
+PRESETS: dict[PresetName, Preset] = {
+    "quick": Preset(passes=4, least=40, most=250, evaluations=5, patience=0),
+    "good": Preset(passes=10, least=120, most=2_000, evaluations=12, patience=4),
+    "long": Preset(passes=30, least=400, most=20_000, evaluations=20, patience=6),
+}
+
+
+def config_of(
+    preset: PresetName, method: str, model: Path, found: Found, device: str, **changes: Any
+) -> TuneConfig:
+    """How to tune with what was found; `changes` are fields of `TuneConfig` that were asked for.
+
+    Raises:
+        InvalidParameter, InvalidRequest: a change that cannot be.
+    """
+    of, rows = PRESETS[preset], max(1, found.train.examples)
+    batch = min(BATCH, rows)
+    steps = changes.get("steps") or min(of.most, max(of.least, math.ceil(of.passes * rows / batch)))
+    every = max(1, steps // of.evaluations)
+    values: dict[str, Any] = {
+        "model": str(model),
+        "method": method,
+        "base": "fp32" if device == "cpu" else "bf16",
+        "device": device,
+        "steps": steps,
+        "batch_size": batch,
+        "context": _context(found.longest),
+        "warmup": min(10, steps // 10),
+        "evaluate_every": every,
+        "checkpoint_every": every,
+        "patience": of.patience,
+    }
+    return TuneConfig(**values | {name: value for name, value in changes.items() if value is not None})
+
+
+def _context(longest: int) -> int:
+    """Room for the longest example; longer ones go on from the state of the tokens before."""
+    whole = math.ceil(longest / CHUNK) * CHUNK
+    return max(SMALLEST_CONTEXT, min(LARGEST_CONTEXT, whole))
