@@ -15,7 +15,7 @@ from engine.types.tuning import Sampled, Started, Stopped
 from rwkv_chat.session.errors import TuneOver, TuneRuns, TuneUnknown
 from rwkv_chat.session.examples_types import Amount, Example, Found, Piece
 from rwkv_chat.session.state_types import Persona, Shared
-from rwkv_chat.session.tune_types import Count, Kept, Losses, Moment, Plan, Said, Tune
+from rwkv_chat.session.tune_types import Cost, Count, Kept, Losses, Moment, Plan, Said, Tune
 from rwkv_chat.transcript import Thread
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.tune_types import PresetName, Side
 
 CONFIG = TuneConfig("/nowhere/fake.safetensors", steps=40, device="cpu", base="fp32")
+STEPS: dict[PresetName, int] = {"quick": 40, "good": 200, "long": 800}
 ESTIMATE = Estimate(300_000_000, 100_000_000, 150_000_000, 50_000_000, 20_000, 120.0, 2.8)
 FOUND = Found(
     conversations=40,
@@ -113,7 +114,8 @@ class FakeTunes:
         self.asked.append(("plan", (selection, method, preset, changes)))
         self._fail()
         named = name or "Like me"
-        config = replace(CONFIG, method=method, steps={"quick": 40, "good": 200, "long": 800}[preset])
+        costs = tuple(Cost(each, steps, steps * 0.07) for each, steps in STEPS.items())
+        config = replace(CONFIG, method=method, steps=STEPS[preset])
         minutes = config.steps * 0.07
         made = Plan(
             name=named,
@@ -130,8 +132,14 @@ class FakeTunes:
             command=f"rwkv-chat tune new --method {method} --preset {preset} --name '{named}'",
             practice=True,
             threads=tuple(each.thread for each in selection.branches),
+            costs=costs,
         )
         return replace(made, **self.changes)
+
+    def with_preset(self, plan: Plan, preset: PresetName) -> Plan:
+        steps, minutes = next((each.steps, each.minutes) for each in plan.costs if each.preset == preset)
+        config = replace(plan.config, steps=steps)
+        return replace(plan, preset=preset, config=config, estimate=replace(plan.estimate, minutes=minutes))
 
     async def start(self, plan: Plan, look: Callable[[Looked], object] | None = None) -> Tune:
         self.asked.append(("start", plan))

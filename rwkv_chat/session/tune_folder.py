@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.durable import into_place
+from engine.types import config_table
 from rwkv_chat.session.errors import TuneDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from engine.types import TuneConfig
 
 FORMAT, VERSION = "rwkv-chat tune", 1
 LARGEST_ABOUT = 4 << 20
@@ -83,6 +86,13 @@ def read_about(folder: Path) -> About:
 def write_about(folder: Path, about: About) -> None:
     """Raises: OSError."""
     write_json(folder / ABOUT, {"format": FORMAT, "version": VERSION, **asdict(about)})
+
+
+def toml_of(config: TuneConfig) -> str:
+    """The `config.toml` that the engine reads."""
+    import tomlkit
+
+    return tomlkit.dumps(config_table(config))
 
 
 def read_json(path: Path) -> Any:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from engine.durable import into_place
 from engine.tune import estimate, rows
 from engine.tune.folder import Folder, write_probes
-from engine.types import config_table
 from rwkv_chat.library import state_use
 from rwkv_chat.session import examples
 from rwkv_chat.session.examples_types import Found, Looked
@@ -20,17 +19,18 @@ from rwkv_chat.session.examples_voice import branches_of, voice_of
 from rwkv_chat.session.shelf_device import device_of
 from rwkv_chat.session.titles import title_from
 from rwkv_chat.session.tune_command import command_of
-from rwkv_chat.session.tune_folder import MOMENTS, About, write_about, write_json
+from rwkv_chat.session.tune_folder import MOMENTS, About, toml_of, write_about, write_json
 from rwkv_chat.session.tune_moments import Choosing
-from rwkv_chat.session.tune_presets import config_of
-from rwkv_chat.session.tune_types import Plan
+from rwkv_chat.session.tune_presets import PRESETS, config_of
+from rwkv_chat.session.tune_types import Cost, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from engine.types import Row, TuneConfig
+    from engine.types import Estimate, ModelInfo, Row, TuneConfig
     from rwkv_chat.session.answering import Desk
+    from rwkv_chat.session.cards import ModelCard
     from rwkv_chat.session.examples_reading import ReadBranch
     from rwkv_chat.session.examples_types import Part, Selection, Voice
     from rwkv_chat.session.speaker import Speaker
@@ -76,7 +76,7 @@ async def planned(
     wish: Wish,
     setting: str,
     room: Callable[[str, Speaker], Room],
-    speed: Callable[[TuneConfig], float | None],
+    speed: Callable[[TuneConfig, list[int]], float | None],
     look: Look,
 ) -> Plan:
     """Raises: see `Tunes.plan`."""
@@ -85,32 +85,60 @@ async def planned(
     voice = voice_of(speaker, wish.selection.template)
     branch = branches_of(desk.library, voice)
     found = await asyncio.to_thread(_found, wish.selection, voice, branch, _on_loop(look))
-    device = wish.changes.get("device") or await asyncio.to_thread(device_of, setting)
-    changes = {name: value for name, value in wish.changes.items() if name != "device"}
-    config = config_of(wish.preset, wish.method, card.path, found, device, **changes)
-    name = title_from(wish.name) or f"{wish.method} {time.strftime('%Y-%m-%d %H:%M')}"
-    tokens_per_second = await asyncio.to_thread(speed, config)
-    needed = estimate(config, speaker.info.spec, _lengths(found), tokens_per_second=tokens_per_second)
+    device = await asyncio.to_thread(device_of, setting)
+    config = config_of(wish.preset, wish.method, card.path, found, device, **wish.changes)
+    tokens_per_second = await asyncio.to_thread(speed, config, _lengths(found))
     there = await asyncio.to_thread(room, device, speaker)
-    path = None if card.builtin else card.path
-    return Plan(
-        name=name,
-        selection=wish.selection,
-        found=found,
-        model=card.path,
-        model_name=card.name,
-        model_id=speaker.info.id,
-        config=config,
-        preset=wish.preset,
-        estimate=needed,
-        device=device,
-        free=there.free,
-        command=command_of(wish.selection, wish.method, wish.preset, name, path, wish.changes),
-        practice=card.builtin,
-        leaves=device != "cpu" and there.leaves(needed.bytes_needed),
-        fits=there.fits(needed.bytes_needed),
-        threads=tuple(dict.fromkeys(each.thread for each in wish.selection.branches)),
-    )
+    name = title_from(wish.name) or f"{wish.method} {time.strftime('%Y-%m-%d %H:%M')}"
+    drawn = Drawn(wish, found, card, speaker.info, device, there, tokens_per_second)
+    return drawn.plan(wish.preset, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """All that a plan is made of."""
+
+    wish: Wish
+    found: Found
+    card: ModelCard
+    info: ModelInfo
+    device: str
+    room: Room
+    speed: float | None
+
+    def plan(self, preset: PresetName, name: str) -> Plan:
+        wish, card, (config, needed) = self.wish, self.card, self._estimated(preset)
+        path = None if card.builtin else card.path
+        return Plan(
+            name=name,
+            selection=wish.selection,
+            found=self.found,
+            model=card.path,
+            model_name=card.name,
+            model_id=self.info.id,
+            config=config,
+            preset=preset,
+            estimate=needed,
+            device=self.device,
+            free=self.room.free,
+            command=command_of(wish.selection, wish.method, preset, name, path, wish.changes),
+            practice=card.builtin,
+            leaves=self.device != "cpu" and self.room.leaves(needed.bytes_needed),
+            fits=self.room.fits(needed.bytes_needed),
+            threads=tuple(dict.fromkeys(each.thread for each in wish.selection.branches)),
+            costs=tuple(self._cost(each) for each in PRESETS),
+            basis=self,
+        )
+
+    def _cost(self, preset: PresetName) -> Cost:
+        config, needed = self._estimated(preset)
+        return Cost(preset, config.steps, needed.minutes)
+
+    def _estimated(self, preset: PresetName) -> tuple[TuneConfig, Estimate]:
+        of = self.wish
+        config = config_of(preset, of.method, self.card.path, self.found, self.device, **of.changes)
+        lengths = _lengths(self.found)
+        return config, estimate(config, self.info.spec, lengths, tokens_per_second=self.speed)
 
 
 def _on_loop(look: Look) -> Look:
@@ -188,7 +216,7 @@ def _write(plan: Plan, root: Path, about: About, voice: Voice, branch: ReadBranc
             rows.write(folder.valid, held_out)
         write_probes(folder, choosing.probes())
         write_json(part / MOMENTS, choosing.told())
-        folder.config.write_text(_toml(plan.config), encoding="utf-8")
+        folder.config.write_text(toml_of(plan.config), encoding="utf-8")
         write_about(part, about)
         into_place(part, root / name)
     finally:
@@ -202,9 +230,3 @@ def _rows(plan: Plan, voice: Voice, part: Part, branch: ReadBranch, look: Look) 
             look(each)
         else:
             yield each
-
-
-def _toml(config: TuneConfig) -> str:
-    import tomlkit
-
-    return tomlkit.dumps(config_table(config))

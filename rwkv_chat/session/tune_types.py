@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from engine.types import TokenIds
     from rwkv_chat.session.examples_types import Found, Selection
     from rwkv_chat.session.state_types import Persona
+    from rwkv_chat.session.tune_planning import Drawn
     from rwkv_chat.transcript import Thread
 
 PresetName = Literal["quick", "good", "long"]
@@ -19,6 +20,15 @@ Status = Literal["ready", "running", "stopped", "killed", "finished", "failed", 
 Side = Literal["real", "base", "tuned"]
 
 GOES_ON: tuple[Status, ...] = ("ready", "stopped", "killed", "failed")  # `Tunes.resume` takes them up
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a preset takes: optimiser steps, and minutes where the speed is known."""
+
+    preset: PresetName
+    steps: int
+    minutes: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,8 @@ class Plan:
         fits: it fits the device, the chat model gone if need be.
         command: the command line that does the same.
         threads: conversations of the library that are read.
+        costs: of the three presets; `Tunes.with_preset` gives the plan of another one.
+        basis: what that is made of.
     """
 
     name: str
@@ -53,6 +65,8 @@ class Plan:
     leaves: bool = False
     fits: bool = True
     threads: tuple[str, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    basis: Drawn | None = None
 
     @property
     def minutes(self) -> float | None:

@@ -17,6 +17,7 @@ from rwkv_chat.session.tune_comparing import Comparing
 from rwkv_chat.session.tune_export import Exporting
 from rwkv_chat.session.tune_folder import read_about
 from rwkv_chat.session.tune_planning import Room, Wish
+from rwkv_chat.session.tune_probe import measured
 from rwkv_chat.session.tune_results import Results
 from rwkv_chat.session.tune_runs import Runs
 from rwkv_chat.session.tune_types import GOES_ON, Kept
@@ -60,7 +61,7 @@ class Tunes:
 
     Attributes:
         private: of a private chat: nothing is begun.
-        free: asks a device for its free bytes.
+        free: asks a device for its free bytes.  measure: see `tune_probe.measured`.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Tunes:
     ) -> None:
         """`device`: the setting.  `sampling`: how replies are sampled.  `convert`: see `Shelf.convert`."""
         self._desk, self._states, self._paths, self._device = desk, states, paths, device
-        self.private, self.free = False, free_there
+        self.private, self.free, self.measure = False, free_there, measured
         self.runs = Runs(paths.tunes)
         self._results = Results(desk, self.runs)
         self._comparing = Comparing(desk, self._results, sampling)
@@ -105,17 +106,22 @@ class Tunes:
         wish = Wish(selection, method, preset, name, changes)
         return await tune_planning.planned(self._desk, wish, self._device(), self._room, self._speed, look)
 
+    def with_preset(self, plan: Plan, preset: PresetName) -> Plan:
+        """The same with another preset; nothing is read again."""
+        assert plan.basis is not None  # noqa: S101  `plan` made it
+        return plan.basis.plan(preset, plan.name)
+
     def _room(self, device: str, speaker: Speaker) -> Room:
         there = speaker.info.device.partition(":")[0] == device.partition(":")[0] and device != "cpu"
         return Room(self.free(device), speaker.info.nbytes if there else 0)
 
-    def _speed(self, config: TuneConfig) -> float | None:
-        """Tokens per second of the newest run that was like it."""
+    def _speed(self, config: TuneConfig, lengths: list[int]) -> float | None:
+        """Tokens per second of the newest run that was like it, else as a few steps are measured."""
         for each in self.runs.listed():
             same = (str(each.model), each.method) == (config.model, config.method)
             if same and each.tokens_per_second:
                 return each.tokens_per_second
-        return None
+        return self.measure(config, lengths, self._paths.cache)
 
     # ------------------------------------------------------------------ running
 
