@@ -37,7 +37,7 @@ from engine.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from engine.commands import Command, Request
     from engine.types import DownloadRequest, Event, Ladder, LoadRequest, ModelInfo, SamplingParams
@@ -86,6 +86,7 @@ class Engine:
         self._kept: tuple[str, ...] = ()
         self._ladders: dict[str, Ladder] = {}
         self._closed = False
+        self.on_death: Callable[[WorkerDied], None] | None = None  # called from another thread
 
     def load(self, request: LoadRequest) -> Job:
         """Loads a model, after the replies asked for: `Progress` …, then `Loaded`, `Failed` or `Cancelled`.
@@ -290,7 +291,10 @@ class Engine:
         log.error("the engine's worker ended with exit code %d", exit_code)
         with self._lock:
             self._worker = None
-        self._fail_all(_death(exit_code))
+        death = _death(exit_code)
+        if self.on_death is not None:  # whoever waits for no job learns it, too
+            self.on_death(death)
+        self._fail_all(death)
 
     def _fail_all(self, error: EngineClosed | WorkerDied) -> None:
         while self._jobs:

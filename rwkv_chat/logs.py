@@ -73,3 +73,16 @@ def stop_logging(handler: logging.Handler) -> None:
     """Take the handler out again and close its file."""
     logging.getLogger().removeHandler(handler)
     handler.close()
+
+
+def last_lines(file: Path, most_bytes: int = 200_000) -> tuple[str, ...]:
+    """The whole lines among the log's last bytes; none where there is no log that can be read."""
+    try:
+        with file.open("rb") as log:
+            size = log.seek(0, 2)
+            log.seek(max(0, size - most_bytes))
+            text = log.read(most_bytes).decode("utf-8", "replace")
+    except OSError:
+        return ()
+    lines = text.splitlines()
+    return tuple(lines[1:] if size > most_bytes else lines)

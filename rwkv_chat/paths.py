@@ -182,3 +182,10 @@ def resource(name: str) -> Path:
 def dim_shows() -> bool:
     """Whether a terminal here may be sent dim letters: nobody asked for none."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def terminal_names() -> dict[str, str]:
+    """What the environment says of the terminal; of tmux and SSH, only whether they are there."""
+    named = {name: os.environ.get(name, "") for name in ("TERM", "TERM_PROGRAM", "COLORTERM", "NO_COLOR")}
+    there = {"tmux": "TMUX", "ssh": "SSH_CONNECTION"}
+    return named | {name: "yes" if os.environ.get(variable) else "no" for name, variable in there.items()}

@@ -157,13 +157,13 @@ def _number(text: str, *, whole: bool) -> float | None:
 
 def _spec(each: Field[Any]) -> Spec:
     about, kind = each.metadata, _KINDS[str(each.type)]
-    choices = about.get("choices", ())
+    choices: Any = about.get("choices", ())
     return Spec(
         each.name,
         "choice" if choices else kind,
         {} if each.default is MISSING else each.default,
         about.get("group", ""),
-        choices() if callable(choices) else choices,
+        choices if isinstance(choices, tuple) else choices(),
         about.get("min", 0),
         about.get("max", 0),
         about.get("step", 1),

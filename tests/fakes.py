@@ -61,9 +61,9 @@ from rwkv_chat.session.shelf_fetch import Hub
 from rwkv_chat.settings_file import SettingsFile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from engine.errors import EngineError
+    from engine.errors import EngineError, WorkerDied
     from engine.weights.catalog import Entry, LiveFile
     from rwkv_chat.session.shelf_fetch import Sources
 
@@ -346,6 +346,7 @@ class FakeEngine:
     budgets: tuple[int | None, int | None] = (None, None)
     sources: tuple[tuple[StateSource, int], ...] = ()
     closed: bool = False
+    on_death: Callable[[WorkerDied], None] | None = None
 
     def load(self, request: LoadRequest) -> FakeJob:
         self.loads.append(request)

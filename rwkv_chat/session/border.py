@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
+    from engine.errors import WorkerDied
     from engine.types import (
         AdaptRequest,
         DownloadRequest,
@@ -33,6 +34,8 @@ class JobLike(Protocol):
 
 
 class EngineLike(Protocol):
+    on_death: Callable[[WorkerDied], None] | None
+
     def load(self, request: LoadRequest) -> JobLike: ...
 
     def submit(self, request: GenerateRequest | FeedRequest) -> JobLike: ...

@@ -6,6 +6,7 @@ Loading runs in the background from `start()`; whoever needs the model awaits `r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,9 +32,10 @@ from rwkv_chat.session.errors import NotIdentified
 from rwkv_chat.session.speaker import Speaker, mark_of, tokenizer_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from engine.errors import WorkerDied
     from rwkv_chat.session.border import EngineLike, JobLike, LoadTokenizer, TokenizerLike
     from rwkv_chat.session.shelf import Shelf
     from rwkv_chat.settings_file import SettingsFile
@@ -82,6 +84,8 @@ class Models:
 
     def start(self) -> asyncio.Task[Speaker]:
         """Begin loading in the background; again after a failure; nothing new if it runs or is done."""
+        loop = asyncio.get_running_loop()
+        self._engine.on_death = lambda error: _soon(loop, self._died, error)
         if self._task is None or _failed(self._task):
             self._task = asyncio.get_running_loop().create_task(self._load(self.current))
             self._task.add_done_callback(_seen)
@@ -156,6 +160,12 @@ class Models:
         """The engine lost this speaker's model (its process died): whoever needs one loads it again."""
         if speaker is not None and speaker is self.speaker:
             self._abandon()
+
+    def _died(self, error: WorkerDied) -> None:
+        """The engine's process ended, perhaps while nobody waited for it: nothing is ready any more."""
+        if self.speaker is not None:
+            self._abandon()
+            self._tell(Failed(error))
 
     async def leave(self, path: Path) -> None:
         """The weights at `path` are about to go: if they speak, the built-in guide takes their place."""
@@ -275,6 +285,12 @@ def _seen(task: asyncio.Task[Speaker]) -> None:
     """Keep asyncio from reporting an error that was already told to every watcher."""
     if not task.cancelled():
         task.exception()
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[WorkerDied], None], error: WorkerDied) -> None:
+    """On the loop's thread; a loop that has ended needs no news."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, error)
 
 
 def _unexpected(error: Exception) -> EngineError:

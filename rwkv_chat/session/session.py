@@ -218,6 +218,19 @@ class Session:
             self._engine.budget(*_budgets(changed))
         return changed
 
+    async def reset_setting(self, name: str) -> Settings:
+        """Go back to a setting's default, and take it out of the file. Raises: SettingUnknown, OSError."""
+        changed = await asyncio.to_thread(self._settings.reset, name)
+        if name in ("snapshot_budget_gb", "snapshot_ram_gb"):
+            self._engine.budget(*_budgets(changed))
+        return changed
+
+    async def free_memory(self) -> None:
+        """Let go of the states that are kept in memory; what is missed is read from the disk, or again."""
+        disk, ram = _budgets(self.settings)
+        self._engine.budget(disk, 1)
+        self._engine.budget(disk, ram)
+
     async def set_snapshot_budget(self, gigabytes: float) -> Settings:
         """How much room saved states may take up on the disk, from now on; 0 for what is usual here.
 

@@ -18,13 +18,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
-from textual.app import App, SystemCommand
+from textual.app import App
 
 from rwkv_chat.plain_text import pasted, title
 from rwkv_chat.texts import say
+from rwkv_chat.tui import applying
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
-from rwkv_chat.tui.commands import Actions, Conversations
+from rwkv_chat.tui.commands import PROVIDERS
 from rwkv_chat.tui.desk import Desk
+from rwkv_chat.tui.keymap import trouble_words
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.chat import ChatScreen
 from rwkv_chat.tui.stylesheet import KeptStylesheet
@@ -32,11 +34,12 @@ from rwkv_chat.tui.terminal import VanishingFile
 from rwkv_chat.tui.themes import DARK, THEMES, defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from textual.binding import BindingType
     from textual.driver import Driver
     from textual.screen import Screen
+    from textual.types import AnimationLevel
 
     from rwkv_chat.session import Session
 
@@ -61,16 +64,22 @@ def _states(desk: Desk) -> Screen[None]:
     return StatesScreen(desk)
 
 
+def _settings(desk: Desk) -> Screen[None]:
+    from rwkv_chat.tui.screens.settings import SettingsScreen
+
+    return SettingsScreen(desk)
+
+
 MODES: dict[str, Callable[[Desk], Screen[None]]] = {
     "chat": ChatScreen,
     "library": _library,
     "models": _models,
     "states": _states,
+    "settings": _settings,
 }
 QUIT_TOLD_SECONDS = 5.0
 QUIT_KEYS = next(each.keys for each in BINDINGS if each.id == "app.quit")
 SIGNALS = ("SIGTERM", "SIGHUP")
-SWAPPED = {"prompt.send": "ctrl+j", "prompt.newline": "enter,shift+enter"}  # Enter makes a new line
 PUSH_TITLE, POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"
 
 
@@ -81,7 +90,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
     TITLE = say("app.title")
     DEFAULT_MODE = "chat"
     BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("app"), ("ctrl+c", "help_quit")]
-    COMMANDS: ClassVar = {Actions, Conversations}
+    COMMANDS: ClassVar = set(PROVIDERS)
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(self, session: Session) -> None:
@@ -94,11 +103,11 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             self.add_mode(name, partial(screen, self.desk))
         for theme in THEMES:
             self.register_theme(theme)
-        values = session.settings
-        self.theme = values.theme if values.theme in self.available_themes else DARK.name
-        swapped = {} if values.enter_sends else SWAPPED
+        self.usual_motion: AnimationLevel = self.animation_level
+        self.theme = session.settings.theme or DARK.name
         self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
-        self.set_keymap({**swapped, **values.keymap})
+        self._key_troubles = applying.keys(self)
+        self.desk.on_change = partial(applying.apply, self)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return defaults(self.current_theme)
@@ -107,8 +116,9 @@ class RwkvChatApp(App[int], inherit_bindings=False):
 
     def on_mount(self) -> None:
         self._catch_signals()
-        self._write(PUSH_TITLE)
+        self.send(PUSH_TITLE)
         self.theme_changed_signal.subscribe(self, lambda theme: self.remember_theme(theme.name))
+        applying.apply(self, ("reduced_motion", *(() if self.session.settings.mouse else ("mouse",))))
         self.call_after_refresh(self.first_frame)
 
     def first_frame(self) -> None:
@@ -128,12 +138,18 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             self.notify(say("app.private"), timeout=8)
         if not self.session.windows.alone:
             self.notify(say("app.other_window"), timeout=8)
+        self._tell_settings()
+        self.desk.start()
+
+    def _tell_settings(self) -> None:
+        """What is wrong with the settings file and the key map in it."""
+        texts = [trouble_words(each) for each in self._key_troubles]
         if self.session.settings_warning:
             from rwkv_chat.explain import settings_sentence
 
-            text = settings_sentence(self.session.settings_warning)
-            self.notify(text, severity="warning", timeout=15, markup=False)
-        self.desk.start()
+            texts.insert(0, settings_sentence(self.session.settings_warning))
+        if texts:
+            self.notify("\n".join(texts), severity="warning", timeout=15, markup=False)
 
     async def _welcome(self) -> None:
         from rwkv_chat.tui.screens.welcome import WelcomeScreen
@@ -147,7 +163,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         await self.desk.change(first_run_done=True)
 
     async def on_unmount(self) -> None:
-        self._write(POP_TITLE)
+        self.send(POP_TITLE)
 
     def exit(self, result: int | None = None, return_code: int = 0, message: Any = None) -> None:
         """Leave: from here on, replies are kept but no longer drawn."""
@@ -194,20 +210,67 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         self.exit(1, message=say("app.error.fatal"))
 
     async def on_event(self, event: events.Event) -> None:
-        """What is pasted steers nothing, wherever it goes."""
+        """What is pasted steers nothing, wherever it goes; a screen that asks for a key gets it."""
         if isinstance(event, events.Paste) and not event.is_forwarded:
             event.text = pasted(event.text)
+        if isinstance(event, events.Key) and (take := getattr(self.screen, "taken", None)) is not None:
+            take(event)
+            return
         await super().on_event(event)
+
+    # ---------------------------------------------------------------- screens
+
+    @property
+    def chat(self) -> ChatScreen | None:
+        """The chat screen, where it was shown."""
+        first = next(iter(self._screen_stacks.get("chat", ())), None)
+        return first if isinstance(first, ChatScreen) else None
+
+    async def speak(self, language: str) -> None:
+        """Another language, at once."""
+        from rwkv_chat.tui.speaking import speak
+
+        await speak(self, language, MODES)
 
     # ---------------------------------------------------------------- actions
 
+    def action_problem(self, name: str) -> None:
+        """What can be done about a problem: see `problems.ACTIONS`."""
+        match name:
+            case "retry":
+                self.desk.load_again()
+            case "free":
+                self.run_worker(self._free, exit_on_error=False)
+            case "log":
+                self.action_log()
+            case "diagnostics":
+                self.run_worker(self.action_diagnostics, exit_on_error=False)
+
+    async def _free(self) -> None:
+        await self.desk.free_memory()
+        self.notify(say("app.problem.freed"), markup=False)
+
+    def action_log(self) -> None:
+        from rwkv_chat.tui.screens.log import LogScreen
+
+        if not isinstance(self.screen, LogScreen):
+            self.push_screen(LogScreen(self.desk))
+
+    async def action_diagnostics(self) -> None:
+        """Copy what helps to find a fault."""
+        from rwkv_chat.diagnostics import report
+
+        text = await asyncio.to_thread(report, self.session.paths)
+        self.copy_to_clipboard(text)
+        self.notify(say("app.problem.copied", number=text.count("\n") + 1), markup=False)
+
     def action_toggle_help(self) -> None:
-        from rwkv_chat.tui.screens.help import HelpScreen
+        from rwkv_chat.tui.screens.help import HelpScreen, scopes_of
 
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss(None)
         else:
-            self.push_screen(HelpScreen(dict(self.session.settings.keymap)))
+            self.push_screen(HelpScreen(self.desk.keymap, scopes_of(self.screen)))
 
     def action_help_quit(self) -> None:
         """Ctrl+C with nothing selected: stops a reply, and says at other times what quits, one at a time."""
@@ -215,18 +278,19 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             self.screen.action_stop()
         elif monotonic() - self._quit_told > QUIT_TOLD_SECONDS:
             self._quit_told = monotonic()
-            keys = self.session.settings.keymap.get("app.quit") or QUIT_KEYS
+            keys = self.desk.keymap.get("app.quit") or QUIT_KEYS
             self.notify(say("app.quit_by", key=shown_keys(keys)), timeout=QUIT_TOLD_SECONDS, markup=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is no way to where one is: the Models screen's footer has room for its own keys."""
         return not (action == "switch_mode" and parameters == (self.current_mode,))
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002  the base's signature
-        yield SystemCommand(say("app.palette.theme"), say("app.palette.theme_help"), self.search_themes)
-
     def remember_theme(self, name: str) -> None:
-        self.run_worker(self.desk.change(theme=name), exit_on_error=False)
+        if name != (self.session.settings.theme or DARK.name):
+            self.run_worker(self.desk.change(theme=name), exit_on_error=False)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        applying.blink(self, event.widget)
 
     # ---------------------------------------------------------------- the terminal
 
@@ -234,14 +298,15 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         """The window's title: one line without controls."""
         name = title(value)
         shown = name if name == self.TITLE else f"{name} · {self.TITLE}"
-        self._write(f"\x1b]2;{shown}\x07")
+        self.send(f"\x1b]2;{shown}\x07")
 
     def copy_to_clipboard(self, text: str) -> None:
         from rwkv_chat.plain_text import clean
 
         super().copy_to_clipboard(clean(text))
 
-    def _write(self, sequence: str) -> None:
+    def send(self, sequence: str) -> None:
+        """A control sequence of ours, where there is a terminal."""
         if self._driver is not None and not self.is_headless:
             self._driver.write(sequence)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 _InChat = Literal["chat", "prompt", "message", "replies", "writing", "books"]
-Scope = Literal["app", "library", "models", "states", "exact"] | _InChat
+Scope = Literal["app", "library", "models", "states", "settings", "log", "exact"] | _InChat
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,16 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("states.thin", "g", "thin", "states"),
     KeyBinding("states.budget", "b", "budget", "states"),
     KeyBinding("states.back", "escape", "back", "states", shown=True),
+    KeyBinding("settings.change", "enter", "change", "settings", shown=True),
+    KeyBinding("settings.next", "right", "step(1)", "settings", shown=True),
+    KeyBinding("settings.previous", "left", "step(-1)", "settings"),
+    KeyBinding("settings.reset", "r", "reset", "settings", shown=True),
+    KeyBinding("settings.search", "slash", "search", "settings", shown=True),
+    KeyBinding("settings.back", "escape", "back", "settings", shown=True),
+    KeyBinding("log.search", "slash", "search", "log", shown=True),
+    KeyBinding("log.copy", "c", "copy", "log", shown=True),
+    KeyBinding("log.diagnostics", "d", "diagnostics", "log", shown=True),
+    KeyBinding("log.back", "escape", "leave", "log", shown=True),
     KeyBinding("exact.view", "t", "next_view", "exact", shown=True),
     KeyBinding("exact.copy_text", "c", "copy_text", "exact", shown=True),
     KeyBinding("exact.copy_ids", "i", "copy_ids", "exact", shown=True),
@@ -133,10 +143,49 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("app.library", "ctrl+l", "switch_mode('library')", "app", shown=True, priority=True),
     KeyBinding("app.models", "ctrl+o", "switch_mode('models')", "app", shown=True, priority=True),
     KeyBinding("app.states", "ctrl+g", "switch_mode('states')", "app", priority=True),
+    KeyBinding("app.settings", "f12", "switch_mode('settings')", "app", priority=True),
     KeyBinding("app.help", "f1", "toggle_help", "app", shown=True, priority=True),
     KeyBinding("app.palette", "ctrl+p", "command_palette", "app", priority=True),
     KeyBinding("app.quit", "ctrl+q", "quit", "app", shown=True, priority=True),
 )
+
+
+# A second way to what a terminal may keep for itself (`terminal_keys.py`), by id; a key map replaces both.
+ALTERNATES: dict[str, str] = {
+    "prompt.newline": "alt+enter",
+    "chat.new": "alt+n",
+    "chat.rename": "alt+r",
+    "chat.delete": "alt+d",
+    "chat.undo_delete": "alt+u",
+    "chat.regenerate": "alt+a",
+    "chat.copy_reply": "alt+c",
+    "chat.next": "alt+full_stop",
+    "chat.previous": "alt+comma",
+    "chat.scroll_up": "shift+pageup",
+    "chat.scroll_down": "shift+pagedown",
+    "chat.toggle_list": "alt+b",
+    "chat.toggle_sampling": "alt+k",
+    "chat.thoughts": "alt+i",
+    "chat.messages": "alt+e",
+    "chat.manner": "alt+m",
+    "chat.exact_prompt": "alt+x",
+    "writing.complete": "alt+a",
+    "writing.alternatives": "alt+v",
+    "writing.take_back": "alt+u",
+    "app.library": "alt+l",
+    "app.models": "alt+o",
+    "app.states": "alt+g",
+    "app.settings": "alt+s",
+    "app.help": "alt+h",
+    "app.palette": "alt+p",
+    "app.quit": "alt+q",
+}
+
+
+def all_keys(row: KeyBinding) -> str:
+    """Its keys and the second way to them, comma separated."""
+    other = ALTERNATES.get(row.id)
+    return f"{row.keys},{other}" if other else row.keys
 
 
 def scope(name: Scope) -> tuple[KeyBinding, ...]:
@@ -144,7 +193,7 @@ def scope(name: Scope) -> tuple[KeyBinding, ...]:
     return tuple(each for each in BINDINGS if each.scope == name)
 
 
-_NAMES = {"pageup": "PageUp", "pagedown": "PageDown", "slash": "/"}
+_NAMES = {"pageup": "PageUp", "pagedown": "PageDown", "slash": "/", "full_stop": ".", "comma": ","}
 
 
 def shown_keys(keys: str) -> str:

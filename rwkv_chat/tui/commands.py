@@ -1,40 +1,84 @@
-"""The command palette: conversations, and every action of the table of keys."""
+"""The command palette reaches everything: conversations, models, personas, themes, settings, and every action
+of the table of keys.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from rwkv_chat.plain_text import title
+from rwkv_chat.setting_specs import SPECS
 from rwkv_chat.texts import say
-from rwkv_chat.tui.bindings import BINDINGS, shown_keys
-from rwkv_chat.tui.screens.chat import ChatScreen
+from rwkv_chat.tui.bindings import BINDINGS, KeyBinding, shown_keys
+from rwkv_chat.tui.keymap import keys_of
+from rwkv_chat.tui.problems import ACTIONS
+from rwkv_chat.tui.setting_rows import value_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from engine.types import SamplingParams
+    from rwkv_chat.tui.desk import Desk
 
 LEFT_OUT = {"prompt.send", "prompt.newline", "app.palette"}
 
 
-class Actions(Provider):
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line: what it is called, what it does, and the doing."""
+
+    label: str
+    help: str
+    run: Callable[[], Any]
+
+
+class Entries(Provider):
+    """Entries that are made once, when the palette opens, and searched by their words."""
+
+    shown_at_once = False
+
+    async def startup(self) -> None:
+        self.entries = await self.find()
+
+    async def find(self) -> list[Entry]:
+        raise NotImplementedError
+
+    @property
+    def desk(self) -> Desk:
+        app: Any = self.app  # an app of ours: Textual knows it as any app
+        return app.desk
+
+    async def discover(self) -> Hits:
+        for each in self.entries if self.shown_at_once else ():
+            yield DiscoveryHit(each.label, each.run, help=each.help)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for each in self.entries:
+            score = max(matcher.match(each.label), matcher.match(f"{each.label} {each.help}") * 0.9)
+            if score > 0:
+                yield Hit(score, Content(each.label), each.run, help=each.help)
+
+
+class Actions(Entries):
     """Everything that a key does, by name."""
 
-    def _rows(self) -> list[tuple[str, str, Callable[[], object]]]:
-        rows = [
-            (
-                say(f"keys.{row.id}.label"),
-                f"{say(f'keys.{row.id}.help')}  ({shown_keys(row.keys)})",
-                row.action,
-            )
-            for row in BINDINGS
-            if row.id not in LEFT_OUT
-        ]
-        return [
-            (label, text, partial(self._run, action)) for label, text, action in rows if self._can(action)
-        ]
+    shown_at_once = True
+
+    async def find(self) -> list[Entry]:
+        return [self._entry(each) for each in BINDINGS if each.id not in LEFT_OUT and self._can(each.action)]
+
+    def _entry(self, row: KeyBinding) -> Entry:
+        keys = shown_keys(keys_of(row, self.desk.keymap))
+        text = f"{say(f'keys.{row.id}.help')}  ({keys})"
+        return Entry(say(f"keys.{row.id}.label"), text, partial(self._run, row.action))
 
     def _can(self, action: str) -> bool:
         """Whether the screen below, or the app, has the action."""
@@ -44,33 +88,105 @@ class Actions(Provider):
     async def _run(self, action: str) -> None:
         await self.app.run_action(action, self.screen)
 
-    async def discover(self) -> Hits:
-        for label, text, run in self._rows():
-            yield DiscoveryHit(label, run, help=text)
 
-    async def search(self, query: str) -> Hits:
-        matcher = self.matcher(query)
-        for label, text, run in self._rows():
-            score = matcher.match(f"{label} {text}")
-            if score > 0:
-                yield Hit(score, Content(label), run, help=text)
+class Problems(Entries):
+    """What can be done about a problem."""
+
+    shown_at_once = True
+
+    async def find(self) -> list[Entry]:
+        return [
+            Entry(say(f"app.problem.{name}"), say(f"app.problem.{name}_help"), partial(self._run, name))
+            for name in ACTIONS
+        ]
+
+    async def _run(self, name: str) -> None:
+        await self.app.run_action(f"app.problem({name!r})")
 
 
-class Conversations(Provider):
-    """Chats by their titles."""
+class Conversations(Entries):
+    """Chats by their titles, from any screen."""
 
-    async def search(self, query: str) -> Hits:
-        screen = self.screen
-        if not isinstance(screen, ChatScreen):
-            return
-        matcher = self.matcher(query)
-        for thread in screen.threads:
-            name = say("app.palette.chats", title=title(thread.title))
-            score = matcher.match(name)
-            if score > 0:
-                yield Hit(
-                    score,
-                    Content(name),
-                    partial(screen.open_thread, thread),
-                    help=say("app.palette.chat_help"),
-                )
+    async def find(self) -> list[Entry]:
+        threads = await self.desk.session.chats.threads() if self.desk.prepared else ()
+        return [
+            Entry(say("app.palette.chats", title=title(each.title)), say("app.palette.chat_help"), run)
+            for each in threads
+            for run in [partial(self._go, each.id)]
+        ]
+
+    async def _go(self, thread_id: str) -> None:
+        self.app.switch_mode("chat")
+        await self.desk.go(thread_id, "")
+
+
+class Models(Entries):
+    """Models that are here, to be used; those that can be downloaded are on their own screen."""
+
+    async def find(self) -> list[Entry]:
+        entries = await self.desk.session.shelf.entries() if self.desk.prepared else ()
+        return [
+            Entry(say("app.palette.models", name=title(each.name)), say("app.palette.model_help"), run)
+            for each in entries
+            if not each.missing
+            for run in [partial(self._use, None if each.source == "built-in" else each.path)]
+        ]
+
+    def _use(self, path: Path | None) -> None:
+        self.app.run_worker(partial(self.desk.use, path), group="use", exclusive=True, exit_on_error=False)
+
+
+class Personas(Entries):
+    """Personas, to begin a chat from."""
+
+    async def find(self) -> list[Entry]:
+        personas = await self.desk.session.states.list() if self.desk.prepared else ()
+        return [
+            Entry(say("app.palette.personas", name=title(each.name)), say("app.palette.persona_help"), run)
+            for each in personas
+            for run in [partial(self._begin, each.id)]
+        ]
+
+    async def _begin(self, persona_id: str) -> None:
+        thread = await self.desk.session.states.begin(persona_id)
+        self.app.switch_mode("chat")
+        await self.desk.go(thread.id, "")
+
+
+class Presets(Entries):
+    """Sampling presets: named ways to draw tokens."""
+
+    async def find(self) -> list[Entry]:
+        from rwkv_chat.presets import presets
+
+        return [
+            Entry(say("app.palette.presets", name=title(each.title)), say("app.palette.preset_help"), run)
+            for each in await asyncio.to_thread(presets)
+            for run in [partial(self._take, each.params)]
+        ]
+
+    def _take(self, params: SamplingParams) -> None:
+        self.app.run_worker(partial(self.desk.sample, params), exit_on_error=False)
+
+
+class Choices(Entries):
+    """Settings that are chosen from a few values, themes and languages among them: each value is an entry."""
+
+    async def find(self) -> list[Entry]:
+        found: list[Entry] = []
+        for spec in SPECS.values():
+            if not spec.group:
+                continue
+            label, text = say(f"settings.{spec.name}.label"), say(f"settings.{spec.name}.help")
+            values = (True, False) if spec.kind == "switch" else spec.choices
+            found += [
+                Entry(f"{label}: {value_words(spec, each)}", text, partial(self._set, spec.name, each))
+                for each in values
+            ]
+        return found
+
+    def _set(self, name: str, value: object) -> None:
+        self.app.run_worker(partial(self.desk.change, **{name: value}), exit_on_error=False)
+
+
+PROVIDERS: tuple[type[Provider], ...] = (Actions, Problems, Conversations, Models, Personas, Presets, Choices)

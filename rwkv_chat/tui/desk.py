@@ -14,7 +14,8 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.widgets.status_line import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from pathlib import Path
 
     from engine.errors import EngineError
     from engine.types import SamplingParams
@@ -40,6 +41,8 @@ NEXT = (
     "widgets.continue_bar",
     "widgets.completions",
     "widgets.waiting_line",
+    "widgets.key_footer",
+    "widgets.problem_line",
     "prose.markdown",
 )
 
@@ -68,8 +71,10 @@ class Desk:
         self.prepared = False
         self.model = ModelState()
         self.watchers: list[Callable[[], None]] = []
+        self.keymap: Mapping[str, str] = {}  # of keys that differ from the table
         self.notices: list[str] = []  # each to be told once
         self.open_thread: Thread | None = None  # in the chat
+        self.on_change: Callable[[Iterable[str]], None] = _nothing  # settings were changed: their names
         self.go: Callable[[str, str], Awaitable[None]] = _nowhere  # to a conversation, and a message in it
         self._watch: asyncio.Task[None] | None = None
 
@@ -129,6 +134,33 @@ class Desk:
             await self.session.change_settings(**values)
         except (OSError, ValueError):
             log.exception("settings were not written")
+        self.on_change(values)
+
+    async def reset(self, name: str) -> None:
+        """Go back to a setting's default."""
+        try:
+            await self.session.reset_setting(name)
+        except OSError:
+            log.exception("settings were not written")
+        self.on_change((name,))
+
+    async def use(self, path: Path | None) -> None:
+        """Another model (None: the built-in guide), where nobody shows the outcome but the status line."""
+        from engine.errors import EngineError
+        from rwkv_chat.library.errors import LibraryError
+
+        try:
+            await self.session.models.use(path)
+        except (EngineError, LibraryError) as error:
+            self._tell(replace(self.model, error=error if isinstance(error, EngineError) else None))
+            return
+        self.model_chosen()
+
+    def load_again(self) -> None:
+        """Load the model in use once more: after a failure, or as the settings say now."""
+        self.session.models.unload()
+        self.model_chosen()
+        self.session.models.start()
 
     async def sample(self, params: SamplingParams) -> None:
         """Remember how replies are sampled from now on."""
@@ -136,6 +168,14 @@ class Desk:
             await self.session.set_sampling(params)
         except (OSError, ValueError):
             log.exception("settings were not written")
+
+    def forget_screens(self) -> None:
+        """The screens are made anew: those that there were are told nothing more."""
+        self.watchers.clear()
+        if self.prepared:
+            self.turns.listener = self.pulls.on_end = None
+            self.pulls.watchers.clear()
+            self.books.watchers.clear()
 
     def leave(self) -> None:
         """The screens are going: tell them nothing more."""
@@ -155,6 +195,10 @@ class Desk:
             self._watch.cancel()
             await asyncio.wait([self._watch])
         await self.turns.close()
+
+    async def free_memory(self) -> None:
+        """Let the engine forget states that it keeps in memory beside the disk; they are read again."""
+        await self.session.free_memory()
 
     def model_chosen(self) -> None:
         """Another model was chosen: it starts from nothing."""
@@ -226,6 +270,10 @@ class Desk:
 def _import_next() -> None:
     for name in NEXT:
         importlib.import_module(f"rwkv_chat.tui.{name}")
+
+
+def _nothing(_: Iterable[str]) -> None:
+    """Until there is an app that shows it."""
 
 
 async def _nowhere(_thread: str, _node: str) -> None:

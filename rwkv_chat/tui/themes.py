@@ -47,10 +47,51 @@ LIGHT = Theme(
     },
 )
 
-THEMES = (DARK, LIGHT)
+CONTRAST_DARK = Theme(
+    name="contrast-dark",
+    primary="#8CC8FF",
+    secondary="#C8D2E0",
+    accent="#FFD166",
+    success="#7CFFB2",
+    warning="#FFD166",
+    error="#FF9A9A",
+    foreground="#FFFFFF",
+    background="#000000",
+    surface="#000000",
+    panel="#33383F",
+    dark=True,
+    variables={
+        "muted": "#D0D6E0",
+        "footer-key-foreground": "#FFD166",
+        "input-selection-background": "#8CC8FF 45%",
+    },
+)
+
+CONTRAST_LIGHT = Theme(
+    name="contrast-light",
+    primary="#00347A",
+    secondary="#2B3440",
+    accent="#6A3500",
+    success="#00501E",
+    warning="#6A3500",
+    error="#8A0010",
+    foreground="#000000",
+    background="#FFFFFF",
+    surface="#FFFFFF",
+    panel="#D4D8DE",
+    dark=False,
+    variables={
+        "muted": "#2B3440",
+        "footer-key-foreground": "#6A3500",
+        "input-selection-background": "#00347A 30%",
+    },
+)
+
+THEMES = (DARK, LIGHT, CONTRAST_DARK, CONTRAST_LIGHT)
+ANSI_MUTED = {True: "ansi_white", False: "ansi_bright_black"}  # on a dark ground, on a light one
 
 
 def defaults(theme: Theme) -> dict[str, str]:
     """Variables that our style sheets use, for themes that are not ours."""
     own = DARK if theme.dark else LIGHT
-    return {"muted": own.variables["muted"]}
+    return {"muted": ANSI_MUTED[theme.dark] if theme.ansi else own.variables["muted"]}

@@ -10,6 +10,7 @@ from textual.widgets import OptionList, Static
 
 from engine.errors import ModelNotFound
 from engine.types import SamplingParams
+from rwkv_chat.paths import Paths
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 from rwkv_chat.tui.commands import Actions
@@ -18,9 +19,11 @@ from rwkv_chat.tui.screens.books import BooksScreen
 from rwkv_chat.tui.screens.exact import ExactScreen
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.library import LibraryScreen
+from rwkv_chat.tui.screens.log import LogScreen
 from rwkv_chat.tui.screens.messages import MessagesScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.screens.replies import RepliesScreen
+from rwkv_chat.tui.screens.settings import SettingsScreen
 from rwkv_chat.tui.screens.states import StatesScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from rwkv_chat.tui.screens.writing import WritingScreen
@@ -128,6 +131,8 @@ def test_every_action_of_the_table_exists() -> None:
         "library": LibraryScreen,
         "models": ModelsScreen,
         "states": StatesScreen,
+        "settings": SettingsScreen,
+        "log": LogScreen,
         "exact": ExactScreen,
     }
     for row in BINDINGS:
@@ -136,13 +141,13 @@ def test_every_action_of_the_table_exists() -> None:
 
 
 async def test_a_persons_key_map_is_used_and_shown(tmp_path: Path) -> None:
-    async with opened(tmp_path, keymap={"chat.new": "f12"}) as (app, pilot, screen):
+    async with opened(tmp_path, keymap={"chat.new": "f11"}) as (app, pilot, screen):
         await say_to(pilot, screen, "hello")
-        await pilot.press("f12")
+        await pilot.press("f11")
         await until(pilot, lambda: screen.thread is None)
         await pilot.press("f1")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-        assert "F12" in texts(app.screen)
+        assert "F11" in texts(app.screen)
 
 
 async def test_enter_may_make_new_lines_instead(tmp_path: Path) -> None:
@@ -197,25 +202,29 @@ async def test_the_welcome_names_what_fits_and_leads_to_the_models(tmp_path: Pat
 
 async def test_a_model_that_cannot_be_loaded_is_told_and_can_be_tried_again(tmp_path: Path) -> None:
     engine = FakeEngine(load_error=ModelNotFound("/gone.pth"))
-    async with opened(tmp_path, engine) as (app, pilot, screen):
-        await until(pilot, lambda: any("/gone.pth" in each for each in toasts(app)))
+    async with opened(tmp_path, engine) as (_, pilot, screen):
+        await until(pilot, lambda: "/gone.pth" in texts(screen))
+        assert [each.name for each in screen.query("#problem Button")] == ["retry", "log"]
         assert "not loaded" in texts(screen)
         engine.load_error = None
         await say_to(pilot, screen, "hello")
         assert screen.nodes[-1].message.text == "Hello there."
+        assert not screen.query_one("#problem").display
 
 
 async def test_themes_change_and_are_remembered(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot, _):
         for name in (
             "rwkv-light",
-            "textual-ansi" if "textual-ansi" in app.available_themes else "nord",
+            "ansi-dark",
             "rwkv-dark",
         ):
             app.theme = name
             await until(pilot, lambda name=name: app.session.settings.theme == name)
-    async with opened(tmp_path, theme="no-such-theme") as (app, _, _):
+    Paths.under(tmp_path).settings_file.write_text('theme = "no-such-theme"\n')
+    async with opened(tmp_path) as (app, _, _):
         assert app.theme == "rwkv-dark"
+        assert any("theme can be" in each for each in toasts(app))
 
 
 async def test_a_model_that_loads_does_not_disturb_what_is_typed(tmp_path: Path) -> None:
@@ -232,9 +241,9 @@ async def test_a_model_that_loads_does_not_disturb_what_is_typed(tmp_path: Path)
 
 async def test_the_palette_offers_only_what_can_be_done_here(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot, screen):
-        assert "Rename" in [row[0] for row in Actions(screen)._rows()]
+        assert "Rename" in [row.label for row in await Actions(screen).find()]
         await pilot.press("ctrl+o")
         await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
-        labels = [row[0] for row in Actions(app.screen)._rows()]
+        labels = [row.label for row in await Actions(app.screen).find()]
         assert "Rename" not in labels
         assert {"Help", "Quit", "Get a model"} <= set(labels)

@@ -22,13 +22,16 @@ Kind = Literal["key", "command", "parameter", "fact"]
 
 # Keys and commands that it is not taught yet: those of screens that show theirs at their foot, and what came
 # after the corpus.
-UNTAUGHT_SCOPES = ("message", "replies", "writing", "books", "library", "models", "states", "exact")
+UNTAUGHT_SCOPES = (
+    *("message", "replies", "writing", "books", "library", "models", "states"),
+    *("settings", "log", "exact"),
+)
 UNTAUGHT = frozenset(
     (
         *(f"command.{each}" for each in ("backup", "bench", "convs", "restore", "states", "verify")),
         *(f"key.{row.id}" for row in BINDINGS if row.scope in UNTAUGHT_SCOPES),
         *(f"key.chat.{each}" for each in ("messages", "undo", "redo")),
-        *("key.app.library", "key.app.states"),
+        *("key.app.library", "key.app.states", "key.app.settings"),
     )
 )
 

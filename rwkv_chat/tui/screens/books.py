@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.library_list import LibraryList, LibraryRow
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class BooksScreen(ModalScreen[str | None]):
             yield Static(say("app.books.title"), classes="title", markup=False)
             yield LibraryList(id="book-list")
             yield Static(say("app.books.none"), id="no-books", markup=False)
-            yield Footer(show_command_palette=False, compact=True)
+            yield KeyFooter()
 
     def on_mount(self) -> None:
         self.desk.books.watchers.append(self.reload)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.containers import Center, Horizontal, Vertical
-from textual.widgets import Footer, Static, TextArea
+from textual.widgets import Static, TextArea
 
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from rwkv_chat.tui.desk import Desk
+    from rwkv_chat.tui.widgets.problem_line import ProblemLine
     from rwkv_chat.tui.widgets.sampling_panel import SamplingPanel
 
 BEGUN = Path(__file__).with_name("begun.tcss")
@@ -50,6 +51,11 @@ class ChatScreen(ListeningScreen):
                 yield PromptBox(placeholder=say("app.prompt.placeholder"), id="prompt")
         yield StatusLine(id="status")
 
+    def on_mount(self) -> None:
+        """One that comes later, in another language, begins by itself."""
+        if self.desk.prepared:
+            self.run_worker(self.begin, exit_on_error=False)
+
     async def begin(self) -> None:
         """The first frame stands, and the desk is prepared: the conversations, and all else around them."""
         with self.app.batch_update():
@@ -61,7 +67,7 @@ class ChatScreen(ListeningScreen):
             self.desk.books.watchers.append(self.show_status)
             self.desk.pulls.watchers.append(self.show_status)
             await self.refresh_list()
-            await self.open_thread(self.threads[0] if self.threads else None)
+            await self.open_thread(self.desk.open_thread or next(iter(self.threads), None))
         self.begun = True
         await self.begin_drafting()
         self.desk.books.go_on()
@@ -71,16 +77,23 @@ class ChatScreen(ListeningScreen):
         self.app.stylesheet.read(BEGUN)
         from rwkv_chat.tui.widgets.completions import Completions
         from rwkv_chat.tui.widgets.continue_bar import ContinueBar
+        from rwkv_chat.tui.widgets.key_footer import KeyFooter
+        from rwkv_chat.tui.widgets.problem_line import ProblemLine
         from rwkv_chat.tui.widgets.suggestions import Suggestions
         from rwkv_chat.tui.widgets.transcript import Transcript
         from rwkv_chat.tui.widgets.waiting_line import WaitingLine
 
         conversation = self.query_one("#conversation")
         empty = Vertical(Static(id="greeting"), Suggestions(id="suggestions"), id="empty")
-        above = ContinueBar(id="continue"), WaitingLine(id="waiting"), Completions(id="completions")
+        above = (
+            ContinueBar(id="continue"),
+            ProblemLine(id="problem"),
+            WaitingLine(id="waiting"),
+            Completions(id="completions"),
+        )
         await conversation.mount(Transcript(id="transcript"), empty, *above, before="#typing")
         await conversation.mount(LintLine(id="lint"))
-        await self.mount(Footer(show_command_palette=False, compact=True))
+        await self.mount(KeyFooter())
         self.remove_class("-first")
         self.refresh_bindings()  # a footer that comes later waits for them
         if not self.has_class("-sampling-hidden"):
@@ -116,12 +129,31 @@ class ChatScreen(ListeningScreen):
             self.show_asides()
         if self.live is not None:
             self.transcript.hint(self.meter.hint(self.live))
-        from rwkv_chat.explain import sentence
-
-        if self.desk.model.error is not None:
-            self.notify(sentence(self.desk.model.error), severity="error", markup=False)
+        self._show_problem()
         while self.desk.notices:
             self.notify(self.desk.notices.pop(0), severity="warning", timeout=15, markup=False)
+
+    def _show_problem(self) -> None:
+        """Why there is no model, with what can be done about it."""
+        from rwkv_chat.explain import sentence
+        from rwkv_chat.tui.problems import actions_for
+        from rwkv_chat.tui.widgets.problem_line import ProblemLine
+
+        error = self.desk.model.error
+        text, actions = (sentence(error), actions_for(error)) if error is not None else ("", ())
+        self.query_one(ProblemLine).show(text, actions)
+
+    async def on_problem_line_asked(self, event: ProblemLine.Asked) -> None:
+        await self.app.run_action(f"app.problem({event.action!r})")
+
+    async def take_settings(self) -> None:
+        """Settings were changed, perhaps elsewhere: the list and the panel are there, or not."""
+        settings = self.desk.session.settings
+        self.set_class(not settings.show_list, "-list-hidden")
+        if settings.show_sampling == self.has_class("-sampling-hidden"):
+            self.set_class(not settings.show_sampling, "-sampling-hidden")
+            if settings.show_sampling:
+                (await self._sampling()).show(self.desk.params)
 
     # ---------------------------------------------------------------- keys
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.widgets.exact_view import ExactView
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -34,7 +35,7 @@ class ExactScreen(Screen[None]):
             yield Static(say("app.exact.title"), classes="title", id="exact-title", markup=False)
             yield Static(self._counts(), id="exact-counts", markup=False)
             yield ExactView(id="exact")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter()
 
     def on_mount(self) -> None:
         view = self.query_one(ExactView)

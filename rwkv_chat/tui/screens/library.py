@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from rwkv_chat.library.search import MOST_RANKED
 from rwkv_chat.texts import say
@@ -17,6 +17,7 @@ from rwkv_chat.tui.library_query import typed
 from rwkv_chat.tui.library_rows import hit_row, thread_row
 from rwkv_chat.tui.screens.library_work import LibraryWork, View
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.library_list import LibraryList
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class LibraryScreen(LibraryWork):
         yield LibraryList(id="conversations")
         yield Static(id="empty-library", markup=False)
         yield Static(id="said", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter()
 
     @property
     def rows(self) -> LibraryList:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,7 +65,7 @@ class MessagesScreen(ModalScreen[Act | None]):
             yield OptionList(
                 *(Option(self._line(each), id=each.id) for each in self._said), id="messages", compact=True
             )
-            yield Footer(show_command_palette=False, compact=True)
+            yield KeyFooter()
 
     def on_mount(self) -> None:
         ids = [each.id for each in self._said]

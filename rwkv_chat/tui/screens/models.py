@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Button, Footer, Input, Static
+from textual.widgets import Button, Input, Static
 
 from rwkv_chat.explain import sentence, size
 from rwkv_chat.session.shelf_types import Offer, ShelfEntry
@@ -15,6 +15,7 @@ from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.shelf_look import LookingScreen
 from rwkv_chat.tui.shelf_details import BY_ENTER, companion_of, entry_details, offer_details
 from rwkv_chat.tui.shelf_rows import key_of, sections
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.model_details import Details, ModelDetails
 from rwkv_chat.tui.widgets.model_table import ModelHeading, ModelTable
 
@@ -51,7 +52,7 @@ class ModelsScreen(LookingScreen):
                 yield ModelTable(id="models")
             yield ModelDetails(id="details")
         yield Static(id="outcome", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter()
 
     def on_mount(self) -> None:
         self.desk.watchers.append(self.show_models)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -46,7 +47,7 @@ class RepliesScreen(ModalScreen[int | None]):
                     yield Static(id=f"reply-name-{index}", classes="reply-name", markup=False)
                     yield Static(id=f"reply-text-{index}", markup=False)
         yield Static(id="replies-hint", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter()
 
     def on_mount(self) -> None:
         self._timer = self.set_interval(FRAME, self.draw)

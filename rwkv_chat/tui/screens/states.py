@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
@@ -22,6 +22,7 @@ from rwkv_chat.tui.states_details import (
     profile_facts,
     summary,
 )
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.library_list import LibraryList
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class StatesScreen(StatesWork):
             with VerticalScroll(id="state-details"):
                 yield Static(id="state-facts", markup=False)
         yield Static(id="states-said", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter()
 
     @property
     def rows(self) -> LibraryList:

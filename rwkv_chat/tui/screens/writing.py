@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static, TextArea
+from textual.widgets import Static, TextArea
 
 from rwkv_chat.explain import sentence
 from rwkv_chat.plain_text import clean, title
@@ -14,6 +14,7 @@ from rwkv_chat.session.errors import NothingToUndo, SessionError
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -44,7 +45,7 @@ class WritingScreen(ModalScreen[None]):
         yield Static(title(self.thread.title) or say("app.writing.untitled"), id="text-title", markup=False)
         yield TextArea(id="text", soft_wrap=True, tab_behavior="indent")
         yield Static(say("app.writing.hint"), id="text-hint", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter()
 
     async def on_mount(self) -> None:
         await self._open()
