@@ -26,7 +26,7 @@ from rwkv_chat.tui import applying
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 from rwkv_chat.tui.commands import PROVIDERS
 from rwkv_chat.tui.desk import Desk
-from rwkv_chat.tui.keymap import trouble_words
+from rwkv_chat.tui.keymap import ROWS, keys_of, split, trouble_words
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.chat import ChatScreen
 from rwkv_chat.tui.stylesheet import KeptStylesheet
@@ -79,6 +79,7 @@ MODES: dict[str, Callable[[Desk], Screen[None]]] = {
 }
 QUIT_TOLD_SECONDS = 5.0
 QUIT_KEYS = next(each.keys for each in BINDINGS if each.id == "app.quit")
+EVERYWHERE = ("app.help", "app.quit")
 SIGNALS = ("SIGTERM", "SIGHUP")
 PUSH_TITLE, POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"
 
@@ -216,7 +217,15 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         if isinstance(event, events.Key) and (take := getattr(self.screen, "taken", None)) is not None:
             take(event)
             return
+        if isinstance(event, events.Key) and self.screen.is_modal and (action := self._everywhere(event.key)):
+            await self.run_action(action)
+            return
         await super().on_event(event)
+
+    def _everywhere(self, key: str) -> str | None:
+        """The action of a key that works over an overlay, too: Textual gives that its own keys alone."""
+        rows = (ROWS[name] for name in EVERYWHERE)
+        return next((row.action for row in rows if key in split(keys_of(row, self.desk.keymap))), None)
 
     # ---------------------------------------------------------------- screens
 

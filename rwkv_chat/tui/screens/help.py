@@ -58,7 +58,7 @@ class HelpScreen(ModalScreen[None]):
 
 
 def scopes_of(screen: Screen[object]) -> list[str]:
-    """The parts whose keys work on a screen where its focus is: what is written in first, the program last."""
+    """The parts whose keys work on a screen where its focus is, from the prompt to the program."""
     ids = {each.binding.id for each in screen.active_bindings.values()}
     here = {row.scope for name, row in ROWS.items() if name in ids}
     return [name for name in SCOPES if name in here]

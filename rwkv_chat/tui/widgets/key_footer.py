@@ -68,6 +68,10 @@ class KeyFooter(Static):
         for _, binding, enabled, _ in self.screen.active_bindings.values():
             if binding.show and enabled:
                 found.setdefault(binding.action, binding)
+        if self.screen.is_modal:  # the app's keys are not among its own
+            for _, binding, _, _ in self.app.screen_stack[0].active_bindings.values():
+                if binding.id in ALWAYS:
+                    found.setdefault(binding.action, binding)
         return list(found.values())
 
 
