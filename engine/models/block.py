@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.models.int8_names import SCALE
+from engine.ops.adapted import adapted
 from engine.ops.ffn_value import ffn_value
 from engine.ops.linear import linear
 from engine.ops.linear.alone import alone
@@ -29,14 +30,15 @@ def head_norm(y: Tensor, n_head: int, w: dict[str, Tensor]) -> Tensor:
 
 
 def project(x: Tensor, w: dict[str, Tensor], name: str) -> Tensor:
-    """x [.., K] times the matrix of that name [N,K]; its scales stand beside it if it has any."""
+    """x [.., K] times the matrix of that name [N,K]; its scales and its adapter stand beside it, if any."""
     ready = alone(x, w[name])
-    return ready(x) if ready else linear(x, w[name], w.get(name + SCALE))
+    return adapted(ready(x) if ready else linear(x, w[name], w.get(name + SCALE)), x, w, name)
 
 
 def project_value(hidden: Tensor, w: dict[str, Tensor]) -> Tensor:
     """hidden [.., F] times the channel mix's second matrix [C,F], in whatever form it is."""
-    return ffn_value(hidden, w["ffn.value.weight"], w.get("ffn.value.weight" + SCALE))
+    name = "ffn.value.weight"
+    return adapted(ffn_value(hidden, w[name], w.get(name + SCALE)), hidden, w, name)
 
 
 def previous(x: Tensor, last: Tensor) -> Tensor:

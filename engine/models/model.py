@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F  # noqa: N812  the field's custom
+from torch.utils.checkpoint import checkpoint
 
 from engine.errors import InvalidRequest, StateMismatch
 from engine.models.block import LN_EPS, last_token, project
@@ -54,7 +55,13 @@ class Model(ABC):
         tier: a key of `RUN_DTYPES`; None: the one of the run dtype.
         dtype: run dtype; if the tensors are of another one (fp32 master weights in training) they are cast
             at every forward, and gradients reach them through the cast.
+
+    Attributes:
+        recompute: for gradients only what enters each block is kept; the rest is computed again, block by
+            block, when they are asked for.
     """
+
+    recompute = False
 
     def __init__(
         self,
@@ -173,6 +180,19 @@ class Model(ABC):
         Raises:
             StateMismatch: the state is of another model or batch.  InvalidRequest: lengths out of range.
         """
+        x, new, weights = self._hidden(tokens, state, lengths)
+        if not all_logits:
+            x = last_token(x, lengths)
+        x = F.layer_norm(x, x.shape[-1:], *weights.ln_out, LN_EPS)
+        return project(x, weights.head, "head.weight").float(), new
+
+    def hidden(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """What `forward` multiplies with the head, [B,T,C]; the head [O,C]; the new state."""
+        x, new, weights = self._hidden(tokens, state, None)
+        return F.layer_norm(x, x.shape[-1:], *weights.ln_out, LN_EPS), weights.head["head.weight"], new
+
+    def _hidden(self, tokens: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State, Weights]:
+        """All blocks' output [B,T,C], before the last norm."""
         self.check_state(state, tokens.shape[0])
         if lengths is not None:
             _check_lengths(lengths, tokens)
@@ -180,15 +200,21 @@ class Model(ABC):
         x = F.embedding(tokens, weights.emb)
         if weights.ln0:
             x = F.layer_norm(x, x.shape[-1:], *weights.ln0, LN_EPS)
-        x, new = self._blocks(x, state, weights, lengths)
-        if not all_logits:
-            x = last_token(x, lengths)
-        x = F.layer_norm(x, x.shape[-1:], *weights.ln_out, LN_EPS)
-        return project(x, weights.head, "head.weight").float(), new
+        return *self._blocks(x, state, weights, lengths), weights
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Feeds one token for each row, tokens [B] int64: `forward` with the recurrence done once."""
         return self.forward(tokens.unsqueeze(1), state)
+
+    def _block(
+        self, x: Tensor, state: Block, w: Block, carried: Tensor | None, lengths: Tensor | None
+    ) -> tuple[Tensor, Block, Tensor | None]:
+        """`block`, computed again for the gradient if that is wanted."""
+        if not (self.recompute and torch.is_grad_enabled()):
+            return self.block(x, state, w, carried, lengths)
+        return checkpoint(  # pyright: ignore[reportReturnType]  gives back what the function does
+            self.block, x, state, w, carried, lengths, use_reentrant=False, preserve_rng_state=False
+        )
 
     def _blocks(
         self, x: Tensor, state: State, weights: Weights, lengths: Tensor | None
@@ -199,7 +225,7 @@ class Model(ABC):
         new: list[Block] = []
         carried = None
         for i, (w, its) in enumerate(zip(weights.blocks, layers, strict=True)):
-            x, after, carried = self.block(x, dict(zip(names, its, strict=True)), w, carried, lengths)
+            x, after, carried = self._block(x, dict(zip(names, its, strict=True)), w, carried, lengths)
             new.append(after)
             if self._halved_every and (i + 1) % self._halved_every == 0:
                 x = x / 2

@@ -42,6 +42,10 @@ class State:
         """A copy that shares no memory with this one."""
         return self._map(lambda x: x.detach().clone())
 
+    def detached(self) -> State:
+        """The same values, without the gradients that led to them."""
+        return self._map(lambda x: x.detach())
+
     def to(self, device: torch.device | str) -> State:
         return self._map(lambda x: x.to(device))
 

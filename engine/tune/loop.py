@@ -1,202 +1,268 @@
-"""The training loop: a generator of `Step` and `Evaluated` events, resumable at every checkpoint."""
+"""The tuning loop: a generator of events, resumable at every checkpoint.
+
+One step learns from `batch_size` rows, however many are fed at once and by however many processes: every loss
+is divided by what all rows of the step count together.
+"""
 
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 
-from engine.models.rwkv7 import Rwkv7
-from engine.tune.data import Batch, Row, RowSource, batches, make_batch
-from engine.tune.loss import weighted_loss
-from engine.types import Evaluated, Step
+from engine.errors import NotFinite, OutOfMemory
+from engine.shortage import shortage
+from engine.tune import checkpoint
+from engine.tune.batches import feeds
+from engine.tune.checkpoint import Position
+from engine.tune.group import Alone
+from engine.tune.optimizer import make_optimizer, rate_at, set_rate
+from engine.tune.sample import reply
+from engine.tune.speed import Speed
+from engine.types import (
+    CheckpointSaved,
+    Evaluated,
+    Row,
+    Sampled,
+    Shrunk,
+    Skipped,
+    Step,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
-    from torch import Tensor
+    from engine.tune.batches import Batches, Feed
+    from engine.tune.subject import Subject
+    from engine.types import Probe, TuneEvent
+    from engine.types.tuning import StopReason
 
-    from engine.tune.runs import Run
-    from engine.types import ModelSpec
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+BAD_STEPS = 5  # in a row, without a finite number: more than bad luck
+NO_LOSS, EMPTY_STEPS = 1e-7, 3  # nats a token, and steps in a row, that say that nothing is left to learn
+LAST, BEST = "last", "best"
 
 
 @dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """How to train.
+class _Learnt:
+    """What one step gave: loss in nats per trained token, gradient norm, tokens."""
 
-    Attributes:
-        steps: optimiser steps.  batch_size: rows per step.  context: the most tokens of a row that are fed.
-        learning_rate, final_rate, warmup: cosine between the rates after `warmup` steps of rising.
-        weight_decay: on the big `.weight` matrices only.  clip: largest gradient norm.
-        dtype: "bf16" or "fp32" for weights and activations of the forward; masters, wkv and loss are fp32.
-        l2_wrap: the official pull on the largest logit.
-        evaluate_every, checkpoint_every: in steps; 0 for only at the end.
-        method: a key of `METHODS`.
-    """
-
-    steps: int
-    batch_size: int = 8
-    context: int = 320
-    learning_rate: float = 1.2e-3
-    final_rate: float = 1e-5
-    warmup: int = 20
-    weight_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.99)
-    eps: float = 1e-18
-    clip: float = 1.0
-    dtype: str = "bf16"
-    l2_wrap: bool = False
-    evaluate_every: int = 0
-    checkpoint_every: int = 0
-    method: str = "full"
-
-
-def rate_at(config: TrainConfig, step: int) -> float:
-    """The learning rate of a step (0-based): warm-up factor times cosine."""
-    warm = min(1.0, 0.01 + 0.99 * step / config.warmup) if config.warmup else 1.0
-    progress = min(1.0, max(0.0, (step - config.warmup) / max(1, config.steps - config.warmup)))
-    low, high = config.final_rate, config.learning_rate
-    return warm * (low + (high - low) * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-def _full(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Every tensor is trained, from fp32 masters."""
-    return {name: x.detach().clone().float().requires_grad_() for name, x in tensors.items()}
-
-
-# what is trained, by method: tensors by official name → those that receive gradients, same names
-METHODS: dict[str, Callable[[dict[str, Tensor]], dict[str, Tensor]]] = {
-    "full": _full,
-}
-
-
-def _is_decayed(name: str, x: Tensor) -> bool:
-    return x.ndim == 2 and name.endswith(".weight")
-
-
-def _optimizer(parameters: dict[str, Tensor], config: TrainConfig) -> torch.optim.AdamW:
-    """Three groups: big matrices with weight decay, w0 at twice the rate, all else."""
-    groups: dict[tuple[float, float], list[Tensor]] = {}
-    for name, x in parameters.items():
-        decay = config.weight_decay if _is_decayed(name, x) else 0.0
-        scale = 2.0 if name.endswith("att.w0") else 1.0
-        groups.setdefault((decay, scale), []).append(x)
-    return torch.optim.AdamW(
-        [{"params": xs, "weight_decay": d, "rate_scale": s} for (d, s), xs in groups.items()],
-        lr=config.learning_rate,
-        betas=config.betas,
-        eps=config.eps,
-        fused=True,
-    )
+    loss: float
+    norm: float
+    tokens: int
 
 
 class Trainer:
-    """A model in training: tensors, optimiser, and how far it is.
+    """A subject in training, and how far it is.
 
     Args:
-        tensors: fp32, by official name, vectors as [C] (`initial_tensors` or a loaded model's).
-        rows: the training rows from a given position on.
-        validation: rows for `Evaluated`, none for no evaluation.
-        run: folder for events and checkpoints; a checkpoint found there is taken up again.
+        batches: the rows of a step.  validation: rows for `Evaluated`, none for no evaluation.
+        folder: of checkpoints; the last one there is taken up. None keeps none.
+        probes: prompts that are answered at every evaluation.
+        group: the processes that tune together.
+
+    Attributes:
+        at: how far it is.  reason: why `run` ended, once it has.
+
+    Raises:
+        StateCorrupt: the checkpoint is damaged or of another run.
     """
 
     def __init__(
         self,
-        spec: ModelSpec,
-        tensors: dict[str, Tensor],
-        config: TrainConfig,
-        rows: RowSource,
+        subject: Subject,
+        batches: Batches,
         *,
-        validation: tuple[Row, ...] = (),
-        run: Run | None = None,
+        validation: Sequence[Row] = (),
+        folder: Path | None = None,
+        probes: tuple[Probe, ...] = (),
+        group: Alone | None = None,
     ) -> None:
-        self.config, self._rows, self._run = config, rows, run
-        self.parameters = METHODS[config.method](tensors)
-        self.model = Rwkv7(spec, self.parameters, dtype=DTYPES[config.dtype])
-        self._optimizer = _optimizer(self.parameters, config)
-        self._validation = validation
-        self.step = 0
-        self.rows_used = 0
-        if run is not None:
-            self._take_up(run)
+        self.subject, self.config = subject, subject.config
+        self.at = Position(method=self.config.method, seed=self.config.seed)
+        self.reason: StopReason = "finished"
+        self.optimizer = make_optimizer(dict(subject.trained), self.config)
+        self._group = group or Alone()
+        self._module = self._group.wrapped(subject)
+        self._batches, self._validation, self._probes = batches, validation, probes
+        self._folder, self._speed = folder, Speed()
+        self._bad = self._empty = 0
+        self._saved = -1
+        self._take_up()
 
-    def _take_up(self, run: Run) -> None:
-        run.write_config(asdict(self.config))
-        checkpoint = run.load()
-        if checkpoint is None:
+    # ------------------------------------------------------------------------------------ checkpoints
+
+    def _take_up(self) -> None:
+        if self._folder is None:
             return
-        with torch.no_grad():
-            for name, x in self.parameters.items():
-                x.copy_(checkpoint["tensors"][name])
-        self._optimizer.load_state_dict(checkpoint["optimizer"])
-        self.step, self.rows_used = checkpoint["step"], checkpoint["rows_used"]
+        path = self._folder / f"{LAST}.safetensors"
+        if (found := checkpoint.load(path)) is not None:
+            checkpoint.restore(found, self.subject.trained, self.optimizer, path)
+            self.at, self._saved = found.at, found.at.step
 
-    def save(self) -> None:
-        """Writes a checkpoint: tensors, optimiser, step and position in the data."""
-        if self._run is None:
+    def _save(self, which: str) -> Iterator[TuneEvent]:
+        """One process writes."""
+        if self._folder is None or self._group.rank:
             return
-        checkpoint: dict[str, Any] = {
-            "tensors": {name: x.detach() for name, x in self.parameters.items()},
-            "optimizer": self._optimizer.state_dict(),
-            "step": self.step,
-            "rows_used": self.rows_used,
-        }
-        self._run.save(checkpoint)
+        if which == LAST:
+            if self._saved == self.at.step:
+                return
+            self._saved = self.at.step
+        moments = self.optimizer if which == LAST else None
+        path = self._folder / f"{which}.safetensors"
+        nbytes = checkpoint.save(path, self.subject.trained, moments, self.at)
+        yield CheckpointSaved(self.at.step, which, nbytes)
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Nats per weighted token, each row from the zero state."""
-        state = self.model.zero_state(batch.inputs.shape[0])
-        logits, _ = self.model.forward(batch.inputs, state, all_logits=True)
-        return weighted_loss(logits, batch.targets, batch.weights, l2_wrap=self.config.l2_wrap)
+    def best(self) -> dict[str, torch.Tensor] | None:
+        """The trained tensors of the lowest validation loss; None where there is no such checkpoint."""
+        found = checkpoint.load(self._folder / f"{BEST}.safetensors") if self._folder else None
+        return found.values if found else None
 
-    def _train_on(self, batch: Batch) -> Step:
-        start = time.perf_counter()
-        rate = rate_at(self.config, self.step)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["rate_scale"]
-        loss = self.loss(batch)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.clip)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        self.step += 1
-        self.rows_used += batch.inputs.shape[0]
-        seconds = time.perf_counter() - start
-        return Step(self.step, self.config.steps, loss.item(), rate, batch.n_tokens / seconds)
+    # ------------------------------------------------------------------------------------ steps
 
-    @torch.no_grad()
-    def evaluate(self) -> Evaluated:
-        """The mean loss over the validation rows, each token by its weight."""
-        total = weight = 0.0
-        size = self.config.batch_size
-        for i in range(0, len(self._validation), size):
-            batch = make_batch(self._validation[i : i + size], self.config.context)
-            weight += float(batch.weights.sum())
-            total += float(self.loss(batch)) * float(batch.weights.sum())
-        return Evaluated(self.step, total / max(weight, 1e-9))
+    def run(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[TuneEvent]:
+        """Trains to the last step, or until `should_stop`; a checkpoint is written either way.
+
+        Raises:
+            NotFinite: several steps in a row gave no finite number.  OutOfMemory: one row alone is too much.
+        """
+        if self.at.step == 0:
+            yield from self._measured()
+        self.reason = "finished"
+        while self.at.step < self.config.steps:
+            if self._agreed(should_stop()):
+                self.reason = "asked"
+                break
+            rows = self._batches(self.at.step)
+            if not rows:
+                break
+            yield from self._step(rows)
+            yield from self._after()
+            if self.reason != "finished":
+                break
+        yield from self._save(LAST)
+
+    def _agreed(self, stop: bool) -> bool:
+        """Whether any process was asked."""
+        return self._group.sum(float(stop))[0] > 0
+
+    def _step(self, rows: list[Row]) -> Iterator[TuneEvent]:
+        """One step; tried again with fewer rows at once where memory is short."""
+        self._speed.begin()
+        rate = rate_at(self.config, self.at.step)
+        set_rate(self.optimizer, rate)
+        while True:
+            parts = self._feeds(self._mine(rows))
+            try:
+                learnt = self._learn(parts)
+                break
+            except (RuntimeError, MemoryError) as error:
+                yield self._shrunk(error, max(len(each.pairs) for each in parts))
+        self.at = replace(self.at, step=self.at.step + 1)
+        if not math.isfinite(learnt.loss + learnt.norm):
+            self._bad += 1
+            yield Skipped(self.at.step)
+            if self._bad >= BAD_STEPS:
+                raise NotFinite
+            return
+        self._bad, self.at = 0, replace(self.at, learnt=self.at.learnt + 1)
+        self._empty = self._empty + 1 if learnt.loss < NO_LOSS else 0
+        speed = self._speed.end(learnt.tokens)
+        left = self._speed.seconds_for(self.config.steps - self.at.step)
+        yield Step(self.at.step, self.config.steps, learnt.loss, rate, speed, left, learnt.norm)
+
+    def _shrunk(self, error: Exception, before: int) -> Shrunk:
+        """Half as many rows at once from now on. Raises the error if it is another, or of one row."""
+        found = shortage(error)
+        if found is None:
+            raise error
+        self.optimizer.zero_grad()
+        if before == 1 or self._group.size > 1:
+            raise OutOfMemory(found.needed, found.free) from error
+        self.at = replace(self.at, at_once=before // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return Shrunk(self.at.step, before // 2)
+
+    def _mine(self, rows: Sequence[Row]) -> list[Row]:
+        """This process's share: of like length as the others'."""
+        return sorted(rows, key=lambda row: -len(row[0]))[self._group.rank :: self._group.size]
+
+    def _feeds(self, rows: Sequence[Row]) -> list[Feed]:
+        return feeds(rows, self.config.context, self.config.micro_batch, self.at.at_once)
+
+    def _learn(self, parts: list[Feed]) -> _Learnt:
+        """Gradients of all rows, then the optimiser's step, if every number is finite."""
+        (weight,) = self._group.sum(sum(each.weight for each in parts))
+        loss = sum(self._gradients(each, weight / self._group.size, last=each is parts[-1]) for each in parts)
+        total, tokens = self._group.sum(loss, sum(each.tokens for each in parts))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.subject.trained.values(), self.config.clip))
+        if math.isfinite(total + norm):
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        return _Learnt(total / weight, norm, int(tokens))
+
+    def _gradients(self, feed: Feed, weight: float, *, last: bool) -> float:
+        """Adds the gradients of some rows, piece by piece; their loss, summed."""
+        total, state, before = 0.0, None, []
+        pieces = list(feed.pieces())
+        for piece in pieces:
+            if state is not None:
+                state = state if piece.rows == before else state.select([before.index(i) for i in piece.rows])
+            final = last and piece is pieces[-1]
+            with nullcontext() if final else self._group.unsynced(self._module):
+                loss, after = self._module(piece, state)
+                (loss / weight).backward()
+            total += float(loss.detach())
+            state, before = after.detached(), piece.rows
+        return total
+
+    # ------------------------------------------------------------------------------------ measuring
+
+    def _after(self) -> Iterator[TuneEvent]:
+        """What is due after a step."""
+        if self._is_due(self.config.evaluate_every):
+            yield from self._measured()
+        if self.config.checkpoint_every and self.at.step % self.config.checkpoint_every == 0:
+            yield from self._save(LAST)
+        if self._empty >= EMPTY_STEPS:
+            self.reason = "no-loss"
+        elif self.config.patience and self.at.stale >= self.config.patience:
+            self.reason = "early"
 
     def _is_due(self, every: int) -> bool:
-        return self.step == self.config.steps or (every > 0 and self.step % every == 0)
+        return self.at.step == self.config.steps or (every > 0 and self.at.step % every == 0)
 
-    def run(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Step | Evaluated]:
-        """Trains to the last step, or until `should_stop`; a checkpoint is written either way."""
-        stream = batches(self._rows(self.rows_used), self.config.batch_size, self.config.context)
-        for batch in stream:
-            if self.step >= self.config.steps or should_stop():
-                break
-            yield self._logged(self._train_on(batch))
-            if self._validation and self._is_due(self.config.evaluate_every):
-                yield self._logged(self.evaluate())
-            if self.config.checkpoint_every and self.step % self.config.checkpoint_every == 0:
-                self.save()
-        self.save()
+    def _measured(self) -> Iterator[TuneEvent]:
+        """The validation loss, the best checkpoint if it is, replies to the probes."""
+        if self._validation:
+            loss = self.evaluate()
+            yield Evaluated(self.at.step, loss)
+            if self.at.best is None or loss < self.at.best:
+                self.at = replace(self.at, best=loss, stale=0)
+                yield from self._save(BEST)
+            else:
+                self.at = replace(self.at, stale=self.at.stale + 1)
+        if self._group.rank == 0 and self.config.sample_tokens:
+            for i, probe in enumerate(self._probes):
+                tokens, stopped = reply(self.subject, probe, self.config.sample_tokens)
+                yield Sampled(self.at.step, i, tokens, stopped)
 
-    def _logged(self, event: Step | Evaluated) -> Step | Evaluated:
-        if self._run is not None:
-            self._run.log(event)
-        return event
+    @torch.no_grad()
+    def evaluate(self) -> float:
+        """The mean loss over the validation rows, each token by its weight; shared among the processes."""
+        total = weight = 0.0
+        for feed in self._feeds(self._mine(self._validation)):
+            weight += feed.weight
+            state, before = None, []
+            for piece in feed.pieces():
+                if state is not None and piece.rows != before:
+                    state = state.select([before.index(i) for i in piece.rows])
+                loss, state = self.subject(piece, state)
+                total += float(loss)
+                before = piece.rows
+        total, weight = self._group.sum(total, weight)
+        return total / max(weight, 1e-9)

@@ -46,7 +46,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
-    def row(self, i: int) -> tuple[Array, Array]:
+    def row(self, i: int) -> tuple[Any, Any]:
         """Ids int64 [n] and weights fp32 [n] of a row, in memory of their own."""
         start, end = self._offsets[i], self._offsets[i + 1]
         return self._ids[start:end].astype(np.int64), self._weights[start:end].astype(np.float32)

@@ -52,7 +52,7 @@ def weight_bytes(spec: ModelSpec, base: str) -> int:
     return total
 
 
-def adapted(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+def adapted_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     """The matrices that adapters change: receptance, key, value and output, of both mixes."""
     ends = tuple(f".{name}.weight" for name in ("receptance", "key", "value", "output"))
     return {name: shape for name, shape in expected_shapes(spec).items() if name.endswith(ends)}
@@ -64,7 +64,7 @@ def trained_count(spec: ModelSpec, method: str, rank: int) -> int:
         return spec.n_layer * spec.n_head * spec.head_size**2
     if method == "full":
         return sum(math.prod(shape) for shape in expected_shapes(spec).values())
-    pairs = adapted(spec).values()
+    pairs = adapted_shapes(spec).values()
     if method == "miss":
         return sum(min(rank, width) * out for out, width in pairs)
     return sum(min(rank, *shape) * sum(shape) for shape in pairs)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.tokenizer import Tokenizer
-    from engine.tune.data import Row, RowSource
+    from engine.tune.batches import RowSource
+    from engine.types import Row
     from rwkv_chat.demo.corpus.dialogues import Dialogue
 
 TEMPLATE = "classic"

@@ -19,11 +19,15 @@ import torch
 from safetensors.torch import load_file
 
 from engine.models.names import expected_shapes
+from engine.models.rwkv7 import Rwkv7
 from engine.tokenizer import load_tokenizer
+from engine.tune.batches import from_source
+from engine.tune.folder import Folder
 from engine.tune.init import initial_tensors, suggested_ranks
-from engine.tune.loop import TrainConfig, Trainer
-from engine.tune.runs import Run
-from engine.types import Evaluated, ModelSpec, Step, TokenizerRef
+from engine.tune.log import Log
+from engine.tune.loop import Trainer
+from engine.tune.subject import Subject
+from engine.types import Evaluated, ModelSpec, Step, TokenizerRef, TuneConfig
 from engine.weights.export import export_safetensors
 from rwkv_chat.demo import card, vocabulary
 from rwkv_chat.demo.corpus.dialogues import dialogue
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.tokenizer import Tokenizer
-    from engine.tune.data import Row
+    from engine.types import Row
 
 SEED = 7
 VALIDATION_SEED = 7007
@@ -45,9 +49,9 @@ SPEC = ModelSpec(
     arch="rwkv7", n_layer=6, n_embd=192, head_size=64, n_ffn=768, vocab_size=vocabulary.SIZE,
     ranks=suggested_ranks(192),
 )  # fmt: skip
-CONFIG = TrainConfig(
-    steps=10_000, batch_size=8, context=448, learning_rate=1.2e-3, final_rate=2e-5, warmup=100,
-    evaluate_every=500, checkpoint_every=500,
+CONFIG = TuneConfig(
+    "", "full", steps=10_000, batch_size=8, micro_batch=8, context=448, learning_rate=1.2e-3, final_rate=2e-5,
+    warmup=100, evaluate_every=500, checkpoint_every=500, recompute=False,
 )  # fmt: skip
 
 
@@ -93,7 +97,7 @@ def _tensors(arguments: argparse.Namespace, spec: ModelSpec) -> dict[str, Tensor
 
 def _export(arguments: argparse.Namespace, training: Trainer) -> None:
     """Weights, tokenizer and the list of facts, all of this run."""
-    export_safetensors(arguments.out / WEIGHTS, training.parameters)
+    export_safetensors(arguments.out / WEIGHTS, dict(training.subject.trained))
     shutil.copyfile(arguments.run / TOKENIZER, arguments.out / TOKENIZER)
     card.write(arguments.out / "model.toml")
 
@@ -107,13 +111,13 @@ def trainer(arguments: argparse.Namespace) -> Trainer:
     tokenizer = _tokenizer(arguments)
     config = replace(CONFIG, steps=arguments.steps, batch_size=arguments.batch, learning_rate=arguments.rate)
     spec = _spec(arguments.width, arguments.layers)
+    model = Rwkv7(spec, _tensors(arguments, spec), dtype=torch.bfloat16)
+    source = rows(arguments.seed, tokenizer, window=WINDOW, size=config.batch_size)
     return Trainer(
-        spec,
-        _tensors(arguments, spec),
-        config,
-        rows(arguments.seed, tokenizer, window=WINDOW, size=config.batch_size),
+        Subject(model, config, {}),
+        from_source(source, config.batch_size),
         validation=_validation(tokenizer),
-        run=Run(arguments.run),
+        folder=Folder(arguments.run).checkpoints,
     )
 
 
@@ -122,9 +126,10 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    training = trainer(arguments)
+    training, told = trainer(arguments), Log(Folder(arguments.run))
     tokens, loss, start, n = 0.0, 0.0, time.monotonic(), 0
     for event in training.run():
+        told(event)
         if isinstance(event, Step):
             n, loss = n + 1, loss + event.loss
             tokens += event.tokens_per_second
@@ -133,7 +138,7 @@ def main() -> None:
                 _say(f"{minutes:6.1f} min  step {event.step}/{event.steps}  loss {loss / n:.4f}  "
                      f"rate {event.learning_rate:.1e}  {tokens / n:.0f} tokens/s")  # fmt: skip
                 tokens, loss, n = 0.0, 0.0, 0
-        elif isinstance(event, Evaluated):
+        elif isinstance(event, Evaluated) and event.step:
             _export(arguments, training)
             _say(f"validation {event.loss:.4f}; written to {arguments.out}")
     _export(arguments, training)

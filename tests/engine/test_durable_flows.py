@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from engine.store.statestore import StateStore
-from engine.tune.runs import Run
+from engine.tune import checkpoint
+from engine.tune.checkpoint import Position
 from engine.weights.export import convert
 from tests.engine import tiny
 from tests.engine.downloads import BODY, fetch
@@ -45,10 +46,12 @@ def test_a_converted_model(asked: list, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_a_run(asked: list, tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    path = tmp_path / "checkpoints" / "last.safetensors"
     for step in range(2):
-        run.save({"step": step, "x": torch.zeros(3)})
-    assert (run.load() or {})["step"] == 1
+        checkpoint.save(path, {"x": torch.zeros(3)}, None, Position(step))
+    found = checkpoint.load(path)
+    assert found is not None
+    assert found.at.step == 1
     assert moved(asked) == 2
 
 

@@ -20,6 +20,7 @@ from engine.ops.ffn_value.byte_rows import (
 )
 from engine.ops.ffn_value.naive import ffn_value_naive, ffn_value_packed_naive
 from engine.ops.ffn_value.rows import ffn_value_rows
+from engine.ops.linear.frozen import linear_frozen, wants_frozen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,8 @@ def ffn_value(hidden: Tensor, weight: Tensor, scale: Tensor | None = None) -> Te
         weight: [C,F] of the same dtype; or uint8 [F, C + 8], as `byte_rows.joined` makes it; or packed, rows
             [F,C], with `scale` [F,C/64 or C/32].
     """
+    if scale is not None and wants_frozen(hidden, weight, scale):
+        return linear_frozen(hidden, weight, scale, turned=True)
     if scale is not None:
         return _packed(hidden, weight, scale)
     if weight.dtype == torch.uint8:

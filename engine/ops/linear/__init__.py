@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812  the field's custom
 
 from engine.ops import kernels
 from engine.ops.linear.cpu import linear_few_rows, linear_many_rows, product_many, takes_few_rows
+from engine.ops.linear.frozen import linear_frozen, wants_frozen
 from engine.ops.linear.int4 import linear_int4_many_rows
 from engine.ops.linear.naive import linear_naive, linear_packed_naive
 from engine.ops.linear.one_row import linear_native, takes_native
@@ -27,10 +28,13 @@ def linear(x: Tensor, weight: Tensor, scale: Tensor | None = None) -> Tensor:
     """x [.., K], weight [N,K] → [.., N], in x's dtype.
 
     Args:
-        weight: of x's dtype; or int8, with `scale` [N] of x's dtype; or packed, with its `scale` [N,groups].
+        weight: of x's dtype; or int8, with `scale` [N] of x's dtype; or packed, with its `scale` [N,groups];
+            or NF4 (`engine.nf4`).
     """
     if scale is None:
         return _plain(x, weight)
+    if wants_frozen(x, weight, scale):
+        return linear_frozen(x, weight, scale)
     if scale.ndim == 2:
         return _packed(x, weight, scale)
     if weight.device.type != "cpu" or x.dtype != torch.bfloat16:

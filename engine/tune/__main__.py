@@ -1,0 +1,35 @@
+"""`python -m engine.tune FOLDER`: runs what the folder asks for; the same under `torchrun`.
+
+`python -m engine.tune --probe FOLDER`: measures speed and memory of a few steps, for the estimate.
+
+Prints nothing: `events.jsonl` tells. Exit codes: 0 it finished or was stopped, 1 it failed, 2 nobody could
+be told.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from engine.errors import EngineError
+
+FAILED, UNTOLD = 1, 2
+
+
+def main(arguments: list[str]) -> int:
+    from engine.tune import run
+
+    try:
+        match arguments:
+            case ["--probe", folder]:
+                run.probe(Path(folder))
+                return 0
+            case [folder] if not folder.startswith("-"):
+                return 0 if run.run(Path(folder)) else FAILED
+    except EngineError:
+        return UNTOLD
+    return UNTOLD
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
