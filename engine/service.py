@@ -103,10 +103,13 @@ class Engine:
         """
         return self._ask(Identify(str(path)), 1)
 
-    def submit(self, request: GenerateRequest | FeedRequest) -> Job:
+    def submit(self, request: GenerateRequest | FeedRequest | ScoreRequest) -> Job:
         """Asks for a reply: `Prefilled` …, `Piece` …, `Saved`, a `Finished` per alternative; or `Failed`.
 
         Or has tokens read: `Prefilled` …, `Saved`, and `Fed`, `Failed` or `Cancelled`.
+
+        Or asks how likely tokens were: `Prefilled` …, then `Scored` … of which the last ends it, or `Failed`
+        or `Cancelled`. Nothing is saved then.
         """
         return self._ask(request, request.n if isinstance(request, GenerateRequest) else 1)
 
@@ -116,12 +119,6 @@ class Engine:
         time; params that leave nothing to draw change nothing.
         """
         self._tell_worker(Change(job.id, params))
-
-    def score(self, request: ScoreRequest) -> Job:
-        """How likely each token of a text was: `Prefilled` …, then `Scored` … of which the last ends it, or
-        `Failed` or `Cancelled`. Nothing is saved.
-        """
-        return self._ask(request, 1)
 
     def register(self, request: InitialRequest) -> Job:
         """Reads an initial state for the loaded model: `Registered` or `Failed`.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from rwkv_chat.own_words import LISTS, texts_of
 from rwkv_chat.texts import languages
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Settings:
         model: a weights file ("" for the built-in guide).
         snapshot_budget_gb: most GB of saved states (0 for the engine's default).
         snapshot_ram_gb: most GB of states kept in memory beside the disk (0 for the engine's default).
+        pause_repeats: a reply that says the same again and again pauses, and asks what now.
         think: the usual think mode ("" leaves it to the model's family).
         sampling: what differs from the model's own sampling, by field of `SamplingParams`.
         keymap: key names by binding id, e.g. {"chat.stop": "ctrl+x"}.
@@ -70,6 +72,7 @@ class Settings:
     show_list: bool = _setting(True, "chat")
     show_sampling: bool = _setting(False, "chat")
     enter_sends: bool = _setting(True, "chat")
+    pause_repeats: bool = _setting(True, "chat")
     first_run_done: bool = False
     think: str = _setting("", "chat", choices=("", *THINK_MODES))
     sampling: Mapping[str, Any] = field(default_factory=dict)
@@ -105,7 +108,8 @@ def fitting_sampling(values: object) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError("sampling")
     known = {each.name for each in fields(SamplingParams) if each.metadata}
-    return {name: each for name, each in values.items() if name in known and not unfit({name: each})}
+    numbers = {name: each for name, each in values.items() if name in known and not unfit({name: each})}
+    return numbers | {name: list(texts) for name in LISTS if (texts := texts_of(values, name))}
 
 
 def unfit(sampling: Mapping[str, Any]) -> list[str]:

@@ -42,7 +42,10 @@ from engine.types import (
     Prefilled,
     Progress,
     Registered,
+    Resampled,
     SamplingParams,
+    Scored,
+    ScoreRequest,
     StateKey,
     StateProfile,
     StateSource,
@@ -50,6 +53,8 @@ from engine.types import (
     Thinned,
     TokenIds,
     TokenizerRef,
+    TokenScore,
+    TopToken,
     Unloaded,
     Usage,
 )
@@ -243,6 +248,7 @@ class FakeGenerate(FakeJob):
         super().__init__(delay)
         self.request, self.reply, self.chunk = request, reply, chunk
         self.tokenizer = ByteTokenizer()
+        self.changes: list[SamplingParams] = []  # not told yet
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         for each in self.reply.prefill or (Prefilled(len(self.request.prompt), len(self.request.prompt)),):
@@ -253,6 +259,8 @@ class FakeGenerate(FakeJob):
             if not await self.pause():
                 reason = "cancelled"
                 break
+            while self.changes:
+                yield Resampled(self.request.continues + start, self.changes.pop(0))
             for index, whole in enumerate(texts):
                 if text := whole[start : start + self.chunk]:
                     said[index] += text
@@ -280,6 +288,34 @@ class FakeGenerate(FakeJob):
         before = extend(request.history) if request.start is None else request.start
         prefix = extend((*request.prompt, *tokens), before)
         return Finished(index, reason, tokens, said, usage, prefix)
+
+
+class FakeScore(FakeJob):
+    """Every token has half of the probability, the next id a quarter."""
+
+    def __init__(self, request: ScoreRequest, delay: float) -> None:
+        super().__init__(delay)
+        self.request = request
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        tokens, tokenizer = self.request.prompt, ByteTokenizer()
+        yield Prefilled(0, len(self.request.history))
+        for at in range(0, len(tokens), 32):
+            if not await self.pause():
+                yield Cancelled()
+                return
+            scores = tuple(_score(each, tokenizer) for each in tokens[at : at + 32])
+            yield Scored(scores, last=at + 32 >= len(tokens))
+
+
+def _score(token: int, tokenizer: ByteTokenizer) -> TokenScore:
+    half, quarter = -0.6931471805599453, -1.3862943611198906
+    other = token % 256 + 1
+    found = [
+        TopToken(each, tokenizer.token_bytes(each).decode(errors="replace"), share)
+        for each, share in ((token, half), (other, quarter))
+    ]
+    return TokenScore(token, half, 0, tuple(found))
 
 
 class FakeFeed(FakeJob):
@@ -328,6 +364,8 @@ class FakeEngine:
     downloads: list[DownloadRequest] = field(default_factory=list)
     requests: list[GenerateRequest] = field(default_factory=list)
     feeds: list[FeedRequest] = field(default_factory=list)
+    changed: list[SamplingParams] = field(default_factory=list)
+    scored: list[ScoreRequest] = field(default_factory=list)
     feed_delay: float = 0.0
     initials: list[InitialRequest] = field(default_factory=list)
     register_error: EngineError | None = None
@@ -382,7 +420,10 @@ class FakeEngine:
     def known(self, info: ModelInfo, prefixes: Iterable[str], initial: str = "") -> frozenset[str]:
         return frozenset(prefixes) & self.states
 
-    def submit(self, request: GenerateRequest | FeedRequest) -> FakeJob:
+    def submit(self, request: GenerateRequest | FeedRequest | ScoreRequest) -> FakeJob:
+        if isinstance(request, ScoreRequest):
+            self.scored.append(request)
+            return self._started(FakeScore(request, self.delay))
         if isinstance(request, FeedRequest):
             self.feeds.append(request)
             return self._started(FakeFeed(request, self.feed_delay))
@@ -390,6 +431,11 @@ class FakeEngine:
         self.requests.append(request)
         scripted = FakeReply(reply) if isinstance(reply, str) else reply
         return self._started(FakeGenerate(request, scripted, self.delay, self.chunk))
+
+    def change(self, job: FakeJob, params: SamplingParams) -> None:
+        assert isinstance(job, FakeGenerate)
+        self.changed.append(params)
+        job.changes.append(params)
 
     def forget(self, prefixes: Iterable[str], *, passing: bool = False) -> None:
         self.forgotten.extend(prefixes)

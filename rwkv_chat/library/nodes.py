@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidParameter
 from engine.types import SamplingParams
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from engine.types import TokenIds, Usage
     from rwkv_chat.library.steps import Kind
     from rwkv_chat.transcript import Node, NodeKind, NodeStatus, Role, Thread
+
+
+Earlier = tuple[tuple[int, SamplingParams], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Reply:
         mode: the think mode that it was asked for in.
         origin: id of the cut reply that it goes on from; that one is hidden once all of it is in here.
         only_from_parent: the tip moves to it only if it stands at the parent (one of several replies).
+        earlier: other params that its first tokens were drawn with (see `GenerateRequest.earlier`).
     """
 
     id: str
@@ -78,6 +82,21 @@ class Reply:
     mode: str = ""
     origin: str | None = None
     only_from_parent: bool = False
+    earlier: Earlier = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """How a reply was sampled.
+
+    Attributes:
+        params: None where that is not known.  earlier: those before them.
+        length: how many tokens of it are kept.
+    """
+
+    params: SamplingParams | None
+    earlier: Earlier
+    length: int
 
 
 _PATH = """
@@ -154,22 +173,36 @@ def get(db: sqlite3.Connection, node: str) -> Node:
     return rows.node(row)
 
 
-def drawn(db: sqlite3.Connection, node: str) -> tuple[SamplingParams | None, int]:
-    """How a reply was sampled (None where that is not known), and how many tokens of it are kept."""
+def drawn(db: sqlite3.Connection, node: str) -> Drawn:
+    """How a reply was sampled, and how many tokens of it are kept."""
     row = db.execute("SELECT params, template FROM nodes WHERE id = ?", (node,)).fetchone()
     kept = db.execute("SELECT max(length(tokens)) / 4 FROM node_tokens WHERE node = ?", (node,)).fetchone()[0]
-    return (None if row is None else _sampling(rows.text(row, "params"))), kept or 0
+    params, earlier = (None, ()) if row is None else _sampling(rows.text(row, "params"))
+    return Drawn(params, earlier, kept or 0)
 
 
-def _sampling(text: str) -> SamplingParams | None:
-    """What `_json` wrote; None where it is not that."""
+def _sampling(text: str) -> tuple[SamplingParams | None, Earlier]:
+    """What `_params` wrote; None where it is not that."""
     try:
         values = json.loads(text)
-        values["bans"] = tuple(values["bans"])
-        values["biases"] = tuple((token, bias) for token, bias in values["biases"])
-        return SamplingParams(**values)
-    except (ValueError, TypeError, KeyError, RecursionError, InvalidParameter):
-        return None
+        before = tuple((int(until), _params_of(each)) for until, each in values.pop("earlier", ()))
+        return _params_of(values), before
+    except (AttributeError, ValueError, TypeError, KeyError, RecursionError, InvalidParameter):
+        return None, ()
+
+
+def _params_of(values: dict[str, Any]) -> SamplingParams:
+    bans = tuple(values["bans"])
+    biases = tuple((token, bias) for token, bias in values["biases"])
+    return SamplingParams(**{**values, "bans": bans, "biases": biases})
+
+
+def _params(reply: Reply) -> str | None:
+    """How a reply is sampled, and was before."""
+    if reply.params is None or not reply.earlier:
+        return _json(reply.params)
+    before = [(until, asdict(params)) for until, params in reply.earlier]
+    return json.dumps(asdict(reply.params) | {"earlier": before}, ensure_ascii=False)
 
 
 def siblings(db: sqlite3.Connection, node: str) -> tuple[Node, ...]:
@@ -300,7 +333,7 @@ def _insert_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
         "coalesce((SELECT rest FROM nodes WHERE id = ?), ''), ? FROM threads WHERE id = ?",
         (
             *(reply.id, reply.parent, reply.text, reply.reasoning, reply.status, reply.model, reply.template),
-            *(reply.mode, reply.seed, _json(reply.params), _json(reply.usage), reply.origin, reply.parent),
+            *(reply.mode, reply.seed, _params(reply), _json(reply.usage), reply.origin, reply.parent),
             *(time.time(), thread),
         ),
     )
@@ -313,8 +346,12 @@ def _insert_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
 def _update_reply(db: sqlite3.Connection, reply: Reply) -> None:
     with index.changing(db, reply.id):
         db.execute(
-            "UPDATE nodes SET text = ?, reasoning = ?, status = ?, seed = ?, usage = ? WHERE id = ?",
-            (reply.text, reply.reasoning, reply.status, reply.seed, _json(reply.usage), reply.id),
+            "UPDATE nodes SET text = ?, reasoning = ?, status = ?, seed = ?, params = ?, usage = ? "
+            "WHERE id = ?",
+            (
+                *(reply.text, reply.reasoning, reply.status, reply.seed),
+                *(_params(reply), _json(reply.usage), reply.id),
+            ),
         )
     _write_reply_tokens(db, reply)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.library import index, rows
 from rwkv_chat.library.errors import ThreadMissing
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rwkv_chat.transcript import Thread, ThreadKind
 
@@ -124,12 +125,15 @@ def configure(
     template: str | None = None,
     mode: str | None = None,
     keep_reasoning: bool | None = None,
+    sampling: Mapping[str, Any] | None = None,
 ) -> Thread:
     """Choose how a thread is spoken from now on; None leaves a choice as it is. Raises: ThreadMissing."""
+    own = None if sampling is None else json.dumps(dict(sampling), ensure_ascii=False)
+    keep = None if keep_reasoning is None else int(keep_reasoning)
     db.execute(
         "UPDATE threads SET chosen_template = coalesce(?, chosen_template), mode = coalesce(?, mode), "
-        "keep_reasoning = coalesce(?, keep_reasoning) WHERE id = ?",
-        (template, mode, None if keep_reasoning is None else int(keep_reasoning), thread),
+        "keep_reasoning = coalesce(?, keep_reasoning), sampling = coalesce(?, sampling) WHERE id = ?",
+        (template, mode, keep, own, thread),
     )
     return get(db, thread)
 

@@ -19,7 +19,7 @@ from rwkv_chat.session.errors import AdapterGone
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from engine.types import FeedRequest, GenerateRequest
+    from engine.types import FeedRequest, GenerateRequest, ScoreRequest
     from rwkv_chat.library.database import Library
     from rwkv_chat.session.border import EngineLike, JobLike
     from rwkv_chat.session.speaker import Speaker
@@ -70,7 +70,9 @@ class Adapters:
         model = speaker.info.id or (await self._identified()).info.id
         return id_ if found.model == model else ""
 
-    async def submit(self, request: GenerateRequest | FeedRequest, adapter: str = "") -> JobLike:
+    async def submit(
+        self, request: GenerateRequest | FeedRequest | ScoreRequest, adapter: str = ""
+    ) -> JobLike:
         """Ask the engine for something that this adapter ("" for none) answers.
 
         Raises:

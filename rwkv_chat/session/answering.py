@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from engine.types import FeedRequest
     from rwkv_chat.library.database import Library
+    from rwkv_chat.library.nodes import Earlier
     from rwkv_chat.session.adapters import Adapters
     from rwkv_chat.session.border import EngineLike
     from rwkv_chat.session.initials import Initials
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.session.turn import Turn
     from rwkv_chat.session.wish import Sampled, Wish
+    from rwkv_chat.templates import ThinkMode
     from rwkv_chat.transcript import Node, Thread
     from rwkv_chat.windows import Windows
 
@@ -54,6 +56,7 @@ class Desk:
         windows: those that are open.
         settle: has the engine read, behind the turn's back, what will be remembered of a conversation, with
             this adapter.
+        pauses: whether a reply that says the same again and again ends there.
     """
 
     library: Library
@@ -64,6 +67,7 @@ class Desk:
     windows: Windows
     adapters: Adapters
     settle: Callable[[str, FeedRequest, str], None]
+    pauses: Callable[[], bool] = lambda: False
 
 
 class Answering:
@@ -150,7 +154,14 @@ class Answering:
         asked = await asyncio.to_thread(chain.asking, coded, path, manner, self._wish)
         if self._wish.goes_on and not asked.lead:
             raise NothingToContinue(thread.id)
-        return Part(speaker, manner, coded, asked, path[-1].node, self._wish)
+        earlier = await self._earlier(path[-1].node, len(asked.lead)) if self._wish.goes_on else ()
+        return Part(speaker, manner, coded, asked, path[-1].node, self._wish, earlier)
+
+    async def _earlier(self, node: Node, length: int) -> Earlier:
+        """How the `length` tokens of a cut reply were sampled."""
+        drawn = await self._library.run(nodes.drawn, node.id)
+        before = tuple(each for each in drawn.earlier if each[0] < length)
+        return before if drawn.params is None else (*before, (length, drawn.params))
 
     async def _path(self, node: Node, manner: Manner) -> tuple[StoredNode, ...]:
         """What stands before the reply. Of one that grew when the program died, what no whole token covers is
@@ -170,4 +181,15 @@ class Answering:
         """A reply that a person began does not think first; one that goes on thinks as it began."""
         if self._wish.begin:
             return replace(manner, mode=manner.template.modes[0])
+        if self._wish.lead:
+            return replace(manner, mode=_mode_of(self._wish, manner))
         return replace(manner, mode=manner.template.mode(node.mode)) if self._wish.goes_on else manner
+
+
+def _mode_of(wish: Wish, manner: Manner) -> ThinkMode:
+    """The mode that a reply was asked for in, where its tokens begin as that asks for: else its answer alone
+    is remembered.
+    """
+    mode = manner.template.mode(wish.mode)
+    tail = mode.tail.encode()
+    return mode if manner.tokenizer.decode_bytes(wish.lead).startswith(tail) else manner.template.modes[0]

@@ -64,13 +64,10 @@ def cut_by_crash(db: sqlite3.Connection, thread: str) -> SamplingParams | None:
     node = None if tip is None else nodes.get(db, tip)
     if node is None or node.status != "growing":
         return None
-    params, length = nodes.drawn(db, node.id)
-    left = 0 if params is None else params.max_tokens - length
-    return (
-        replace(params, max_tokens=left, seed=node.seed)
-        if params is not None and length and left > 0
-        else None
-    )
+    drawn = nodes.drawn(db, node.id)
+    if (params := drawn.params) is None or not 0 < drawn.length < params.max_tokens:
+        return None
+    return replace(params, max_tokens=params.max_tokens - drawn.length, seed=node.seed)
 
 
 def pending(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node | None]:

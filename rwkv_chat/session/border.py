@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         Ladder,
         LoadRequest,
         ModelInfo,
+        SamplingParams,
+        ScoreRequest,
         StateKey,
         TokenIds,
         TokenizerRef,
@@ -38,7 +40,9 @@ class EngineLike(Protocol):
 
     def load(self, request: LoadRequest) -> JobLike: ...
 
-    def submit(self, request: GenerateRequest | FeedRequest) -> JobLike: ...
+    def submit(self, request: GenerateRequest | FeedRequest | ScoreRequest) -> JobLike: ...
+
+    def change(self, job: Any, params: SamplingParams) -> None: ...
 
     def register(self, request: InitialRequest) -> JobLike: ...
 

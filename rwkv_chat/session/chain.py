@@ -15,7 +15,7 @@ from rwkv_chat.templates import PLAIN, scrub
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.types import SamplingParams, TokenIds
+    from engine.types import SamplingParams, StopRule, TokenIds
     from rwkv_chat.library.nodes import StoredNode
     from rwkv_chat.session.border import TokenizerLike
     from rwkv_chat.session.manner import Manner
@@ -133,7 +133,7 @@ class Asking:
     begun: bool = False
 
     def request(
-        self, params: SamplingParams, template: Template, initial: str = "", number: int = 1
+        self, params: SamplingParams, stop: StopRule, initial: str = "", number: int = 1
     ) -> GenerateRequest:
         """`initial`: the tuned state that the chain begins from; `number`: replies at once."""
         return GenerateRequest(
@@ -143,7 +143,7 @@ class Asking:
             history=self.tokens[: self.known],
             start=self.start,
             params=params,
-            stop=template.stop,
+            stop=stop,
             fork=self.fork,
             initial=initial,
         )
@@ -156,6 +156,8 @@ def asking(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, wish: Wis
         return Asking(plain, len(plain), coded.prefix, lead=plain[before:], begun=True)
     if wish.aside:
         return _aside(coded, path, manner)
+    if wish.lead:
+        return Asking(plain + wish.lead, len(plain), coded.prefix, lead=wish.lead, begun=True)
     known, start = before, coded.before_tip
     if wish.again or path[-1].node.message.role == "assistant":
         known, start = len(plain), coded.prefix

@@ -15,17 +15,19 @@ from rwkv_chat.session.exact import exact_prompt
 from rwkv_chat.session.readings import thread_and_tip
 from rwkv_chat.session.replying import SEEDS
 from rwkv_chat.session.titles import title_from
+from rwkv_chat.session.token_scores import token_scores
 from rwkv_chat.session.wish import ANSWER, MOST_ALTERNATIVES, Wish
 from rwkv_chat.templates import scrub
 from rwkv_chat.transcript import ChatMessage, Conversation, Node, Thread
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-    from engine.types import SamplingParams
+    from engine.types import Prefilled, SamplingParams, TokenIds
     from rwkv_chat.session.exact import ExactPrompt
     from rwkv_chat.session.reading import ToRead
+    from rwkv_chat.session.token_scores import TokenRows
     from rwkv_chat.session.turn import Reading, Turn
     from rwkv_chat.session.turns import Turns
     from rwkv_chat.session.wish import Sampled
@@ -93,6 +95,7 @@ class Chats:
         template: str | None = None,
         mode: str | None = None,
         keep_reasoning: bool | None = None,
+        sampling: Mapping[str, Any] | None = None,
     ) -> Thread:
         """Choose how a conversation is spoken from its next reply on; None leaves a choice as it is.
 
@@ -100,13 +103,26 @@ class Chats:
             template: a name of `templates.names()`; "" goes back to the model's own.
             mode: name of a think mode; "" goes back to the usual one. One that the template does not have
                 counts as the usual one.
+            sampling: how it differs from the model's own, by field of `SamplingParams`, and the lists of
+                `rwkv_chat.own_words`. A reply that is being written goes on so (but for stop texts).
 
         Raises:
             TemplateInvalid: there is no such template.
         """
         if template:
             await asyncio.to_thread(templates.template, template)
-        return await self._library.run(threads.configure, thread_id, template, mode, keep_reasoning)
+        chosen = (template, mode, keep_reasoning, sampling)
+        thread = await self._library.run(threads.configure, thread_id, *chosen)
+        if sampling is not None and (turn := self.turn(thread_id)) is not None:
+            turn.resample(thread.sampling)
+        return thread
+
+    async def resample(self) -> None:
+        """The settings' sampling was changed: replies that are being written go on so."""
+        for thread_id in self._turns.running:
+            thread = await self._library.run(threads.get, thread_id)
+            if (turn := self.turn(thread_id)) is not None:
+                turn.resample(thread.sampling)
 
     # ------------------------------------------------------------------ reading
 
@@ -214,9 +230,31 @@ class Chats:
         wish = Wish(again=True, number=number)
         return self._again(thread_id, asked.question_waits, node, self.fresh(params), wish)
 
-    def continue_reply(self, thread_id: str, params: Params = None) -> Turn:
+    def with_tokens(self, thread_id: str, node: Node, lead: TokenIds, params: Params = None) -> Turn:
+        """Another reply, beside `node`, that begins with these tokens: those of `node` up to one in whose
+        place another was wanted, and that one.
+
+        Raises:
+            ThreadBusy, SessionClosed.
+        """
+        wish = Wish(again=True, lead=lead, mode=node.mode)
+        return self._again(thread_id, asked.question, node.id, self.fresh(params), wish)
+
+    def token_scores(self, thread_id: str, node: str) -> AsyncIterator[Prefilled | TokenRows]:
+        """How likely each token of a message was: progress, then tokens as they are read, in order. See
+        `rwkv_chat.session.token_scores`.
+
+        Raises:
+            EngineError, TemplateInvalid.
+        """
+        return token_scores(self._desk, self._library, thread_id, node)
+
+    def continue_reply(self, thread_id: str, params: Params = None, *, repeating: bool = False) -> Turn:
         """Have the reply at the tip go on, with its own seed and place in the random numbers: after a crash
         it is the reply that it would have been. What was cut is hidden once all of it is in the new one.
+
+        Args:
+            repeating: it may say the same again and again.
 
         The turn fails with NothingToContinue (ReplyWhole, where nothing was cut).
 
@@ -235,7 +273,7 @@ class Chats:
             sampled = self.sampled(params)(mode, own)
             return sampled if sampled.seed is not None or not seeds else replace(sampled, seed=seeds[0])
 
-        return self._turns.begin(thread_id, commit, as_before, Wish(goes_on=True))
+        return self._turns.begin(thread_id, commit, as_before, Wish(goes_on=True, repeating=repeating))
 
     async def resume(self, thread_id: str) -> Turn | None:
         """Have a reply go on that a crash cut, exactly as it would have: sampled as it was, up to its own

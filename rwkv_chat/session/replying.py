@@ -6,12 +6,24 @@ import asyncio
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineClosed
-from engine.types import Cancelled, Failed, Fed, FeedRequest, Finished, NotSaved, Piece, Prefilled
+from engine.types import (
+    Cancelled,
+    Failed,
+    Fed,
+    FeedRequest,
+    Finished,
+    NotSaved,
+    Piece,
+    Prefilled,
+    Resampled,
+)
 from rwkv_chat.library import ladders, threads
 from rwkv_chat.library.nodes import Reply
+from rwkv_chat.own_words import BANS, banned, texts_of, with_stops
 from rwkv_chat.session import chain
 from rwkv_chat.session.events import Answered, ReplyEnded, ReplyGrew
 from rwkv_chat.session.memory import Memory
@@ -20,9 +32,10 @@ from rwkv_chat.session.writing import Growing, ReplyWriter, given_of
 from rwkv_chat.transcript import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
 
-    from engine.types import FinishReason, SamplingParams, Usage
+    from engine.types import FinishReason, GenerateRequest, SamplingParams, Usage
+    from rwkv_chat.library.nodes import Earlier
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.session.border import JobLike
     from rwkv_chat.session.chain import Asking, Chain
@@ -34,7 +47,12 @@ if TYPE_CHECKING:
     from rwkv_chat.transcript import NodeStatus, Thread
 
 SEEDS = 2**63
-STATUS: dict[FinishReason, NodeStatus] = {"stop": "complete", "length": "length", "cancelled": "stopped"}
+STATUS: dict[FinishReason, NodeStatus] = {
+    "stop": "complete",
+    "length": "length",
+    "cancelled": "stopped",
+    "repeats": "stopped",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +61,7 @@ class Part:
 
     Attributes:
         node: the message that is answered; the cut reply where one goes on.
+        earlier: how that was sampled.
     """
 
     speaker: Speaker
@@ -51,6 +70,17 @@ class Part:
     asked: Asking
     node: Node
     wish: Wish
+    earlier: Earlier = ()
+
+    @property
+    def led(self) -> int:
+        """How many of the reply's tokens come before the first one that the engine counts."""
+        return 0 if self.asked.begun else len(self.asked.lead)
+
+    def sampled(self, params: SamplingParams, own: Mapping[str, Any]) -> SamplingParams:
+        """With what a conversation bans."""
+        bans = banned(texts_of(own, BANS), self.manner.tokenizer).ids
+        return replace(params, bans=tuple(dict.fromkeys((*params.bans, *bans)))) if bans else params
 
     @property
     def before(self) -> str:
@@ -75,6 +105,7 @@ class Part:
             mode=self.manner.mode.name,
             origin=node.id if goes_on else None,
             only_from_parent=self.wish.number > 1,
+            earlier=self.earlier,
         )
 
 
@@ -92,6 +123,15 @@ class Lane:
         self._turn, self._speed = turn, Speedometer()
         self._totals = {"answer": 0, "reasoning": 0}
 
+    def resampled(self, position: int, params: SamplingParams) -> None:
+        """Other params from that token of the reply on, which keeps its own seed."""
+        old = self.blank
+        before = (*old.earlier, (position, old.params)) if old.params is not None else old.earlier
+        seed = None if old.params is None else old.params.seed
+        self.blank = replace(old, params=replace(params, seed=seed), earlier=before)
+        if isinstance(self.writer, ReplyWriter):
+            self.writer.blank = self.blank
+
     def show(self, deltas: tuple[Delta, ...], *, drawn: bool = True) -> None:
         """Tell what is new; what was not `drawn` says nothing of the speed."""
         speed = self._speed.tick(self.writer.tokens) if drawn else 0.0
@@ -106,7 +146,8 @@ class Replying:
 
     def __init__(self, desk: Desk, turn: Turn, thread: Thread, part: Part, params: Sampled) -> None:
         self._desk, self._turn, self._thread, self._part = desk, turn, thread, part
-        self._params = _seeded(params(part.manner.mode.name, thread.sampling))
+        self._sampled = params
+        self._params = _seeded(self._as_chosen(thread.sampling))
         self._before: Usage | None = None
 
     async def run(self) -> None:
@@ -115,11 +156,9 @@ class Replying:
         if part.wish.begin and not part.wish.again and not await self._fed():
             self._turn.emit(Answered(self._thread, None, None, "cancelled"))
             return
-        initial, number = part.coded.initial, part.wish.number
-        request = part.asked.request(self._params, part.manner.template, initial, number)
-        job = await self._desk.adapters.submit(request, part.coded.adapter)
-        self._turn.runs(job)
-        lanes = [self._lane(index) for index in range(number)]
+        job = await self._desk.adapters.submit(self._request(), part.coded.adapter)
+        self._turn.runs(job, partial(self._resample, job))
+        lanes = [self._lane(index) for index in range(part.wish.number)]
         try:
             await self._follow(job, lanes)
         except asyncio.CancelledError:
@@ -131,6 +170,20 @@ class Replying:
             await _cut(lanes, "failed")
             raise
         await _to_the_end(self._finish(lanes))
+
+    def _request(self) -> GenerateRequest:
+        part = self._part
+        stop = with_stops(part.manner.template.stop, self._thread.sampling)
+        request = part.asked.request(self._params, stop, part.coded.initial, part.wish.number)
+        repeats = self._desk.pauses() and not part.wish.repeating
+        return replace(request, earlier=part.earlier, repeats=repeats)
+
+    def _as_chosen(self, own: Mapping[str, Any]) -> SamplingParams:
+        return self._part.sampled(self._sampled(self._part.manner.mode.name, own), own)
+
+    def _resample(self, job: JobLike, own: Mapping[str, Any]) -> None:
+        """As it would be sampled if it began now, but for the seed."""
+        self._desk.engine.change(job, replace(self._as_chosen(own), seed=self._params.seed))
 
     async def _fed(self) -> bool:
         """Has the message read by itself, so that its state is there for other replies; whether it was."""
@@ -154,7 +207,10 @@ class Replying:
 
     def _lane(self, index: int) -> Lane:
         part = self._part
-        memory, given = Memory(part.manner, part.asked), given_of(part.node, part.asked, part.manner)
+        memory, given = (
+            Memory(part.manner, part.asked),
+            given_of(part.node, part.asked, part.manner, part.wish),
+        )
         blank = part.blank(self._params, index)
         if part.wish.aside:
             writer = Growing(part.speaker, memory, given)
@@ -172,6 +228,9 @@ class Replying:
                 lane.show(lane.writer.add(event))
             elif isinstance(event, Prefilled | NotSaved):
                 self._turn.emit(event)
+            elif isinstance(event, Resampled):
+                for lane in lanes:
+                    lane.resampled(event.position + self._part.led, event.params)
             elif isinstance(event, Finished):
                 await _to_the_end(self._ended(lanes[event.index], event))
                 missing -= 1

@@ -130,8 +130,8 @@ class Session:
         adapters = Adapters(
             self.library, self._engine, self.paths.adapters, models.identified, lambda: models.speaker
         )
-        usual = lambda: self.settings.think  # noqa: E731  a name keeps the line short
-        return Turns(self.library, self.models, self._engine, initials, self.windows, adapters, usual)
+        usual, pauses = lambda: self.settings.think, lambda: self.settings.pause_repeats
+        return Turns(self.library, self.models, self._engine, initials, self.windows, adapters, usual, pauses)
 
     @functools.cached_property
     def chats(self) -> Chats:

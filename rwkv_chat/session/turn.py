@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rwkv_chat.session.events import Answered, HasRead, TurnFailed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from rwkv_chat.session.border import JobLike
     from rwkv_chat.session.events import TurnEvent
@@ -32,6 +32,8 @@ class _Running:
         self._events: asyncio.Queue[TurnEvent | None] = asyncio.Queue()
         self._end: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._job: JobLike | None = None
+        self._resample: Callable[[Mapping[str, Any]], None] = _nothing
+        self._own: Mapping[str, Any] | None = None  # sampling that was told before there was a job
         self._after: Callable[[], object] = _nothing
 
     def stop(self) -> None:
@@ -39,6 +41,15 @@ class _Running:
         self.stopping.set()
         if self._job is not None:
             self._job.cancel()
+
+    def resample(self, own: Mapping[str, Any]) -> None:
+        """Have the reply go on as it would be sampled now, from its next token on.
+
+        Args:
+            own: how the conversation's sampling differs from now on.
+        """
+        self._own = own
+        self._resample(own)
 
     @property
     def done(self) -> bool:
@@ -72,17 +83,19 @@ class _Running:
 
     def close(self) -> None:
         """No more events."""
-        self._job = None
+        self._job, self._resample = None, _nothing
         self._over()
         self._events.put_nowait(None)
         if not self._end.done():
             self._end.cancel()
 
-    def runs(self, job: JobLike) -> None:
-        """`stop` now reaches this job."""
-        self._job = job
+    def runs(self, job: JobLike, resample: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+        """`stop` now reaches this job, and `resample` that function."""
+        self._job, self._resample = job, resample or _nothing
         if self.stopping.is_set():
             job.cancel()
+        elif self._own is not None:
+            self._resample(self._own)
 
 
 class Turn(_Running):
@@ -101,5 +114,5 @@ class Reading(_Running):
         return await asyncio.shield(self._end)
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     pass

@@ -44,8 +44,11 @@ class Turns:
         windows: Windows,
         adapters: Adapters,
         usual_mode: Callable[[], str],
+        pauses: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.desk = Desk(library, models, engine, usual_mode, initials, windows, adapters, self._settle)
+        self.desk = Desk(
+            library, models, engine, usual_mode, initials, windows, adapters, self._settle, pauses
+        )
         self.readings = Readings()
         self.closed = False
         self._running: dict[str, tuple[Turn, asyncio.Task[None]]] = {}
@@ -54,6 +57,11 @@ class Turns:
         """The turn that is running in a conversation."""
         running = self._running.get(thread)
         return running[0] if running else None
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Conversations in which a turn runs."""
+        return tuple(self._running)
 
     def begin(self, thread: str, begin: Begin, params: Sampled, wish: Wish = ANSWER) -> Turn:
         """Raises: ThreadBusy, SessionClosed."""

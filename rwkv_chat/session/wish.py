@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from engine.types import SamplingParams
+    from engine.types import SamplingParams, TokenIds
 
     # a think mode, a conversation's own differences → how to sample
     Sampled = Callable[[str, Mapping[str, Any]], SamplingParams]
@@ -27,6 +27,8 @@ class Wish:
         goes_on: the last message is a cut reply that goes on.
         number: how many, decoded at once from one state.
         aside: answered, and neither kept nor remembered.
+        lead: tokens that it begins with, of a reply in the think mode `mode`.
+        repeating: it may say the same again and again.
     """
 
     again: bool = False
@@ -34,6 +36,9 @@ class Wish:
     goes_on: bool = False
     number: int = 1
     aside: bool = False
+    lead: TokenIds = ()
+    mode: str = ""
+    repeating: bool = False
 
 
 ANSWER = Wish()

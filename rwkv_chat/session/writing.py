@@ -13,6 +13,7 @@ from engine.prefix import extend
 from rwkv_chat.library import nodes
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.session.reply import Delta, ReplyParser, joined, parse
+from rwkv_chat.session.wish import ANSWER
 from rwkv_chat.transcript import ChatMessage
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.memory import Memory
     from rwkv_chat.session.speaker import Speaker
+    from rwkv_chat.session.wish import Wish
     from rwkv_chat.transcript import Node, NodeStatus, Thread
 
 GROWTH_SECONDS = 1.0
@@ -53,12 +55,14 @@ class Given:
         return tuple(each for each in both if each.text)
 
 
-def given_of(node: Node, asked: Asking, manner: Manner) -> Given:
+def given_of(node: Node, asked: Asking, manner: Manner, wish: Wish = ANSWER) -> Given:
     """What a reply to `node` begins with; `node` itself where it is a cut reply that goes on."""
     if not asked.begun:
         return Given()
     data = manner.tokenizer.decode_bytes(asked.lead)
     raw = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
+    if wish.lead:
+        return _led(raw, manner)
     if node.message.role != "assistant":
         return Given(parse(manner.template, raw, manner.mode)[1], raw=raw, answering=True)
     said = node.message
@@ -66,6 +70,13 @@ def given_of(node: Node, asked: Asking, manner: Manner) -> Given:
     if len(raw) < len(data.decode("utf-8", "replace")):  # the character comes whole with what follows
         text, reasoning = text.removesuffix("\ufffd"), reasoning if text else reasoning.removesuffix("\ufffd")
     return Given(text, reasoning, raw, answering=bool(text) or not reasoning)
+
+
+def _led(raw: str, manner: Manner) -> Given:
+    """The beginning of another reply, thoughts and all, as it was parsed when that one was written."""
+    parser = ReplyParser(manner.template, manner.mode)
+    deltas = parser.feed(raw.removeprefix(manner.mode.tail))
+    return Given(joined(deltas, "answer"), joined(deltas, "reasoning"), raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +130,11 @@ class Growing:
 
 
 class ReplyWriter(Growing):
-    """Keeps the database at most a second behind what is shown."""
+    """Keeps the database at most a second behind what is shown.
+
+    Attributes:
+        blank: the reply before its first word, as it is sampled now.
+    """
 
     def __init__(
         self,
@@ -131,7 +146,7 @@ class ReplyWriter(Growing):
         given: Given = Given(),
     ) -> None:
         super().__init__(speaker, memory, given)
-        self._library, self._thread, self._blank = library, thread, blank
+        self._library, self._thread, self.blank = library, thread, blank
         self._dirty = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._keep_up())
 
@@ -188,7 +203,7 @@ class ReplyWriter(Growing):
             return
         tokens, tail = self._remembered(draft)
         reply = replace(
-            self._blank,
+            self.blank,
             text=draft.text,
             reasoning=draft.reasoning,
             status=status,

@@ -195,6 +195,7 @@ def test_every_setting_can_be_written_and_read_again(file: Path) -> None:
         "show_list": False,
         "show_sampling": True,
         "enter_sends": False,
+        "pause_repeats": False,
         "first_run_done": True,
         "think": "fast",
         "sampling": {"top_k": 5},

@@ -27,7 +27,7 @@ def test_scores_are_what_the_reply_was_drawn_from(shared: Engine) -> None:
     reply = ask(shared, request((*PROMPT, 5), max_tokens=REPLY, top=3))
     live = tuple(top for piece in reply.of(Piece) for top in piece.top)
     asked = ScoreRequest(reply.finished.tokens, (*PROMPT, 5), top=3)
-    found = scores(shared.score(asked))
+    found = scores(shared.submit(asked))
     assert [each.id for each in found] == list(reply.finished.tokens)
     assert [each.rank for each in found] == [0] * REPLY, "a greedy reply takes the likeliest"
     for each, its in zip(found, live, strict=True):
@@ -38,7 +38,7 @@ def test_scores_are_what_the_reply_was_drawn_from(shared: Engine) -> None:
 
 
 def test_probabilities_sum_to_one_and_ranks_count_what_is_likelier(shared: Engine) -> None:
-    (score,) = scores(shared.score(ScoreRequest((9,), PROMPT, top=10_000)))
+    (score,) = scores(shared.submit(ScoreRequest((9,), PROMPT, top=10_000)))
     assert sum(math.exp(each.logprob) for each in score.top) == pytest.approx(1, abs=1e-4)
     assert score.top[score.rank].id == 9
     assert score.top[score.rank].logprob == pytest.approx(score.logprob)
@@ -47,21 +47,21 @@ def test_probabilities_sum_to_one_and_ranks_count_what_is_likelier(shared: Engin
 def test_nothing_is_fed_again_where_a_state_is_there(shared: Engine) -> None:
     history = (*PROMPT, *range(30, 60))
     ask(shared, request(history, max_tokens=4))
-    told = outcome(shared.score(ScoreRequest((7, 8), history)))
+    told = outcome(shared.submit(ScoreRequest((7, 8), history)))
     assert max(each.total for each in told.of(Prefilled)) == 1, "the pending token alone"
     assert not any(each.rebuilt for each in told.of(Prefilled))
 
 
 def test_without_a_state_the_history_is_read_with_progress(shared: Engine) -> None:
     history = (0, *[number % 200 + 1 for number in range(600)])
-    told = outcome(shared.score(ScoreRequest((7, 8), history)))
+    told = outcome(shared.submit(ScoreRequest((7, 8), history)))
     assert [each.total for each in told.of(Prefilled)][-1] == 601
     assert len(told.of(Prefilled)) > 2
     assert len([each for event in told.of(Scored) for each in event.scores]) == 2
 
 
 def test_it_can_be_given_up(shared: Engine) -> None:
-    job = shared.score(ScoreRequest((7,) * 200_000, PROMPT))
+    job = shared.submit(ScoreRequest((7,) * 200_000, PROMPT))
     kinds = []
     for event in job:
         kinds.append(type(event))
@@ -73,6 +73,6 @@ def test_it_can_be_given_up(shared: Engine) -> None:
 def test_what_cannot_be_scored_is_an_error(
     shared: Engine, asked: tuple[tuple[int, ...], tuple[int, ...]]
 ) -> None:
-    (last,) = outcome(shared.score(ScoreRequest(*asked))).events
+    (last,) = outcome(shared.submit(ScoreRequest(*asked))).events
     assert isinstance(last, Failed)
     assert isinstance(last.error, errors.InvalidRequest)

@@ -1,0 +1,253 @@
+"""Sampling that changes while a reply is written, replies that pause because they repeat themselves, the
+tokens of a reply, and replies that part from it at one: on a fake engine, and on the real one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from engine.types import Prefilled, SamplingParams
+from rwkv_chat.library import nodes
+from rwkv_chat.own_words import BANS, STOPS
+from rwkv_chat.session.token_scores import TokenRow, TokenRows
+from tests.chat.real import answered as ended
+from tests.chat.real import model_folder, open_real
+from tests.chat.talk import LONG, answered, begin, stored, until, until_shown
+from tests.fakes import ByteTokenizer, FakeEngine, FakeGenerate, FakeReply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rwkv_chat.session import Session
+
+encode = ByteTokenizer().encode
+Kind = Literal["thread", "process"]
+
+
+# ------------------------------------------------------------------------------------------------- changes
+
+
+async def test_a_change_reaches_the_reply_that_is_written_and_is_recorded(
+    opened: list, tmp_path: Path
+) -> None:
+    engine = FakeEngine([LONG], delay=0.01)
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await session.chats.create("x")
+    turn = session.chats.send(thread.id, "a")
+    await until_shown(turn)
+    await session.chats.configure(thread.id, sampling={"temperature": 0.25, BANS: ["#7"]})
+    await until(lambda: _taken(engine))
+    turn.stop()
+    end = (await answered(turn)).node
+    assert end is not None
+    asked, (changed,) = engine.requests[0].params, engine.changed
+    assert changed == replace(asked, temperature=0.25, bans=(7,))
+    drawn = await session.library.run(nodes.drawn, end.id)
+    ((position, before),) = drawn.earlier
+    assert (drawn.params, before) == (changed, asked)
+    assert 0 < position <= drawn.length
+
+
+async def _taken(engine: FakeEngine) -> bool:
+    """The engine has told of every change."""
+    (job,) = (each for each in engine.jobs if isinstance(each, FakeGenerate))
+    return not job.changes
+
+
+async def test_settings_reach_the_replies_that_are_written(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([LONG], delay=0.01)
+    session: Session = await begin(opened, tmp_path, engine)
+    turn = session.chats.send(None, "a")
+    await until_shown(turn)
+    await session.set_sampling(replace(session.sampling, top_k=3))
+    await session.chats.resample()
+    assert [each.top_k for each in engine.changed] == [3]
+    turn.stop()
+    await answered(turn)
+
+
+async def test_a_reply_that_goes_on_says_how_its_beginning_was_sampled(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([FakeReply(" One", reason="length"), FakeReply(" two", reason="length"), "."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = (await answered(session.chats.send(None, "a"))).thread.id
+    await session.chats.configure(thread, sampling={"penalty_decay": 0.5})
+    await answered(session.chats.continue_reply(thread))
+    await answered(session.chats.continue_reply(thread))
+    first, second, third = engine.requests
+    assert second.earlier == ((4, first.params),)
+    assert third.earlier == ((4, first.params), (8, second.params))
+    assert second.params.penalty_decay == 0.5
+
+
+async def test_own_stop_texts_and_bans_are_asked_for(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine()
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await session.chats.create("x")
+    await session.chats.configure(thread.id, sampling={STOPS: ["END"], BANS: ["a", "#9", "no token"]})
+    await answered(session.chats.send(thread.id, "a"))
+    assert engine.requests[0].stop.texts[-1] == "END"
+    assert engine.requests[0].params.bans == (*encode("a"), 9)
+
+
+# ----------------------------------------------------------------------------------------------- repeating
+
+
+async def test_a_reply_that_repeats_pauses_and_goes_on_as_it_is_told(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([FakeReply(" la la", reason="repeats"), " la.", " end."])
+    session: Session = await begin(opened, tmp_path, engine)
+    end = await answered(session.chats.send(None, "a"))
+    assert (end.reason, end.node and end.node.status) == ("repeats", "stopped")
+    again = await answered(session.chats.continue_reply(end.thread.id, repeating=True))
+    assert again.node is not None
+    assert again.node.message.text == "la la la."
+    assert [each.repeats for each in engine.requests] == [True, False]
+
+
+async def test_who_does_not_want_pauses_has_none(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine()
+    session: Session = await begin(opened, tmp_path, engine)
+    await session.change_settings(pause_repeats=False)
+    await answered(session.chats.send(None, "a"))
+    assert not engine.requests[0].repeats
+
+
+# -------------------------------------------------------------------------------------------------- tokens
+
+
+async def rows(session: Session, thread: str, node: str) -> tuple[tuple[TokenRow, ...], list[Prefilled]]:
+    """All tokens of a message, and what was told of reading before them."""
+    found: list[TokenRow] = []
+    read = []
+    async for event in session.chats.token_scores(thread, node):
+        if isinstance(event, TokenRows):
+            assert event.first + len(event.rows) <= event.total
+            found += event.rows
+        else:
+            read.append(event)
+    return tuple(found), read
+
+
+async def test_tokens_of_a_reply_and_what_stood_before_it(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([" One."])
+    session: Session = await begin(opened, tmp_path, engine)
+    end = await answered(session.chats.send(None, "a"))
+    assert end.node is not None
+    found, _ = await rows(session, end.thread.id, end.node.id)
+    assert b"".join(each.piece for each in found) == b" One."
+    assert all((each.share, each.bits) == pytest.approx((0.5, 1.0)) for each in found)
+    (request,) = engine.scored
+    assert request.history == (0, *encode("User: a\n\nAssistant:"))
+
+
+async def test_the_first_message_has_no_first_token_to_score(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([" One."])
+    session: Session = await begin(opened, tmp_path, engine)
+    end = await answered(session.chats.send(None, "a"))
+    asked = (await stored(session, end.thread.id))[0]
+    found, _ = await rows(session, end.thread.id, asked.id)
+    assert b"".join(each.piece for each in found) == b"User: a\n\nAssistant:"
+
+
+async def test_another_reply_parts_at_a_token(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([" One.", "ther."])
+    session: Session = await begin(opened, tmp_path, engine)
+    end = await answered(session.chats.send(None, "a"))
+    assert end.node is not None
+    lead = (*encode(" O"), *encode("t"))
+    other = await answered(session.chats.with_tokens(end.thread.id, end.node, lead))
+    assert other.node is not None
+    assert (other.node.message.text, other.node.parent) == ("Otther.", end.node.parent)
+    request = engine.requests[1]
+    assert (request.prompt, request.continues) == (lead, len(lead))
+    assert request.params.seed != engine.requests[0].params.seed
+    assert other.node.tokens == lead + encode("ther.")
+    assert len(await session.branches.siblings(end.node.id)) == 2
+
+
+async def test_it_parts_within_thoughts_that_are_remembered(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([">hm, well\n</think>\n Yes.", "am\n</think>\n No."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await session.chats.create("x")
+    await session.chats.configure(thread.id, template="classic", mode="free", keep_reasoning=True)
+    end = await answered(session.chats.send(thread.id, "a"))
+    assert end.node is not None
+    assert end.node.tokens is not None
+    at = end.node.tokens.index(encode("m")[0])
+    lead = end.node.tokens[:at]
+    other = await answered(session.chats.with_tokens(thread.id, end.node, lead))
+    assert other.node is not None
+    assert (other.node.message.reasoning, other.node.message.text) == ("ham\n", "No.")
+    assert other.node.mode == "free"
+
+
+async def test_it_parts_within_an_answer_whose_thoughts_are_forgotten(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([">hm\n</think>\n Yes.", "o."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await session.chats.create("x")
+    await session.chats.configure(thread.id, template="classic", mode="free")
+    end = await answered(session.chats.send(thread.id, "a"))
+    await session.chats.settled(thread.id)
+    assert end.node is not None
+    other = await answered(session.chats.with_tokens(thread.id, end.node, encode(" N")))
+    assert other.node is not None
+    assert (other.node.message.reasoning, other.node.message.text) == ("", "No.")
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+async def test_the_real_engine_scores_and_parts(opened: list, tmp_path: Path, kind: Kind) -> None:
+    session = await open_real(tmp_path / "home", model_folder(tmp_path / "model"), kind)
+    opened.append(session)
+    session.models.start()
+    params = SamplingParams(temperature=1.0, top_p=1.0, max_tokens=40, seed=5, bans=(0,))
+    end = await ended(session.chats.send(None, "hello", params))
+    assert end.node is not None
+    assert end.node.tokens is not None
+    found, read = await rows(session, end.thread.id, end.node.id)
+    assert tuple(each.id for each in found) == end.node.tokens
+    assert {each.total for each in read} == {1}, "nothing is fed again: the state before the reply is there"
+    for each in found:
+        assert each.bits == pytest.approx(-math.log2(each.share), abs=1e-6)
+        assert each.rank >= 8 or each.others[each.rank].id == each.id
+    place = next(at for at, each in enumerate(found) if at > 3 and each.others[0].id != each.id)
+    lead = (*end.node.tokens[:place], found[place].others[0].id)
+    other = await ended(session.chats.with_tokens(end.thread.id, end.node, lead, params))
+    assert other.node is not None
+    assert other.node.tokens is not None
+    assert other.node.tokens[: len(lead)] == lead
+    again, _ = await rows(session, end.thread.id, other.node.id)
+    for one, two in zip(found[:place], again[:place], strict=True):
+        assert one.share == pytest.approx(two.share, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+async def test_the_real_engine_changes_and_the_record_says_from_where(
+    opened: list, tmp_path: Path, kind: Kind
+) -> None:
+    session = await open_real(tmp_path / "home", model_folder(tmp_path / "model"), kind)
+    opened.append(session)
+    session.models.start()
+    thread = await session.chats.create("x")
+    own = {"temperature": 1.5, "top_p": 1.0, "max_tokens": 100_000, "seed": 5, BANS: ["#0"]}
+    await session.chats.configure(thread.id, sampling=own)
+    turn = session.chats.send(thread.id, "hello")
+    await until_shown(turn)
+    await session.chats.configure(thread.id, sampling={**own, "penalty_decay": 0.9})
+
+    async def recorded() -> bool:
+        tip = (await session.chats.open(thread.id)).nodes[-1]
+        return len((await session.library.run(nodes.drawn, tip.id)).earlier) == 1
+
+    await until(recorded)
+    turn.stop()
+    end = await ended(turn)
+    assert end.node is not None
+    drawn = await session.library.run(nodes.drawn, end.node.id)
+    assert drawn.params is not None
+    ((position, before),) = drawn.earlier
+    assert drawn.params == replace(before, penalty_decay=0.9)
+    assert (before.bans, before.seed) == ((0,), 5)
+    assert 0 < position <= drawn.length
