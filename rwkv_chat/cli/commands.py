@@ -25,6 +25,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow("logits", "rwkv_chat.cli.logits"),
     CommandRow("models", "rwkv_chat.cli.models"),
     CommandRow("restore", "rwkv_chat.cli.restore"),
+    CommandRow("settings", "rwkv_chat.cli.settings"),
     CommandRow("states", "rwkv_chat.cli.states"),
     CommandRow("tokens", "rwkv_chat.cli.tokens"),
     CommandRow("verify", "rwkv_chat.cli.verify"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,7 @@ from rwkv_chat import __version__
 from rwkv_chat.cli.commands import COMMANDS
 from rwkv_chat.cli.groups import TableGroup
 from rwkv_chat.cli.output import abandon_stdout, note, prepare_streams, result
+from rwkv_chat.cli.setting_options import setting_options
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
 )
 @click.option("--model", type=click.Path(path_type=Path), metavar="FILE|NAME", help=say("cli.option.model"))
 @click.option("--private", is_flag=True, help=say("cli.option.private"))
+@setting_options
 @click.option("--debug", is_flag=True, help=say("cli.option.debug"))
 @click.option(
     "--version",
@@ -62,7 +64,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     help=say("cli.option.version"),
 )
 @click.pass_context
-def group(context: click.Context, model: Path | None, private: bool, debug: bool) -> int:  # noqa: ARG001  main reads debug
+def group(context: click.Context, model: Path | None, private: bool, debug: bool, **settings: Any) -> int:  # noqa: ARG001  main reads debug
     """Without a command, open the terminal interface."""
     if context.invoked_subcommand is not None:
         return 0

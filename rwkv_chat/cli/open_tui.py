@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rwkv_chat.cli.found import found
+from rwkv_chat.cli.setting_options import overrides
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_tui(model: Path | None, dtype: str | None = None, *, private: bool = False) -> int:
-    """Open the full-screen program; its exit code.
+    """Open the full-screen program, with the settings that were given for this run; its exit code.
 
     Raises:
         ModelNotFound, ModelUnknown, ModelAmbiguous: `model` means no weights.
@@ -28,4 +29,5 @@ def open_tui(model: Path | None, dtype: str | None = None, *, private: bool = Fa
     gc.disable()  # until the first frame stands: nothing that is made for it is garbage
     from rwkv_chat.tui.app import run
 
-    return run(weights, dtype, private=private)
+    given = overrides() | ({"dtype": dtype} if dtype else {})
+    return run(weights, given, private=private)

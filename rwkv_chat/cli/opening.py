@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.types import LoadNotice
 from rwkv_chat.cli.output import note
+from rwkv_chat.cli.setting_options import overrides
 from rwkv_chat.explain import notice_sentence, settings_sentence
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import Session, open_session
@@ -26,7 +27,9 @@ async def opened(
 
     `tuned`: a tuned state that its conversations begin from. `dtype`: in place of the settings'.
     """
-    async with _closing(await open_session(Paths.find(), model=model, private=not keep)) as session:
+    async with _closing(
+        await open_session(Paths.find(), model=model, private=not keep, overrides=overrides())
+    ) as session:
         _start(session, tuned, dtype)
         yield session
 

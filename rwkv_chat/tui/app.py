@@ -34,7 +34,7 @@ from rwkv_chat.tui.terminal import VanishingFile
 from rwkv_chat.tui.themes import DARK, THEMES, defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from textual.binding import BindingType
     from textual.driver import Driver
@@ -320,20 +320,21 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             self._driver.write(sequence)
 
 
-def run(model: Path | None = None, dtype: str | None = None, *, private: bool = False) -> int:
+def run(
+    model: Path | None = None, overrides: Mapping[str, Any] | None = None, *, private: bool = False
+) -> int:
     """Open the interface and stay until it is left; the exit code.
 
     Args:
-        dtype: in place of the settings'.  private: nothing that is said is written.
+        overrides: settings for this run.  private: nothing that is said is written.
     """
-    return asyncio.run(_run(model, dtype, private=private))
+    return asyncio.run(_run(model, overrides, private=private))
 
 
-async def _run(model: Path | None, dtype: str | None, *, private: bool) -> int:
+async def _run(model: Path | None, overrides: Mapping[str, Any] | None, *, private: bool) -> int:
     from rwkv_chat.session.session import open_session
 
     # a process: torch's import and a busy reply hold its interpreter lock, not the one that typing needs
-    overrides = {"dtype": dtype} if dtype else None
     session = await open_session(model=model, worker="process", overrides=overrides, private=private)
     return await stay(RwkvChatApp(session))
 
