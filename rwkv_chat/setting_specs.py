@@ -77,7 +77,7 @@ class Spec:
         group: where it is shown; "" for those that have a place of their own.
         low, high, step: of a number.
         pattern, forms: what a text must match ("" for any), and how that is told.
-        start: it holds from the next start on.
+        start: it holds from the next start on.  loads: the model is loaded again.
         strings: of a table, whether its values are texts.
     """
 
@@ -92,6 +92,7 @@ class Spec:
     pattern: str = ""
     forms: str = ""
     start: bool = False
+    loads: bool = False
     strings: bool = False
 
     @property
@@ -170,6 +171,7 @@ def _spec(each: Field[Any]) -> Spec:
         about.get("pattern", ""),
         about.get("forms", ""),
         about.get("start", False),
+        about.get("loads", False),
         str(each.type) == "Mapping[str, str]",
     )
 

@@ -35,7 +35,8 @@ DEVICES = r"auto|cpu|cuda(:[0-9]{1,2})?"
 
 def _setting(default: Any, group: str = "", **limits: Any) -> Any:
     """A field; `choices` (or a function that gives them), `min`, `max` and `step`, or `pattern` with
-    `forms` that show it, say what it may be. `start`: it holds from the next start of the program on.
+    `forms` that show it, say what it may be. `start`: it holds from the next start of the program on; `loads`: the model
+    is loaded again.
     """
     return field(default=default, metadata={"group": group, **limits})
 
@@ -64,8 +65,8 @@ class Settings:
     reduced_motion: bool = _setting(False, "look")
     mouse: bool = _setting(True, "look")
     model: str = _setting("", "model")
-    device: str = _setting("auto", "model", pattern=DEVICES, forms="auto | cpu | cuda | cuda:0")
-    dtype: str = _setting("auto", "model", choices=DTYPES)
+    device: str = _setting("auto", "model", pattern=DEVICES, forms="auto | cpu | cuda | cuda:0", loads=True)
+    dtype: str = _setting("auto", "model", choices=DTYPES, loads=True)
     threads: int = _setting(0, "model", min=0, max=1024, step=1, start=True)
     snapshot_budget_gb: float = _setting(0.0, "room", min=0.0, max=1_000_000.0, step=1.0)
     snapshot_ram_gb: float = _setting(0.0, "room", min=0.0, max=100_000.0, step=0.5)

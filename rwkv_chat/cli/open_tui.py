@@ -10,7 +10,7 @@ import click
 
 from rwkv_chat.cli.found import found
 from rwkv_chat.cli.setting_options import overrides
-from rwkv_chat.texts import say
+from rwkv_chat.texts import say, spoken, use
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +24,11 @@ def open_tui(model: Path | None, dtype: str | None = None, *, private: bool = Fa
         UsageError: there is no terminal to draw on.
     """
     weights = found(model)
+    given = overrides() | ({"dtype": dtype} if dtype else {})
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError(say("cli.needs_terminal"))
+    use(given.get("language") or spoken())  # before the keys are worded
     gc.disable()  # until the first frame stands: nothing that is made for it is garbage
     from rwkv_chat.tui.app import run
 
-    given = overrides() | ({"dtype": dtype} if dtype else {})
     return run(weights, given, private=private)

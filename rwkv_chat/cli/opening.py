@@ -27,9 +27,8 @@ async def opened(
 
     `tuned`: a tuned state that its conversations begin from. `dtype`: in place of the settings'.
     """
-    async with _closing(
-        await open_session(Paths.find(), model=model, private=not keep, overrides=overrides())
-    ) as session:
+    ours = await open_session(Paths.find(), model=model, private=not keep, overrides=overrides())
+    async with _closing(ours) as session:
         _start(session, tuned, dtype)
         yield session
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -11,13 +12,13 @@ from rwkv_chat.cli.output import note, result
 from rwkv_chat.explain import OK, settings_sentence
 from rwkv_chat.paths import Paths
 from rwkv_chat.plain_text import title
-from rwkv_chat.setting_specs import SPECS, spec_of
+from rwkv_chat.setting_specs import EMPTY, SPECS, Spec, spec_of
 from rwkv_chat.settings_file import SettingsFile
 from rwkv_chat.texts import say
 
 # Names of the commands below; short helps stand in the catalogue under `settings.command.<name>`.
 SETTINGS = ("list", "get", "set", "reset", "path")
-SHOWN = tuple(each for each in SPECS.values() if each.group)
+SHOWN = {name: each for name, each in SPECS.items() if each.group}
 LONGEST = 300
 
 
@@ -39,22 +40,19 @@ def _file() -> SettingsFile:
 def _list(as_json: bool) -> int:
     values = _file().values
     if as_json:
-        rows = [
-            {
-                "name": each.name,
-                "value": getattr(values, each.name),
-                "default": each.default,
-                "allowed": each.allowed,
-            }
-            for each in SHOWN
-        ]
+        rows = [_record(each, getattr(values, name)) for name, each in SHOWN.items()]
         result(json.dumps(rows, indent=2, ensure_ascii=False))
         return OK
-    for each in SHOWN:
-        value = getattr(values, each.name)
+    for name, each in SHOWN.items():
+        value = getattr(values, name)
         mark = "*" if value != each.default else " "
-        result(f"{mark} {each.name:<20} {title(each.written(value), LONGEST) or '""':<12} {each.allowed}")
+        words = title(each.written(value), LONGEST) or EMPTY
+        result(f"{mark} {name:<20} {words:<12} {each.allowed}")
     return OK
+
+
+def _record(spec: Spec, value: Any) -> dict[str, Any]:
+    return {"name": spec.name, "value": value, "default": spec.default, "allowed": spec.allowed}
 
 
 @command.command("get", help=say("settings.command.get"))

@@ -75,7 +75,7 @@ def setting_row(spec: Spec, value: Any) -> SettingRow:
         value_words(spec, value),
         value != spec.default,
         say(f"settings.{spec.name}.help"),
-        f"{_range(spec)}{default}",
+        f"{_range(spec)}{default}{_when(spec)}",
     )
 
 
@@ -84,6 +84,13 @@ def _range(spec: Spec) -> str:
     if spec.kind in ("whole", "number") or spec.forms:
         return say("app.settings.allowed", allowed=spec.allowed) + " "
     return ""
+
+
+def _when(spec: Spec) -> str:
+    """When it holds, where that is not at once."""
+    if spec.start:
+        return " " + say("app.settings.at_start")
+    return " " + say("app.settings.loads") if spec.loads else ""
 
 
 def value_words(spec: Spec, value: Any) -> str:
