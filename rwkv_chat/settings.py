@@ -34,9 +34,9 @@ DEVICES = r"auto|cpu|cuda(:[0-9]{1,2})?"
 
 
 def _setting(default: Any, group: str = "", **limits: Any) -> Any:
-    """A field; `choices` (or a function that gives them), `min`, `max` and `step`, or `pattern` with
-    `forms` that show it, say what it may be. `start`: it holds from the next start of the program on; `loads`: the model
-    is loaded again.
+    """A field; `choices` (or a function that gives them), `min`, `max` and `step`, or `pattern` with `forms`
+    that show it, say what it may be. `start`: it holds from the next start of the program on; `loads`: the
+    model is loaded again.
     """
     return field(default=default, metadata={"group": group, **limits})
 

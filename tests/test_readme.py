@@ -12,6 +12,7 @@ from engine.weights.export import WRITERS
 from rwkv_chat.cli.commands import COMMANDS
 from rwkv_chat.cli.convs import CONVS
 from rwkv_chat.cli.models import MODELS
+from rwkv_chat.cli.settings import SETTINGS
 from rwkv_chat.cli.slash import SLASH_COMMANDS
 from rwkv_chat.cli.states import STATES
 from rwkv_chat.importers.formats import FORMATS
@@ -71,6 +72,14 @@ def test_the_states_commands_are_those_of_the_table() -> None:
         for cells in rows("states commands")
     }
     assert listed == {name: say(f"states.{name}.short") for name in STATES}
+
+
+def test_the_settings_commands_are_those_of_the_table() -> None:
+    listed = {
+        re.split(r"[ `]", cells[0].removeprefix("`rwkv-chat settings "))[0]: cells[1]
+        for cells in rows("settings commands")
+    }
+    assert listed == {name: say(f"settings.command.{name}") for name in SETTINGS}
 
 
 def test_the_line_mode_commands_are_those_of_the_table() -> None:
