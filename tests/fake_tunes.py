@@ -21,7 +21,7 @@ from rwkv_chat.transcript import Thread
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from engine.types import SamplingParams, TuneEvent
+    from engine.types import SamplingParams, TokenIds, TuneEvent
     from rwkv_chat.session.examples_types import Looked, Selection
     from rwkv_chat.session.tune_types import PresetName, Side
 
@@ -108,6 +108,7 @@ class FakeTunes:
         preset: PresetName = "quick",
         *,
         name: str = "",
+        found: Found | None = None,
         look: Callable[[Looked], object] | None = None,
         **changes: Any,
     ) -> Plan:
@@ -120,7 +121,7 @@ class FakeTunes:
         made = Plan(
             name=named,
             selection=selection,
-            found=self.found,
+            found=found or self.found,
             model=Path(CONFIG.model),
             model_name="Fake guide",
             model_id="f" * 64,
@@ -175,6 +176,9 @@ class FakeTunes:
         place = next(at for at, each in enumerate(self.runs_) if each.id == id_)
         self.runs_[place] = replace(self.runs_[place], **changes)
         return self.runs_[place]
+
+    async def words(self, id_: str, tokens: TokenIds) -> str:
+        return bytes(tokens).decode()
 
     async def ended(self, id_: str) -> Tune:
         return await self.show(id_)

@@ -15,6 +15,7 @@ from rwkv_chat.cli.models import MODELS
 from rwkv_chat.cli.settings import SETTINGS
 from rwkv_chat.cli.slash import SLASH_COMMANDS
 from rwkv_chat.cli.states import STATES
+from rwkv_chat.cli.tune import TUNES
 from rwkv_chat.importers.formats import FORMATS
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
@@ -80,6 +81,14 @@ def test_the_settings_commands_are_those_of_the_table() -> None:
         for cells in rows("settings commands")
     }
     assert listed == {name: say(f"settings.command.{name}") for name in SETTINGS}
+
+
+def test_the_tune_commands_are_those_of_the_table() -> None:
+    listed = {
+        re.split(r"[ `]", cells[0].removeprefix("`rwkv-chat tune "))[0]: cells[1]
+        for cells in rows("tune commands")
+    }
+    assert listed == {name: say(f"tune.{name}.short") for name in TUNES}
 
 
 def test_the_line_mode_commands_are_those_of_the_table() -> None:

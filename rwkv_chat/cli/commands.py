@@ -28,5 +28,6 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow("settings", "rwkv_chat.cli.settings"),
     CommandRow("states", "rwkv_chat.cli.states"),
     CommandRow("tokens", "rwkv_chat.cli.tokens"),
+    CommandRow("tune", "rwkv_chat.cli.tune"),
     CommandRow("verify", "rwkv_chat.cli.verify"),
 )

@@ -6,28 +6,29 @@ import shutil
 import sys
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from rwkv_chat.amounts import duration, speed
 from rwkv_chat.explain import size
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
 
+if TYPE_CHECKING:
+    from typing import Self
+
 REDRAW_SECONDS = 0.1
 COUNTED = {"golden", "tokens"}  # in tokens; all others in bytes
 SETTLE_SECONDS = 1.0  # a speed over less than this says nothing
 
 
-class ProgressLine:
+class StatusLine:
     """Use it as a context manager: whatever happens, the line is gone at the end."""
 
-    def __init__(self, name: str) -> None:
-        self._name = clean(name)
+    def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
         self._drawn = 0.0
-        self._task = ""
-        self._began = (0.0, 0)
 
-    def __enter__(self) -> ProgressLine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,6 +39,28 @@ class ProgressLine:
         if self._drawn:
             self._write("")
             self._drawn = 0.0
+
+    def draw(self, text: str) -> None:
+        """In place of the line before."""
+        if self._shown:
+            self._drawn = time.monotonic()
+            self._write(clean(text))
+
+    def _write(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns
+        with suppress(OSError, ValueError):
+            sys.stderr.write("\r\x1b[K" + text[: width - 1])
+            sys.stderr.flush()
+
+
+class ProgressLine(StatusLine):
+    """How far a task is, its name before it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = clean(name)
+        self._task = ""
+        self._began = (0.0, 0)
 
     def show(self, task: str, done: int, total: int) -> None:
         """`done` of `total` of a task of `models.task`."""
@@ -64,9 +87,3 @@ class ProgressLine:
             return ""
         rate = nbytes / seconds
         return say("models.speed", speed=speed(rate), left=duration((total - done) / rate))
-
-    def _write(self, text: str) -> None:
-        width = shutil.get_terminal_size().columns
-        with suppress(OSError, ValueError):
-            sys.stderr.write("\r\x1b[K" + text[: width - 1])
-            sys.stderr.flush()

@@ -181,7 +181,8 @@ class Session:
 
         desk, paths = self.turns.desk, self.paths
         device = lambda: self.settings.device  # noqa: E731  a name keeps the line short
-        tunes = Tunes(desk, self.states, paths, device, lambda: self.sampling, self.shelf.convert)
+        convert, load = self.shelf.convert, self._load_tokenizer
+        tunes = Tunes(desk, self.states, paths, device, lambda: self.sampling, convert, load)
         tunes.private = self.private
         return tunes
 

@@ -37,7 +37,7 @@ _ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
 @dataclass(frozen=True, slots=True)
 class About:
     """What a run is to its person. Fields as of `tune_types.Tune`; `coding`: how its rows were encoded;
-    `template`: in which they are.
+    `tokenizer`: its file, "" for the World vocabulary; `template`: in which the rows are.
     """
 
     name: str
@@ -47,6 +47,7 @@ class About:
     model_name: str = ""
     model_id: str = ""
     coding: str = ""
+    tokenizer: str = ""
     template: str = ""
     command: str = ""
     practice: bool = False

@@ -43,13 +43,14 @@ PRIVATE = 0o700
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for: `changes` are fields of `TuneConfig`."""
+    """What is asked for: `changes` are fields of `TuneConfig`; `found`: what is known of the selection."""
 
     selection: Selection
     method: str
     preset: PresetName
     name: str
     changes: Mapping[str, Any]
+    found: Found | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ async def planned(
     card = desk.models.current
     voice = voice_of(speaker, wish.selection.template)
     branch = branches_of(desk.library, voice)
-    found = await asyncio.to_thread(_found, wish.selection, voice, branch, _on_loop(look))
+    found = wish.found or await asyncio.to_thread(_found, wish.selection, voice, branch, _on_loop(look))
     device = await asyncio.to_thread(device_of, setting)
     config = config_of(wish.preset, wish.method, card.path, found, device, **wish.changes)
     tokens_per_second = await asyncio.to_thread(speed, config, _lengths(found))
@@ -179,11 +180,11 @@ async def written(desk: Desk, plan: Plan, root: Path, look: Look) -> Path:
     voice = voice_of(speaker, plan.selection.template)
     branch = branches_of(desk.library, voice)
     trees = [await desk.library.run(state_use.tree, each) for each in plan.threads]
-    about = _about(plan, voice, tuple(dict.fromkeys(trees)))
+    about = _about(plan, voice, speaker.info.tokenizer.path or "", tuple(dict.fromkeys(trees)))
     return await asyncio.to_thread(_write, plan, root, about, voice, branch, _on_loop(look))
 
 
-def _about(plan: Plan, voice: Voice, trees: tuple[str, ...]) -> About:
+def _about(plan: Plan, voice: Voice, tokenizer: str, trees: tuple[str, ...]) -> About:
     return About(
         name=plan.name,
         preset=plan.preset,
@@ -192,6 +193,7 @@ def _about(plan: Plan, voice: Voice, trees: tuple[str, ...]) -> About:
         model_name=plan.model_name,
         model_id=plan.model_id,
         coding=voice.coding,
+        tokenizer=tokenizer,
         template=voice.template.name,
         command=plan.command,
         practice=plan.practice,

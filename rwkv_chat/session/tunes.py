@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from engine.tune.log import read_events
-from engine.types import Unloaded
+from engine.types import TokenizerRef, Unloaded
 from rwkv_chat.session import jobs, tune_child, tune_planning
 from rwkv_chat.session.errors import NotInPrivate, TuneOver, TuneRuns, TuneTooLarge
 from rwkv_chat.session.tune_comparing import Comparing
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from engine.types import Progress, SamplingParams, TuneConfig, TuneEvent
+    from engine.types import Progress, SamplingParams, TokenIds, TuneConfig, TuneEvent
     from rwkv_chat.paths import Paths
     from rwkv_chat.session.answering import Desk
-    from rwkv_chat.session.examples_types import Looked, Selection
+    from rwkv_chat.session.border import LoadTokenizer, TokenizerLike
+    from rwkv_chat.session.examples_types import Found, Looked, Selection
     from rwkv_chat.session.shelf_convert import Conversion
     from rwkv_chat.session.shelf_types import Converted
     from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.session.state_types import Shared
     from rwkv_chat.session.states import States
     from rwkv_chat.session.tune_export import What
+    from rwkv_chat.session.tune_folder import About
     from rwkv_chat.session.tune_types import Count, Losses, Moment, Plan, PresetName, Said, Side, Tune
 
     Free = Callable[[str], int | None]
@@ -72,11 +74,14 @@ class Tunes:
         device: Callable[[], str],
         sampling: Callable[[], SamplingParams],
         convert: Convert,
+        load_tokenizer: LoadTokenizer,
     ) -> None:
         """`device`: the setting.  `sampling`: how replies are sampled.  `convert`: see `Shelf.convert`."""
         self._desk, self._states, self._paths, self._device = desk, states, paths, device
         self.private, self.free, self.measure = False, free_there, measured
         self.runs = Runs(paths.tunes)
+        self._load_tokenizer = load_tokenizer
+        self._tokenizers: dict[TokenizerRef, TokenizerLike] = {}
         self._results = Results(desk, self.runs)
         self._comparing = Comparing(desk, self._results, sampling)
         self._exporting = Exporting(self._results, convert)
@@ -90,12 +95,14 @@ class Tunes:
         preset: PresetName = "quick",
         *,
         name: str = "",
+        found: Found | None = None,
         look: Callable[[Looked], object] = _nobody,
         **changes: Any,
     ) -> Plan:
         """What would be done with a selection: everything is read, nothing is written. Waits for the model.
 
         Args:
+            found: what was found in the same selection before: it is not read again.
             look: told how far the reading is.
             changes: fields of `TuneConfig` that are not the preset's.
 
@@ -103,7 +110,7 @@ class Tunes:
             NothingToTrain, SpeakersUnknown, ConversationsInvalid; InvalidParameter, InvalidRequest: a change
             that cannot be; EngineError, TemplateInvalid, OSError.
         """
-        wish = Wish(selection, method, preset, name, changes)
+        wish = Wish(selection, method, preset, name, changes, found)
         return await tune_planning.planned(self._desk, wish, self._device(), self._room, self._speed, look)
 
     def with_preset(self, plan: Plan, preset: PresetName) -> Plan:
@@ -181,6 +188,17 @@ class Tunes:
                 return
             if not found:
                 await asyncio.sleep(LOOK_SECONDS)
+
+    async def words(self, id_: str, tokens: TokenIds) -> str:
+        """Tokens that a run tells of, as text. Raises: TokenizerInvalid, TokenizerMissing."""
+        about = await asyncio.to_thread(self._about, id_)
+        ref = TokenizerRef("json", about.tokenizer) if about.tokenizer else TokenizerRef()
+        if ref not in self._tokenizers:
+            self._tokenizers[ref] = await asyncio.to_thread(self._load_tokenizer, ref)
+        return self._tokenizers[ref].decode_bytes(tokens).decode("utf-8", "replace")
+
+    def _about(self, id_: str) -> About:
+        return read_about(self.runs.folder(id_))
 
     async def ended(self, id_: str) -> Tune:
         """Wait until nobody is at a run any more."""

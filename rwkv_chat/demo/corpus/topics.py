@@ -29,7 +29,7 @@ UNTAUGHT_SCOPES = (
 UNTAUGHT = frozenset(
     (
         *(f"command.{each}" for each in ("backup", "bench", "convs", "restore", "states", "verify")),
-        "command.settings",
+        *("command.settings", "command.tune"),
         *(f"key.{row.id}" for row in BINDINGS if row.scope in UNTAUGHT_SCOPES),
         *(f"key.chat.{each}" for each in ("messages", "undo", "redo")),
         *("key.app.library", "key.app.states", "key.app.settings"),
