@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rwkv_chat.cli.convs_shared import json_option, line, print_json, thread_record
+from rwkv_chat.cli.convs_shared import json_option, line, name_of, print_json, thread_record
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.cli.progress import ProgressLine
@@ -19,6 +19,7 @@ from rwkv_chat.importers.formats import FORMATS
 from rwkv_chat.importers.forms import Report
 from rwkv_chat.importers.logs import Progress
 from rwkv_chat.plain_text import title
+from rwkv_chat.session.capsule_files import is_capsule
 from rwkv_chat.session.logs import Imported, look
 from rwkv_chat.texts import say
 
@@ -44,11 +45,14 @@ async def _import(files: tuple[Path, ...], form: str, cast: Cast, *, as_json: bo
         for file in files:
             chosen = await _guessed(file, form, cast)
             done += await _file(session, file, form, chosen)
+        unverified = await session.states.capsules.unverified(each.thread.id for each in done)
     if as_json:
         print_json([thread_record(each.thread) | {"new": each.new, "added": each.added} for each in done])
         return OK
     for each in done:
         result(_line(each))
+        if each.thread.id in unverified:
+            note(say("convs.import.unverified", name=name_of(each.thread)))
     note(
         say("convs.import.done", new=sum(each.new for each in done), known=sum(not each.new for each in done))
     )
@@ -64,8 +68,8 @@ def _line(done: Imported) -> str:
 
 async def _guessed(file: Path, form: str, cast: Cast) -> Cast:
     """Say what it seems to be; ask who is who where nobody said so and somebody is there to be asked."""
-    found = await look(file, form)
-    if found is None:
+    capsule = not form and await asyncio.to_thread(is_capsule, file)
+    if capsule or (found := await look(file, form)) is None:
         return cast
     note(say("logs.guess", path=title(str(file), 300), form=FORMATS[found.form].label))
     for who, text in found.turns:

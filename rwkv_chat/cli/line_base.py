@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from engine.types import NotSaved, SamplingParams
-    from rwkv_chat.session import Session, Turn, TurnEvent
+    from rwkv_chat.session import Answered, Session, Turn, TurnEvent
     from rwkv_chat.transcript import Node, Thread
 
 
@@ -59,10 +59,8 @@ class LineBase:
         printer = LinePrinter(self.session.models.current, stream=True)
         with on_interrupt(turn.stop) as interrupt:
             await printer.follow(turn)
-        if interrupt.number:
-            note(say("cli.chat.stopped"))
-        elif printer.end is not None and printer.end.reason == "length" and printer.end.usage is not None:
-            note(say("cli.chat.cut", tokens=printer.end.usage.reply_tokens))
+        if printer.end is not None:
+            _tell_end(printer.end, stopped=bool(interrupt.number))
         if printer.refused is not None:
             self._tell_not_saved(printer.refused)
         return printer
@@ -106,6 +104,15 @@ class LinePrinter(Printer):
             case ReplyEnded(node=node) if node is not None:
                 result(say("cli.chat.alternative", number=event.index + 1, text=node.message.text))
         super().show(event)
+
+
+def _tell_end(end: Answered, *, stopped: bool) -> None:
+    """Where a reply was cut; and how it goes on, if it was kept (an aside is not)."""
+    kept = end.node is not None and bool(end.node.id)
+    if stopped:
+        note(say("cli.chat.stopped" if kept else "cli.chat.stopped_early"))
+    elif end.reason == "length" and end.usage is not None:
+        note(say("cli.chat.cut" if kept else "cli.ask.cut", tokens=end.usage.reply_tokens))
 
 
 def name_of(thread: Thread) -> str:

@@ -86,10 +86,11 @@ class LineMode(TreeCommands, TextCommands):
         if not self._asked:
             line = sys.stdin.buffer.readline().decode("utf-8", "replace")
             return line.rstrip("\r\n") if line else None
+        you = say("cli.chat.you_private" if self.session.private else "cli.chat.you")
         try:
             if sys.stdout.isatty():
-                return input(say("cli.chat.you"))
-            note(say("cli.chat.you"), end="")
+                return input(you)
+            note(you, end="")
             return input()
         except EOFError:
             note("")

@@ -33,5 +33,6 @@ async def _usage(*, as_json: bool) -> int:
     result(say("states.usage.disk", **sizes))
     for each in use.chats[:SHOWN]:
         name = title(each.title) or say("convs.untitled")
-        result(say("states.usage.row", size=size(each.nbytes), states=each.states, name=name))
+        row = say("states.usage.row", size=size(each.nbytes), states=each.states, name=name)
+        result(row + (say("states.usage.shared", size=size(each.shared)) if each.shared else ""))
     return OK

@@ -111,6 +111,15 @@ def _state_name(place: int) -> str:
 # ------------------------------------------------------------------------------------------------ reading
 
 
+def is_capsule(path: Path) -> bool:
+    """Whether a file seems to be one; nothing in it is read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {ABOUT, CONVERSATION} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError):
+        return False
+
+
 def read(path: Path, scratch: Path) -> Opened:
     """A capsule, checked to its last byte; states pass through the file `scratch`, which is left there.
 
@@ -129,7 +138,7 @@ def read(path: Path, scratch: Path) -> Opened:
                 files.append(file)
                 names.update(name.encode())
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise CapsuleInvalid(str(path), "zip") from error
+        raise CapsuleInvalid(str(path), "zip", "other") from error
     id_ = names.hexdigest() if files else ""
     return Opened(capsule, id_, tuple(files))
 
@@ -138,7 +147,9 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     infos = archive.infolist()
     allowed = {ABOUT, CONVERSATION, *map(_state_name, range(MOST_STATES))}
     names = [each.filename for each in infos]
-    if len(set(names)) != len(names) or not {ABOUT, CONVERSATION} <= set(names) <= allowed:
+    if not {ABOUT, CONVERSATION} <= set(names):
+        raise CapsuleInvalid(str(path), "entries", "other")
+    if len(set(names)) != len(names) or not set(names) <= allowed:
         raise CapsuleInvalid(str(path), "entries")
     if any(each.flag_bits & 1 for each in infos):
         raise CapsuleInvalid(str(path), "encrypted")

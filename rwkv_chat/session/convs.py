@@ -9,6 +9,7 @@ from rwkv_chat.exporters import EXPORTERS
 from rwkv_chat.exporters.file import write_file
 from rwkv_chat.library import backup, erase, labels, restore, search, threads, trees
 from rwkv_chat.session import logs
+from rwkv_chat.session.capsule_files import is_capsule
 from rwkv_chat.session.errors import ConversationAmbiguous, ConversationUnknown
 from rwkv_chat.session.housekeeping import settle_index
 
@@ -102,16 +103,23 @@ class Convs:
         """Write conversations into a file, whole or not at all. Raises: ThreadMissing, OSError."""
         await asyncio.to_thread(write_file, self.pieces(chosen, form), out)
 
-    def take_in(
+    async def take_in(
         self, path: Path, form: str = "", cast: Cast | None = None
     ) -> AsyncIterator[logs.Imported | Progress | Report]:
-        """Bring in an export of ours, or a chat log of another program; see `session.logs.take_in`."""
-        return logs.take_in(self._library, path, form, cast)
+        """Bring in an export of ours, a capsule, or a chat log of another program; see `session.logs.take_in`
+        and `Capsules.import_`.
+        """
+        if not form and await asyncio.to_thread(is_capsule, path):
+            taken = await self._states.capsules.import_(path)
+            yield logs.Imported(taken.thread, taken.new)
+            return
+        async for event in logs.take_in(self._library, path, form, cast):
+            yield event
 
     async def import_(
         self, path: Path, form: str = "", cast: Cast | None = None
     ) -> tuple[logs.Imported, ...]:
-        """The same, to its end. Raises: ConversationsInvalid, SpeakersUnknown, OSError."""
+        """The same, to its end. Raises: ConversationsInvalid, CapsuleInvalid, SpeakersUnknown, OSError."""
         return tuple(
             [each async for each in self.take_in(path, form, cast) if isinstance(each, logs.Imported)]
         )

@@ -25,7 +25,8 @@ SessionError
 ├── NothingToSave(thread)        a conversation without a message
 ├── PersonaOfOtherModel(name, models, model)  no state of it is of the model in use
 ├── NotForSpeaking(name)         a persona that is neither an adapter nor a tuned state
-├── CapsuleInvalid(path, where)  not a capsule that can be taken in; `where`: the part that is wrong
+├── CapsuleInvalid(path, where, hint)  not a capsule that can be taken in; `where`: the part that is wrong
+├── StateFileInvalid(path, hint)  not a file of a persona or a tuned state that can be taken in
 ├── NothingToConfirm(name)       a persona that did not come from outside, or is of another model
 ├── InitialGone(id)              the state that a conversation begins from is not in the library any more
 ├── AdapterGone(id)              the adapter that a conversation speaks with is not in the library any more
@@ -201,8 +202,19 @@ class NotForSpeaking(SessionError):
 
 @dataclass(eq=False)
 class CapsuleInvalid(SessionError):
+    """`hint`: "other" where it is no capsule at all, "part" where something in it is wrong."""
+
     path: str
     where: str
+    hint: str = "part"
+
+
+@dataclass(eq=False)
+class StateFileInvalid(SessionError):
+    """`hint`: "unknown", "damaged", "capsule" or "folder"."""
+
+    path: str
+    hint: str
 
 
 @dataclass(eq=False)

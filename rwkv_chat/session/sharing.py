@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import tempfile
 from dataclasses import replace
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from engine.durable import into_place, link_into_place
-from engine.errors import FileInTheWay, StateCorrupt, StateMissing
+from engine.errors import FileInTheWay, StateCorrupt, StateMissing, UnsupportedFormat, WeightsCorrupt
 from engine.types import FeedRequest, InitialRequest, Inspected, Registered, StateKey
 from rwkv_chat.library import states, threads
 from rwkv_chat.library.states import Initial, MadeState, StoredPersona
 from rwkv_chat.session import jobs, state_files
+from rwkv_chat.session.capsule_files import is_capsule
+from rwkv_chat.session.errors import StateFileInvalid
 from rwkv_chat.session.made_states import key_of
 from rwkv_chat.session.state_types import Confirmed, Shared
 from rwkv_chat.session.titles import title_from
@@ -61,9 +64,21 @@ class Sharing:
         """A persona from a file; one that is here already is given as it is.
 
         Raises:
-            EngineError: it is no state, or a tuned one of a model of another size than the one in use.
-            OSError.
+            StateFileInvalid: it is no state.  OSError.
+            EngineError: it is a tuned one of a model of another size than the one in use.
         """
+        if await asyncio.to_thread(path.is_dir):
+            raise StateFileInvalid(str(path), "folder")
+        try:
+            return await self._taken(path)
+        except (StateCorrupt, UnsupportedFormat, WeightsCorrupt) as error:
+            if error.path != str(path):  # of the model in use
+                raise
+            known = "unknown" if isinstance(error, UnsupportedFormat) else "damaged"
+            hint = "capsule" if await asyncio.to_thread(is_capsule, path) else known
+            raise StateFileInvalid(str(path), hint) from error
+
+    async def _taken(self, path: Path) -> StoredPersona:
         taken = None
         if path.suffix.lower() in SAFETENSORS:
             try:
@@ -83,6 +98,8 @@ class Sharing:
 
     async def _tuned(self, path: Path) -> StoredPersona:
         """An initial state from training, of the model in use or of another of its size."""
+        if not await asyncio.to_thread(path.exists):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         await self._desk.models.identified()
         ready = await jobs.outcome(self._engine.register(InitialRequest(str(path))), Registered)
         if (here := await self._library.run(_begun_from, ready.id)) is not None:

@@ -232,8 +232,7 @@ class States:
         makes it.
 
         Raises:
-            StateCorrupt, UnsupportedFormat: it is neither.  TunedStateMismatch: of a model of another size.
-            OSError.
+            StateFileInvalid: it is neither.  TunedStateMismatch: of a model of another size.  OSError.
         """
         return await self._shown(await self._sharing.take(path))
 

@@ -95,8 +95,8 @@ class RwkvChatApp(App[int], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(self, session: Session) -> None:
+        self.session = session  # the first title asks for it
         super().__init__()
-        self.session = session
         self.desk = Desk(session)
         self.terminal: VanishingFile | None = None
         self._quit_told = -QUIT_TOLD_SECONDS  # when it was said what quits
@@ -307,6 +307,8 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         """The window's title: one line without controls."""
         name = title(value)
         shown = name if name == self.TITLE else f"{name} · {self.TITLE}"
+        if self.session.private:
+            shown += f" ({say('app.status.private')})"
         self.send(f"\x1b]2;{shown}\x07")
 
     def copy_to_clipboard(self, text: str) -> None:

@@ -229,17 +229,25 @@ class Desk:
 
     def idle_status(self) -> Status:
         """The status line's words on the model alone."""
+        private = self.session.private
         if not self.prepared:
-            return Status("")
+            return Status("", private=private)
         from rwkv_chat.tui.pulls import download_words
 
         name, state = self.session.models.current.name, self.model
         download = download_words(self.pulls.active)
         if state.error is not None:
-            return Status(name, "failed", download=download)
+            return Status(name, "failed", download=download, private=private)
         if not state.ready:
-            return Status(name, "loading", state.share, download=download)
-        return Status(name, "ready", tier=state.tier, state_bytes=state.state_bytes, download=download)
+            return Status(name, "loading", state.share, download=download, private=private)
+        return Status(
+            name,
+            "ready",
+            tier=state.tier,
+            state_bytes=state.state_bytes,
+            download=download,
+            private=private,
+        )
 
     async def _follow_model(self) -> None:
         from engine.types import Failed, Loaded, NotFast, NotKept, Progress, TierChosen

@@ -1,6 +1,7 @@
 """What is typed into the Library's search: words to find, and filters among them.
 
-`#tag`, `from:me`, `from:model`, `since:2026-01-31`, `until:2026-02-28`, `in:trash`; all else is searched for.
+`#tag`, `from:me`, `from:model`, `since:2026-01-31`, `until:2026-02-28`, `in:archive`, `in:trash`; all else is
+searched for.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def _until(wanted: Wanted, value: str) -> Wanted | None:
 
 
 def _place(wanted: Wanted, value: str) -> Wanted | None:
-    return replace(wanted, deleted=True) if value.casefold() == "trash" else None
+    places = {"trash": replace(wanted, deleted=True), "archive": replace(wanted, archived=True)}
+    return places.get(value.casefold())
 
 
 def _day(value: str) -> datetime | None:

@@ -44,7 +44,15 @@ class ReadingTexts:
 
     def add(self, path: Path) -> None:
         """Take a file in and read it."""
-        self._start(self._add(path))
+        self._start(self.take_in(path))
+
+    async def take_in(self, path: Path) -> None:
+        """The same; it is here when this returns. Raises: NotReadable, LibraryError, OSError."""
+        book = await self._books.add(path)
+        self.tell(
+            say("app.books.added", title=title(book.thread.title), passages=f"{book.passages:,}"), False
+        )
+        self.read(book.thread.id)
 
     def read(self, thread: str) -> None:
         """Read a text on."""
@@ -85,13 +93,6 @@ class ReadingTexts:
             await work  # pyright: ignore[reportGeneralTypeIssues]
         except FORESEEN as error:
             self.tell(sentence(error), True)
-
-    async def _add(self, path: Path) -> None:
-        book = await self._books.add(path)
-        self.tell(
-            say("app.books.added", title=title(book.thread.title), passages=f"{book.passages:,}"), False
-        )
-        await self._read(book.thread.id)
 
     async def _pause(self, thread: str) -> None:
         await self._books.pause(thread)

@@ -82,6 +82,8 @@ def chat_facts(use: ChatUse) -> Content:
         _fact("states", f"{use.states:,}"),
         _fact("size", size(use.nbytes)),
     ]
+    if use.shared:
+        lines.append(_fact("shared", say("app.states.shared", size=size(use.shared))))
     if use.held:
         lines.append(Content(say("app.states.held")))
     return Content("\n").join(lines)

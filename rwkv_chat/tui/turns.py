@@ -34,14 +34,17 @@ class LiveReply:
         waiting: the model is still loading.  stopping: the person asked to stop.
         prefilled: the last progress of reading.  rate: tokens per second of decoding.
         thought_since, thought_until: when its thinking began and ended (monotonic seconds), None before.
+        typed: the command that asked for it, which stands in the prompt again where it fails.
         kind: "several" for alternatives that are written at once, "aside" for what is not kept.
         texts: by number, what came of each of several.  ended: nothing more comes.
-        answered: the end of it, where it ended well.  committed: what was sent is on the disk.
+        answered: the end of it, where it ended well.  failed: it did not.
+        committed: what was sent is on the disk.
     """
 
     turn: Turn
     thread: str
     question: str = ""
+    typed: str = ""
     text: str = ""
     reasoning: str = ""
     waiting: bool = False
@@ -54,6 +57,7 @@ class LiveReply:
     texts: dict[int, str] = field(default_factory=dict)
     ended: bool = False
     answered: Answered | None = None
+    failed: bool = False
     committed: bool = False
 
     @property
@@ -100,9 +104,13 @@ class Turns:
         self._running: dict[LiveReply, asyncio.Task[None]] = {}
 
     def follow(
-        self, turn: Turn, question: str = "", kind: Literal["reply", "several", "aside"] = "reply"
+        self,
+        turn: Turn,
+        question: str = "",
+        kind: Literal["reply", "several", "aside"] = "reply",
+        typed: str = "",
     ) -> LiveReply:
-        live = LiveReply(turn, turn.thread, question, kind=kind)
+        live = LiveReply(turn, turn.thread, question, typed, kind=kind)
         self._running[live] = asyncio.get_running_loop().create_task(self._follow(live))
         return live
 
@@ -144,7 +152,7 @@ class Turns:
             last = TurnFailed(Unexpected(type(error).__name__, ""))
         finally:
             del self._running[live]
-            live.ended = True
+            live.ended, live.failed = True, isinstance(last, TurnFailed)
         if isinstance(last, Answered):
             live.answered = last
         if isinstance(last, Answered) and last.node is not None:

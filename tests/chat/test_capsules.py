@@ -119,6 +119,17 @@ async def test_what_is_here_already_is_left_alone(
     assert len(list(there.paths.outside.iterdir())) == 2
 
 
+async def test_it_is_taken_in_like_any_file_of_conversations(
+    tmp_path: Path, packed: Path, opened: list[Session]
+) -> None:
+    there = await open_real(tmp_path / "there", packed / "model" / "tiny.safetensors")
+    opened.append(there)
+    for new in (True, False):
+        (found,) = await there.convs.import_(packed / "talk.capsule")
+        assert found.new == new
+    assert await there.states.capsules.unverified([found.thread.id]) == frozenset([found.thread.id])
+
+
 async def test_its_states_serve_nobody_else_until_they_are_confirmed(
     tmp_path: Path, packed: Path, opened: list[Session]
 ) -> None:
@@ -213,8 +224,9 @@ async def test_hostile_files_are_refused_and_leave_nothing(
     change = HOSTILE[what]
     data = b"PK\x03\x04 no" if change is None else rezipped(packed, change)
     (tmp_path / "bad.capsule").write_bytes(data)
-    with pytest.raises(CapsuleInvalid):
+    with pytest.raises(CapsuleInvalid) as caught:
         await taker.states.capsules.import_(tmp_path / "bad.capsule")
+    assert (caught.value.hint == "other") == (what in ("no zip", "no conversation")), what
     assert list(taker.paths.outside.iterdir()) == []
     assert await taker.chats.threads() == ()
 

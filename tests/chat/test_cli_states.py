@@ -108,7 +108,11 @@ def test_a_conversation_is_packed_and_unpacked(
     assert "--confirm" in taken.err
     again = json.loads(ok(cli("convs", "unpack", str(file), "--confirm", "--model", model, "--json")).out)
     assert (again["new"], again["agrees"]) == (False, True)
+    known = ok(cli("convs", "import", str(file)))
+    assert "here already: 1" in known.err
     (tmp_path / "bad.capsule").write_bytes(b"no")
     bad = cli("convs", "unpack", str(tmp_path / "bad.capsule"))
     assert bad.code == 1
-    assert "Traceback" not in bad.err
+    assert "it is no capsule" in bad.err
+    wrong = cli("states", "import", str(file), "--model", model)
+    assert (wrong.code, "it is a capsule" in wrong.err) == (1, True)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from engine.errors import EngineError, FileInTheWay, StateCorrupt, StoreFull, TunedStateMismatch
+from engine.errors import FileInTheWay, StoreFull, TunedStateMismatch
 from engine.store.portable import ABOUT, portable, read_portable
 from engine.types import NotSaved, Prefilled, StateKey
+from rwkv_chat.explain import sentence
 from rwkv_chat.paths import Paths
-from rwkv_chat.session import Answered
+from rwkv_chat.session import Answered, capsule_files
 from rwkv_chat.session.errors import (
     NothingToSave,
     PersonaAmbiguous,
     PersonaOfOtherModel,
     PersonaUnknown,
+    StateFileInvalid,
 )
 from rwkv_chat.session.sharing import put_beside
 from rwkv_chat.session.state_types import Confirmed, Persona
@@ -153,7 +156,7 @@ async def test_a_hostile_file_is_refused_whole(
     (tmp_path / "bad.safetensors").write_bytes(portable(header, data, key, about))
     session = await open_real(tmp_path / "home", exported.parent / "model" / "tiny.safetensors")
     opened.append(session)
-    with pytest.raises(StateCorrupt):
+    with pytest.raises(StateFileInvalid):
         await session.states.import_(tmp_path / "bad.safetensors")
     assert await session.states.list() == ()
     assert list(session.paths.outside.iterdir()) == []
@@ -167,7 +170,7 @@ async def test_damage_is_noticed_and_names_of_files_are_not_believed(
     whole = await asyncio.to_thread(exported.read_bytes)
     for at in (len(whole) - 1, 40):
         (tmp_path / "x.safetensors").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        with pytest.raises(EngineError):
+        with pytest.raises(StateFileInvalid):
             await session.states.import_(tmp_path / "x.safetensors")
     header, data = read_portable(exported)
     about = json.loads(header.metadata[ABOUT]) | {"template": "../../x", "sampling": {"top_p": 9, "x": 1}}
@@ -219,6 +222,30 @@ async def test_another_model_is_refused_with_the_reason_and_reads_the_text(
     answer = await ask(session, begun.id, "And now?")
     assert answer.usage is not None
     assert answer.usage.history_tokens == 0
+
+
+async def test_what_is_no_state_is_told_in_words_of_its_own(tmp_path: Path, opened: list[Session]) -> None:
+    session = await open_real(tmp_path / "home", model_folder(tmp_path / "model"))
+    opened.append(session)
+    (tmp_path / "folder").mkdir()
+    with zipfile.ZipFile(tmp_path / "talk.capsule", "w") as archive:
+        for name in (capsule_files.ABOUT, capsule_files.CONVERSATION):
+            archive.writestr(name, "{}")
+    for name in ("junk.bin", "junk.pth", "junk.safetensors"):
+        (tmp_path / name).write_text("junk")
+    for name, hint in (
+        ("folder", "folder"),
+        ("talk.capsule", "capsule"),
+        ("junk.bin", "unknown"),
+        ("junk.pth", "damaged"),
+        ("junk.safetensors", "damaged"),
+    ):
+        with pytest.raises(StateFileInvalid) as caught:
+            await session.states.import_(tmp_path / name)
+        assert caught.value.hint == hint, name
+        assert "weights" not in sentence(caught.value)
+    with pytest.raises(FileNotFoundError):
+        await session.states.import_(tmp_path / "nowhere.pth")
 
 
 async def test_a_tuned_state_is_a_persona_too(tmp_path: Path, opened: list[Session]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.turn import Reading
     from rwkv_chat.transcript import Thread
     from rwkv_chat.tui.desk import Desk
+    from rwkv_chat.tui.turns import LiveReply
     from rwkv_chat.tui.widgets.continue_bar import ContinueBar
 
 LINT_SECONDS = 0.4  # after the last key
@@ -63,12 +64,13 @@ class AsidesScreen(ThreadScreen):
 
     # ---------------------------------------------------------------- what a reply tells beside its text
 
-    def tell_failed(self, event: TurnEvent) -> None:
+    def tell_failed(self, live: LiveReply, event: TurnEvent) -> None:
         """Of what is answered beside the conversation, and shown above it: only a failure is told here."""
         from rwkv_chat.explain import sentence
         from rwkv_chat.session.events import TurnFailed
 
         if isinstance(event, TurnFailed):
+            self.query_one(PromptBox).give_back(live.typed)
             self.notify(sentence(event.error), severity="error", markup=False)
 
     def tell_not_saved(self, event: NotSaved) -> None:
@@ -220,7 +222,7 @@ class AsidesScreen(ThreadScreen):
             await reading.result()
         self.call_later(self.remember_last, LAST_TOKENS)
 
-    def remember_last(self, tokens: int) -> Awaitable[None]:
+    def remember_last(self, tokens: int) -> Awaitable[bool | None]:
         """Have memory begin with the last messages."""
         raise NotImplementedError
 

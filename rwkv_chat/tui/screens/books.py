@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
-from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -14,6 +13,7 @@ from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.screens.threads import quoted
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.library_list import LibraryList, LibraryRow
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class BooksScreen(ModalScreen[str | None]):
     """Gives the id of the text that a chat is to begin from; None when left."""
 
-    CSS_PATH = "books.tcss"
+    CSS_PATH = ["lists.tcss", "books.tcss"]  # noqa: RUF012  declared by Textual
     BINDINGS = textual_bindings("books")
     AUTO_FOCUS = "#book-list"
 
@@ -41,7 +41,7 @@ class BooksScreen(ModalScreen[str | None]):
         with Vertical(id="books-panel"):
             yield Static(say("app.books.title"), classes="title", markup=False)
             yield LibraryList(id="book-list")
-            yield Static(say("app.books.none"), id="no-books", markup=False)
+            yield Static(say("app.books.none"), id="no-books", classes="nothing", markup=False)
             yield KeyFooter()
 
     def on_mount(self) -> None:
@@ -110,7 +110,7 @@ class BooksScreen(ModalScreen[str | None]):
         if book.thread.id in self.desk.books.shares:
             await self.desk.session.books.pause(book.thread.id)
         await self.desk.session.chats.delete(book.thread.id)
-        self.notify(Content(say("app.delete.done", title=title(book.thread.title))).plain, markup=False)
+        self.notify(say("app.delete.done", name=quoted(book.thread)), markup=False)
         self.reload()
 
     def action_leave(self) -> None:

@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rwkv_chat.texts import say
+from rwkv_chat.tui.screens.answers import USUAL_ALTERNATIVES
 from rwkv_chat.tui.screens.telling import telling
-from rwkv_chat.tui.screens.tree import USUAL_ALTERNATIVES, USUAL_TURNS, TreeScreen
+from rwkv_chat.tui.screens.tree import USUAL_TURNS, TreeScreen
 
 if TYPE_CHECKING:
     from rwkv_chat.tui.slash import SlashRow
@@ -16,86 +17,89 @@ MOST_ALTERNATIVES = 8
 
 
 class CommandScreen(TreeScreen):
-    """Base of the chat screen: `command` calls `do_<name>`."""
+    """Base of the chat screen: `command` calls `do_<name>`, which gives whether it was carried out (or will
+    be; None after an error): what was not stands in the prompt again.
+    """
 
     def command(self, row: SlashRow, text: str) -> None:
-        if row.takes_text:
-            getattr(self, f"do_{row.name}")(text)
-        else:
-            getattr(self, f"do_{row.name}")()
+        self.run_worker(partial(self._command, row, text), group="command", exit_on_error=False)
 
-    def do_help(self) -> None:
-        self.call_later(self.app.run_action, "app.toggle_help")
+    async def _command(self, row: SlashRow, text: str) -> None:
+        if not await getattr(self, f"do_{row.name}")(*((text,) if row.takes_text else ())):
+            self.prompt.give_back(f"/{row.name} {text}".rstrip())
+
+    def _refuse(self, sentence: str) -> bool:
+        self.notify(sentence, markup=False)
+        return False
+
+    async def do_help(self) -> bool:
+        return await self.app.run_action("app.toggle_help")
 
     # ---------------------------------------------------------------- replies and branches
 
-    def do_aside(self, text: str) -> None:
-        if text:
-            self.aside(text)
-        else:
-            self.notify(say("app.tree.no_words", command="/aside"), markup=False)
+    async def do_aside(self, text: str) -> bool:
+        return self.aside(text) if text else self._refuse(say("app.tree.no_words", command="/aside"))
 
-    def do_alt(self, number: str) -> None:
+    async def do_alt(self, number: str) -> bool:
         wanted = _number(number, USUAL_ALTERNATIVES)
         if not 2 <= wanted <= MOST_ALTERNATIVES:
-            self.notify(say("app.tree.how_many", most=MOST_ALTERNATIVES), markup=False)
-        else:
-            self.alternatives(wanted)
+            return self._refuse(say("app.tree.how_many", most=MOST_ALTERNATIVES))
+        return self.alternatives(wanted)
 
-    def do_begin(self, words: str) -> None:
-        thread = self.idle()
+    async def do_begin(self, words: str) -> bool:
         if not words:
-            self.notify(say("app.tree.no_words", command="/begin"), markup=False)
-        elif thread is not None:
-            self.follow(lambda: self.chats.regenerate(thread.id, begin=words))
+            return self._refuse(say("app.tree.no_words", command="/begin"))
+        if (thread := self.idle()) is None:
+            return False
+        again = partial(self.chats.regenerate, thread.id, begin=words)
+        return self.follow(again, typed=f"/begin {words}") is not None
 
-    def do_continue(self) -> None:
-        if (thread := self.idle()) is not None:
-            self.follow(lambda: self.chats.continue_reply(thread.id))
+    async def do_continue(self) -> bool | None:
+        return await self.go_on(typed="/continue")
 
-    def do_undo(self) -> None:
-        self.call_later(self.action_undo)
+    async def do_undo(self) -> bool | None:
+        return await self.action_undo()
 
-    def do_redo(self) -> None:
-        self.call_later(self.action_redo)
+    async def do_redo(self) -> bool | None:
+        return await self.action_redo()
 
-    def do_messages(self) -> None:
-        self.call_later(self.action_messages)
+    async def do_messages(self) -> bool | None:
+        return await self.action_messages()
 
     # ---------------------------------------------------------------- memory
 
-    def do_refresh(self, turns: str) -> None:
+    async def do_refresh(self, turns: str) -> bool | None:
         if (wanted := _number(turns, USUAL_TURNS)) < 0:
-            self.notify(say("app.tree.how_many_turns", usual=USUAL_TURNS), markup=False)
-        else:
-            self.call_later(self.refresh_memory, wanted)
+            return self._refuse(say("app.tree.how_many_turns", usual=USUAL_TURNS))
+        return await self.refresh_memory(wanted)
 
-    def do_last(self, tokens: str) -> None:
-        wanted = _number(tokens, 0)
-        if wanted < 1:
-            self.notify(say("app.tree.how_many_tokens"), markup=False)
-        else:
-            self.call_later(self.remember_last, wanted)
+    async def do_last(self, tokens: str) -> bool | None:
+        if (wanted := _number(tokens, 0)) < 1:
+            return self._refuse(say("app.tree.how_many_tokens"))
+        return await self.remember_last(wanted)
 
     # ---------------------------------------------------------------- texts
 
-    def do_read(self, path: str) -> None:
+    @telling
+    async def do_read(self, path: str) -> bool:
         """A text is read in the background; without a path, one is asked for."""
         from rwkv_chat.tui.screens.books import book_words
         from rwkv_chat.tui.screens.import_dialog import AskPath, typed_path
 
         found = typed_path(path)
         if found is not None:
-            self.desk.books.add(found)
-            return
+            await self.desk.books.take_in(found)
+            return True
         self.app.push_screen(
             AskPath(book_words()), lambda given: self.desk.books.add(given.path) if given else None
         )
+        return True
 
-    def do_books(self) -> None:
+    async def do_books(self) -> bool:
         from rwkv_chat.tui.screens.books import BooksScreen
 
         self.app.push_screen(BooksScreen(self.desk), self._begin_book)
+        return True
 
     @telling
     async def _begin_book(self, thread_id: str | None) -> None:
@@ -105,29 +109,24 @@ class CommandScreen(TreeScreen):
             await self.refresh_list()
             await self.open_thread(thread)
 
-    def do_quote(self, query: str) -> None:
-        self.run_worker(partial(self._quote, query), group="quote", exclusive=True, exit_on_error=False)
-
     @telling
-    async def _quote(self, query: str) -> None:
+    async def do_quote(self, query: str) -> bool:
         """Passages of the text that this chat began from go into the prompt."""
         from rwkv_chat.session.quotes import quoted
 
         thread = self.thread
         found = await self.desk.session.books.find(thread.id, query) if thread is not None and query else ()
-        if found:
-            self.prompt.give_back(quoted(found, ""))
-        else:
-            self.notify(say("app.books.nothing_found"), markup=False)
-
-    def do_text(self) -> None:
-        self.run_worker(self._text, group="text", exclusive=True, exit_on_error=False)
+        if not found:
+            return self._refuse(say("app.books.nothing_found"))
+        self.prompt.give_back(quoted(found, ""))
+        return True
 
     @telling
-    async def _text(self) -> None:
+    async def do_text(self) -> bool:
         thread = await self.desk.session.writings.begin()
         await self.refresh_list()
         await self.open_thread(thread)
+        return True
 
 
 def _number(text: str, usual: int) -> int:

@@ -15,7 +15,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.library_query import typed
 from rwkv_chat.tui.library_rows import hit_row, thread_row
-from rwkv_chat.tui.screens.library_work import LibraryWork, View
+from rwkv_chat.tui.screens.library_work import LibraryWork
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.library_list import LibraryList
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rwkv_chat.library.search import Hit
     from rwkv_chat.transcript import Thread
     from rwkv_chat.tui.desk import Desk
+    from rwkv_chat.tui.screens.library_files import View
 
 MOST_SHOWN = 500  # conversations; a search finds the others
 MOST_HITS = 100
@@ -37,7 +38,7 @@ VIEWS: tuple[View, ...] = ("alive", "archived", "trash")
 class LibraryScreen(LibraryWork):
     """The mode behind Ctrl+L."""
 
-    CSS_PATH = "library.tcss"
+    CSS_PATH = ["lists.tcss", "library.tcss"]  # noqa: RUF012  declared by Textual
     BINDINGS = textual_bindings("library")
     AUTO_FOCUS = "#conversations"
 
@@ -54,8 +55,8 @@ class LibraryScreen(LibraryWork):
             yield Input(placeholder=say("app.library.search"), id="query", compact=True)
             yield Static(id="count", markup=False)
         yield LibraryList(id="conversations")
-        yield Static(id="empty-library", markup=False)
-        yield Static(id="said", markup=False)
+        yield Static(id="empty-library", classes="nothing", markup=False)
+        yield Static(id="said", classes="outcome", markup=False)
         yield KeyFooter()
 
     @property
@@ -65,6 +66,9 @@ class LibraryScreen(LibraryWork):
     @property
     def box(self) -> Input:
         return self.query_one("#query", Input)
+
+    def on_mount(self) -> None:
+        self.say_outcome("")
 
     def on_screen_resume(self) -> None:
         self.reload()
@@ -91,20 +95,26 @@ class LibraryScreen(LibraryWork):
         if self.view == "trash" or wanted.deleted:
             found = await self.convs.listed(MOST_SHOWN, deleted=True)
         else:
-            archived = self.view == "archived"
+            archived = self.view == "archived" or bool(wanted.archived)
             found = await self.convs.listed(MOST_SHOWN, tag=wanted.tag, archived=archived)
-        tags = await self.convs.tags_of(each.id for each in found)
+        ids = [each.id for each in found]
+        tags, unverified = await self.convs.tags_of(ids), await self.capsules.unverified(ids)
         self.threads, self.hits = {each.id: each for each in found}, {}
-        self.rows.show([thread_row(each, tags[each.id]) for each in found], select)
+        rows = [thread_row(each, tags[each.id], unverified=each.id in unverified) for each in found]
+        self.rows.show(rows, select)
         self._show_empty(say(f"app.library.none.{self.view}"), empty=not found)
 
     async def _search(self, select: str | None) -> None:
-        """Messages, newest first."""
+        """Messages, newest first: of the trash or the archive where these are shown, else of all outside the
+        trash.
+        """
         wanted = typed(self.box.value).wanted
         gone = self.view == "trash" or bool(wanted.deleted)
-        hits = await self.convs.search(replace(wanted, deleted=gone, limit=MOST_HITS))
+        archived = True if self.view == "archived" else wanted.archived
+        hits = await self.convs.search(replace(wanted, deleted=gone, archived=archived, limit=MOST_HITS))
         self.threads, self.hits = {}, {each.node.id: each for each in hits.hits}
-        self.rows.show([hit_row(each) for each in hits.hits], select)
+        here = "trash" if gone else "archived" if archived else ""
+        self.rows.show([hit_row(each, here) for each in hits.hits], select)
         self._show_empty(say("app.library.nothing_found"), empty=not hits.hits)
         more = hits.number > MOST_RANKED
         number = f"{min(hits.number, MOST_RANKED):,}"
@@ -127,9 +137,12 @@ class LibraryScreen(LibraryWork):
         self.query_one("#count", Static).update(Content(text))
 
     def say_outcome(self, text: str, *, wrong: bool = False) -> None:
+        """What was done; "" for the keys that the footer has no room for."""
         said = self.query_one("#said", Static)
         said.set_class(wrong, "-wrong")
-        said.update(Content(text))
+        said.set_class(not text, "-hint")
+        hint = "app.library.hint_trash" if self.view == "trash" else "app.library.hint"
+        said.update(Content(text or say(hint)))
 
     # ---------------------------------------------------------------- what is chosen
 

@@ -22,7 +22,7 @@ class ListeningScreen(SendingScreen):
         from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed, WaitingForModel
 
         if live.kind == "aside":
-            self.tell_failed(event)
+            self.tell_failed(live, event)
             return
         current = live.thread == self.thread_id
         shown = current and self.shown_id == self.thread_id
@@ -64,6 +64,15 @@ class ListeningScreen(SendingScreen):
         ids = [each.id for each in self.nodes]
         return self.nodes[: ids.index(node.parent) + 1] if node.parent in ids else self.nodes
 
+    async def _command_failed(self, live: LiveReply, event: TurnFailed) -> None:
+        """What was typed stands in the prompt again."""
+        from rwkv_chat.explain import sentence
+
+        if self.thread is not None:
+            await self.open_thread(self.thread)
+        self.prompt.give_back(live.typed)
+        self.notify(sentence(event.error), severity="warning", markup=False)
+
     async def _failed(self, live: LiveReply, event: TurnFailed, *, shown: bool) -> None:
         from rwkv_chat.explain import explain, sentence
         from rwkv_chat.tui.prose.entry import Entry
@@ -71,6 +80,9 @@ class ListeningScreen(SendingScreen):
         words = explain(event.error)
         if not shown:
             self.notify(sentence(event.error), severity="error", markup=False)
+            return
+        if live.typed and not live.text:
+            await self._command_failed(live, event)
             return
         lost = bool(live.question) and not live.committed
         retry = "" if lost else say("app.error.retry")

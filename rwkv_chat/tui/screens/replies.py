@@ -61,7 +61,10 @@ class RepliesScreen(ModalScreen[int | None]):
         return self._number > 1
 
     def draw(self) -> None:
-        """What came so far; the last time when all has come."""
+        """What came so far; the last time when all has come. What failed is told on the screen below."""
+        if self.live.failed:
+            self.dismiss(None)
+            return
         for index in range(self._number):
             text = self.live.texts.get(index, "")
             self.query_one(f"#reply-text-{index}", Static).update(Content(clean(text) or "…"))
@@ -79,6 +82,15 @@ class RepliesScreen(ModalScreen[int | None]):
 
     # ---------------------------------------------------------------- keys
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Where there is one answer, there is nothing to choose from."""
+        return self.choosing or action not in ("choose", "move")
+
+    def key_enter(self) -> None:
+        """Read: an answer without a choice."""
+        if not self.choosing:
+            self.action_leave()
+
     def action_move(self, step: int) -> None:
         self.current = (self.current + step) % self._number
         self.draw()
@@ -94,11 +106,8 @@ class RepliesScreen(ModalScreen[int | None]):
 
     def action_choose(self) -> None:
         """The current one becomes the branch; what is still written is stopped."""
-        if self.choosing:
-            self.live.stop()
-            self.dismiss(self.current)
-        else:
-            self.action_leave()
+        self.live.stop()
+        self.dismiss(self.current)
 
     def action_leave(self) -> None:
         if not self.live.ended:

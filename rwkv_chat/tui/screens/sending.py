@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rwkv_chat.tui.choices import Choices
 from rwkv_chat.tui.screens.completing import CompletingScreen
-from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.screens.telling import foreseen, telling
 from rwkv_chat.tui.slash import parse
 
 if TYPE_CHECKING:
@@ -65,8 +65,13 @@ class SendingScreen(CompletingScreen):
     @telling
     async def _send_first(self, text: str, chosen: Choices) -> None:
         """A new conversation with choices of its own: they must stand before its first message is fed."""
-        thread = await self.chats.create(text)
-        await self.configure(thread.id, chosen)
+        try:
+            thread = await self.chats.create(text)
+            await self.configure(thread.id, chosen)
+        except foreseen():
+            self.pending = chosen
+            self.prompt.give_back(text)
+            raise
         self.thread_id = thread.id
         self.begun_as(thread.id)
         self._send(text)

@@ -38,7 +38,7 @@ VIEWS: tuple[View, ...] = ("personas", "chats")
 class StatesScreen(StatesWork):
     """The mode behind Ctrl+G."""
 
-    CSS_PATH = "states.tcss"
+    CSS_PATH = ["lists.tcss", "states.tcss"]  # noqa: RUF012  declared by Textual
     BINDINGS = textual_bindings("states")
     AUTO_FOCUS = "#state-list"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  declared by Textual
@@ -50,20 +50,22 @@ class StatesScreen(StatesWork):
         self.use: StatesUse | None = None
 
     def compose(self) -> ComposeResult:
-        with Horizontal(id="states-top"):
-            yield Static(classes="title", id="states-title", markup=False)
-            yield Static(id="states-summary", markup=False)
+        yield Static(classes="title", id="states-title", markup=False)
+        yield Static(id="states-summary", markup=False)
         with Horizontal(id="states-body"):
             yield LibraryList(id="state-list")
-            yield Static(id="no-states", markup=False)
+            yield Static(id="no-states", classes="nothing", markup=False)
             with VerticalScroll(id="state-details"):
                 yield Static(id="state-facts", markup=False)
-        yield Static(id="states-said", markup=False)
+        yield Static(id="states-said", classes="outcome", markup=False)
         yield KeyFooter()
 
     @property
     def rows(self) -> LibraryList:
         return self.query_one(LibraryList)
+
+    def on_mount(self) -> None:
+        self.say_outcome("")
 
     def on_screen_resume(self) -> None:
         self.reload()
@@ -109,9 +111,16 @@ class StatesScreen(StatesWork):
         self.query_one("#state-facts", Static).update(facts)
 
     def say_outcome(self, text: str, *, wrong: bool = False) -> None:
+        """What was done; "" for the keys that the footer has no room for."""
         said = self.query_one("#states-said", Static)
         said.set_class(wrong, "-wrong")
-        said.update(Content(text))
+        said.set_class(not text, "-hint")
+        said.update(Content(text or self._hint()))
+
+    def _hint(self) -> str:
+        if self.view == "chats":
+            return say("app.states.hint_chats")
+        return say("app.states.hint_two" if len(self.rows.marked) == 2 else "app.states.hint")
 
     def persona(self) -> Persona | None:
         return self.personas.get(self.rows.current or "") if self.view == "personas" else None
@@ -120,6 +129,7 @@ class StatesScreen(StatesWork):
         return self.chats.get(self.rows.current or "") if self.view == "chats" else None
 
     def on_library_list_looked(self) -> None:
+        self.say_outcome("")
         self._show_facts()
 
     def on_library_list_chosen(self) -> None:

@@ -15,6 +15,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.import_dialog import AskPath, PathWords, typed_path
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.screens.threads import quoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,7 +84,7 @@ class StatesWork(Screen[None]):
         if thread is None:
             self.say_outcome(say("app.states.nothing_open"), wrong=True)
             return
-        question = say("app.states.save", title=title(thread.title) or say("app.untitled"))
+        question = say("app.states.save", name=quoted(thread))
         self.app.push_screen(Ask(question, title(thread.title)), partial(self._save_asked, thread.id))
 
     def _save_asked(self, thread: str, name: str | None) -> None:

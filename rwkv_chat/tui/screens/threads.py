@@ -170,7 +170,7 @@ class ThreadScreen(Screen[None]):
             from rwkv_chat.tui.screens.dialogs import Confirm
 
             question = "app.delete.question_one" if len(self.nodes) == 1 else "app.delete.question"
-            text = say(question, title=name_of(self.thread), count=len(self.nodes))
+            text = say(question, name=quoted(self.thread), count=len(self.nodes))
             self.app.push_screen(Confirm(text, say("app.delete.yes")), self._delete)
 
     @telling
@@ -182,7 +182,7 @@ class ThreadScreen(Screen[None]):
         self._deleted = await self.chats.delete(thread.id)
         await self.refresh_list()
         await self.open_thread(self.threads[0] if self.threads else None)
-        self.notify(say("app.delete.done", title=name_of(thread)), markup=False)
+        self.notify(say("app.delete.done", name=quoted(thread)), markup=False)
 
     @telling
     async def action_undo_delete(self) -> None:
@@ -199,3 +199,8 @@ class ThreadScreen(Screen[None]):
 
 def name_of(thread: Thread) -> str:
     return title(thread.title) or say("app.untitled")
+
+
+def quoted(thread: Thread) -> str:
+    """Its name, as it stands in a sentence."""
+    return say("app.quoted", title=name_of(thread))

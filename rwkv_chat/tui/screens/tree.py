@@ -1,33 +1,27 @@
-"""Working with the open conversation's tree: its messages, other replies, undo, memory that begins anew."""
+"""Working with the open conversation's tree: its messages, undo, memory that begins anew."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rwkv_chat.plain_text import clean, title
 from rwkv_chat.texts import say
-from rwkv_chat.tui.screens.asides import AsidesScreen
+from rwkv_chat.tui.screens.answers import AnswersScreen
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.screens.threads import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rwkv_chat.session import Turn
-    from rwkv_chat.session.branches import Branches
     from rwkv_chat.session.turn import Reading
     from rwkv_chat.transcript import Node, Thread
     from rwkv_chat.tui.desk import Desk
     from rwkv_chat.tui.screens.editing import Edited
     from rwkv_chat.tui.screens.messages import Act
-    from rwkv_chat.tui.turns import LiveReply
-    from rwkv_chat.tui.widgets.prompt import PromptBox
 
-Kind = Literal["reply", "several", "aside"]
-USUAL_ALTERNATIVES, USUAL_TURNS = 3, 4
+USUAL_TURNS = 4
 
 
-class TreeScreen(AsidesScreen):
+class TreeScreen(AnswersScreen):
     """Base of the chat screen, which shows turns (`turn_event`).
 
     Attributes:
@@ -38,14 +32,6 @@ class TreeScreen(AsidesScreen):
         super().__init__(desk)
         self.absorbed = ""
         self._given_back = ""  # a message that undo put into the prompt: nobody typed it there
-
-    @property
-    def branches(self) -> Branches:
-        return self.desk.session.branches
-
-    @property
-    def prompt(self) -> PromptBox:
-        raise NotImplementedError
 
     def gauge(self) -> None:
         """Say how much the model has taken in of the open conversation, as soon as that is known."""
@@ -70,58 +56,52 @@ class TreeScreen(AsidesScreen):
         self.absorbed = share + (say("app.status.partial") if found.partial else "")
         self.show_status()
 
-    def idle(self) -> Thread | None:
-        """The open conversation, unless a reply is being written in it."""
-        if self.live is not None:
-            self.notify(say("app.busy"), markup=False)
-            return None
-        return self.thread
-
-    async def shown_again(self) -> None:
-        """The open conversation as it is now, and the list."""
-        if self.thread is not None:
-            await self.refresh_list()
-            await self.open_thread(self.thread)
-
     # ---------------------------------------------------------------- undo
 
     @telling
-    async def action_undo(self) -> None:
+    async def action_undo(self) -> bool:
         """In the prompt, a change of its text; with nothing typed in it, the last step of the chat."""
         box = self.prompt
         if box.history.undo_stack or (box.text and box.text != self._given_back):
             box.undo()
-        elif (thread := self.idle()) is not None:
-            undone = await self.branches.undo(thread.id)
-            await self.shown_again()
-            self.prompt.text = self._given_back = clean(undone.text)
-            self.prompt.move_cursor(self.prompt.document.end)
-            self.notify(say("app.tree.undone"), markup=False)
+            return True
+        if (thread := self.idle()) is None:
+            return False
+        undone = await self.branches.undo(thread.id)
+        await self.shown_again()
+        self.prompt.text = self._given_back = clean(undone.text)
+        self.prompt.move_cursor(self.prompt.document.end)
+        self.notify(say("app.tree.undone"), markup=False)
+        return True
 
     @telling
-    async def action_redo(self) -> None:
+    async def action_redo(self) -> bool:
         if self.prompt.text and self.prompt.history.redo_stack:
             self.prompt.redo()
-        elif (thread := self.idle()) is not None:
-            self.prompt.text = ""
-            await self.branches.redo(thread.id)
-            await self.shown_again()
-            self.notify(say("app.tree.redone"), markup=False)
+            return True
+        if (thread := self.idle()) is None:
+            return False
+        self.prompt.text = ""
+        await self.branches.redo(thread.id)
+        await self.shown_again()
+        self.notify(say("app.tree.redone"), markup=False)
+        return True
 
     # ---------------------------------------------------------------- messages
 
     @telling
-    async def action_messages(self) -> None:
-        await self._messages("")
+    async def action_messages(self) -> bool:
+        return await self._messages("")
 
-    async def _messages(self, chosen: str) -> None:
+    async def _messages(self, chosen: str) -> bool:
         from rwkv_chat.tui.screens.messages import MessagesScreen
 
         if self.idle() is None or not self.nodes:
-            return
+            return False
         places = {each.id: await self._place(each) for each in self.nodes}
         screen = MessagesScreen(self.nodes, places, self.reveal, chosen)
         self.app.push_screen(screen, self._act)
+        return True
 
     async def _place(self, node: Node) -> tuple[int, int]:
         """Which of how many alternatives a message is."""
@@ -162,8 +142,10 @@ class TreeScreen(AsidesScreen):
                 self.notify(say("app.copy.message"), markup=False)
             case "persona":
                 self._save_persona(thread, node)
+            case "capsule":
+                self._pack(thread, node)
             case _:
-                self._answer(act, thread)
+                self.answer(act, thread)
 
     async def _changed(self, node: Node) -> None:
         """A mark was put on a message: the list of messages is shown again, with it."""
@@ -180,82 +162,6 @@ class TreeScreen(AsidesScreen):
         await self.branches.switch(thread.id, other)
         await self.shown_again()
         await self._messages(other)
-
-    # ---------------------------------------------------------------- replies
-
-    def _answer(self, act: Act, thread: Thread) -> None:
-        """Another reply to a message (or in place of a reply)."""
-        chats, node = self.chats, act.node.id
-        match act.what:
-            case "regenerate":
-                self.follow(lambda: chats.regenerate(thread.id, node=node))
-            case "continue":
-                self.follow(lambda: chats.continue_reply(thread.id))
-            case "begin":
-                from rwkv_chat.tui.screens.dialogs import Ask
-
-                self.app.push_screen(Ask(say("app.tree.begin")), partial(self._begun, thread, node))
-            case "alternatives":
-                self.alternatives(USUAL_ALTERNATIVES, node)
-
-    def _begun(self, thread: Thread, node: str, words: str | None) -> None:
-        if words:
-            self.follow(lambda: self.chats.regenerate(thread.id, node=node, begin=words))
-
-    def follow(self, make: Callable[[], Turn], question: str = "", kind: Kind = "reply") -> LiveReply | None:
-        """Begin a turn; None, and a sentence, where that cannot be now."""
-        from rwkv_chat.explain import sentence
-        from rwkv_chat.session.errors import SessionError
-
-        try:
-            return self.desk.turns.follow(make(), question, kind)
-        except SessionError as error:
-            self.notify(sentence(error), severity="warning", markup=False)
-            return None
-
-    def alternatives(self, number: int, node: str | None = None) -> None:
-        """Several replies to the last message (or to another) at once; one of them is chosen."""
-        from rwkv_chat.tui.screens.replies import RepliesScreen
-
-        if (thread := self.idle()) is None or not self.nodes:
-            return
-        asked = self._question(node)
-        live = self.follow(
-            lambda: self.chats.alternatives(thread.id, number, node=node), asked, kind="several"
-        )
-        if live is not None:
-            self.app.push_screen(RepliesScreen(live, asked, number), partial(self._chosen, live))
-
-    def _question(self, node: str | None) -> str:
-        """The message that is answered, for the head of what is shown."""
-        nodes = self.nodes
-        if node is not None and any(each.id == node for each in nodes):
-            nodes = nodes[: [each.id for each in nodes].index(node) + 1]
-        return next((each.message.text for each in reversed(nodes) if each.message.role == "user"), "")
-
-    @telling
-    async def _chosen(self, live: LiveReply, number: int | None) -> None:
-        """One of the replies becomes the branch; all of them are kept."""
-        await self.desk.turns.stop(live.thread)
-        answered = live.answered
-        if answered is not None and number is not None and number < len(answered.alternatives):
-            await self.branches.switch(live.thread, answered.alternatives[number].id)
-        await self.shown_again()
-        self.prompt.focus()
-
-    def aside(self, text: str) -> None:
-        """Asked from the present memory, and forgotten."""
-        from rwkv_chat.tui.screens.replies import RepliesScreen
-
-        if self.live is not None:
-            self.notify(say("app.busy"), markup=False)
-            return
-        live = self.follow(lambda: self.chats.aside(self.thread_id, text), text, kind="aside")
-        if live is not None:
-            self.app.push_screen(RepliesScreen(live, text), lambda _: self.focus_prompt())
-
-    def focus_prompt(self) -> None:
-        self.prompt.focus()
 
     # ---------------------------------------------------------------- editing
 
@@ -282,7 +188,7 @@ class TreeScreen(AsidesScreen):
     def _save_persona(self, thread: Thread, node: Node) -> None:
         from rwkv_chat.tui.screens.dialogs import Ask
 
-        question = say("app.states.save", title=title(thread.title) or say("app.untitled"))
+        question = say("app.states.save", name=quoted(thread))
         self.app.push_screen(Ask(question, title(thread.title)), partial(self._persona, thread.id, node.id))
 
     @telling
@@ -293,19 +199,33 @@ class TreeScreen(AsidesScreen):
             if hasattr(event, "name"):
                 self.notify(say("app.states.done.saved_chat", name=title(name)), markup=False)
 
+    def _pack(self, thread: Thread, node: Node) -> None:
+        """The branch up to a message, with its memory, becomes a file."""
+        from rwkv_chat.tui.screens.capsule_work import CapsuleWork
+
+        def tell(text: str) -> None:
+            self.notify(text, timeout=10, markup=False)
+
+        capsules = self.desk.session.states.capsules
+        CapsuleWork(self, capsules, tell).ask(thread.id, quoted(thread), node.id)
+
     # ---------------------------------------------------------------- memory
 
     @telling
-    async def refresh_memory(self, turns: int = USUAL_TURNS) -> None:
+    async def refresh_memory(self, turns: int = USUAL_TURNS) -> bool:
         """Memory begins anew with what the conversation began with, what is pinned, and the last turns."""
-        if (thread := self.idle()) is not None:
-            self.read(thread.id, self.branches.refresh(thread.id, turns))
+        if (thread := self.idle()) is None:
+            return False
+        self.read(thread.id, self.branches.refresh(thread.id, turns))
+        return True
 
     @telling
-    async def remember_last(self, tokens: int) -> None:
+    async def remember_last(self, tokens: int) -> bool:
         """Memory begins with the last messages."""
-        if (thread := self.idle()) is not None:
-            self.read(thread.id, await self.branches.remember_last(thread.id, tokens))
+        if (thread := self.idle()) is None:
+            return False
+        self.read(thread.id, await self.branches.remember_last(thread.id, tokens))
+        return True
 
     def read(self, thread: str, reading: Reading) -> None:
         """Follow a reading of the open conversation, then show it as it is."""

@@ -38,6 +38,7 @@ class Status:
         manner: what was chosen of think mode and template.
         download: how far downloads, and texts that are read, are, in words.
         absorbed: how much of the conversation the model has taken in, in words.
+        private: nothing of what is said is written.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Status:
     manner: str = ""
     download: str = ""
     absorbed: str = ""
+    private: bool = False
 
 
 class StatusLine(Static):
@@ -83,7 +85,10 @@ def _first(status: Status) -> Content:
     if status.share is not None:
         phase += f" {status.share:.0%}"
     dot = Content.styled("● ", COLOURS[status.phase])
-    return dot + Content.styled(title(status.model), "bold") + Content.styled(f"  {phase}", "$muted")
+    first = dot + Content.styled(title(status.model), "bold") + Content.styled(f"  {phase}", "$muted")
+    if status.private:
+        first += Content.styled(GAP + say("app.status.private"), "bold $warning")
+    return first
 
 
 def _parts(status: Status) -> list[str]:
