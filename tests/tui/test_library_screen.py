@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from textual.widgets import Input, Static
 
+from engine.types import Prefilled, StateKey
+from rwkv_chat.library import states
+from rwkv_chat.library.states import Initial
+from rwkv_chat.session.state_types import Confirmed, Shared
 from rwkv_chat.tui.library_query import typed
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.import_dialog import AskPath
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from rwkv_chat.tui.app import RwkvChatApp
     from rwkv_chat.tui.screens.chat import ChatScreen
 
+KEY = StateKey("a" * 64, "fp32", "", "", "b" * 64)
 SAID = ("What is a state?", "Name a 漢字.", "Bake a cake [bold]now[/]")
 
 
@@ -49,6 +54,10 @@ async def library(
 def titles(app: RwkvChatApp) -> list[str]:
     rows = app.screen.query(LibraryList)
     return [each.title for each in rows.first()._rows] if rows else []
+
+
+def said(screen: LibraryScreen) -> str:
+    return str(screen.query_one("#said", Static).render())
 
 
 async def search(app: RwkvChatApp, pilot: Pilot[Any], text: str, number: int) -> None:
@@ -168,6 +177,97 @@ async def test_out_as_a_file_and_in_again(tmp_path: Path) -> None:
         await until(pilot, lambda: "0 new, 2 here already" in str(screen.query_one("#said").render()))
 
 
+async def test_the_archive_is_searched_alone(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, _, screen):
+        await pilot.press("a")
+        await until(pilot, lambda: titles(app) == [SAID[1], SAID[0]])
+        await search(app, pilot, "Flour", 1)
+        assert "in the archive" in str(screen.rows.get_option_at_index(0).prompt)
+        await search(app, pilot, "Name", 1)
+        await search(app, pilot, "Name in:archive", 0)
+        await search(app, pilot, "", 2)
+        screen.rows.focus()
+        await pilot.press("v")
+        await until(pilot, lambda: titles(app) == [SAID[2]])
+        await search(app, pilot, "Name", 0)
+        await search(app, pilot, "Flour", 1)
+        assert "in the archive" not in str(screen.rows.get_option_at_index(0).prompt)
+
+
+async def test_a_capsule_goes_out_comes_in_and_is_confirmed(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, _, screen):
+        written: list[tuple[str, Path]] = []
+
+        async def export(thread: str, path: Path, *, node: str | None = None) -> AsyncIterator[Any]:
+            written.append((thread, path))
+            yield Shared(str(path), 1_000, 2, 1)
+
+        async def confirm(thread: str) -> AsyncIterator[Any]:
+            yield Prefilled(5, 10)
+            yield Confirmed(agrees=thread != written[0][0], difference=0.5, key=KEY)
+
+        screen.capsules.export, screen.capsules.confirm = export, confirm  # no states with a fake engine
+        await pilot.press("space", "space", "c")
+        await until(pilot, lambda: "mark one alone" in said(screen))
+        await pilot.press("escape", "home", "c")
+        await until(pilot, lambda: isinstance(app.screen, Ask))
+        app.screen.query_one("#answer", Input).value = str(tmp_path / "cake")
+        await pilot.press("enter")
+        await until(pilot, lambda: "may reveal" in said(screen))
+        assert [path for _, path in written] == [tmp_path / "cake.capsule"]
+        await pilot.press("y")
+        await until(pilot, lambda: "difference 0.5" in said(screen))
+        await pilot.press("down", "y")
+        await until(pilot, lambda: "trusted now" in said(screen))
+
+
+async def test_a_memory_from_a_file_is_marked(tmp_path: Path) -> None:
+    begun = "UPDATE threads SET initial = 'i' WHERE title = ?"
+    async with library(tmp_path) as (_, pilot, _, screen):
+        database = screen.desk.session.library
+        await database.run(states.add_initial, Initial("i", "snapshot", ()))
+        await database.run(lambda db: db.execute(begun, (SAID[1],)))
+        screen.reload()
+        await until(pilot, lambda: [each.who for each in screen.rows._rows] == ["", "unverified", ""])
+
+
+async def test_a_chat_between_people_is_asked_about(tmp_path: Path) -> None:
+    log = tmp_path / "chat.txt"
+    log.write_text(
+        "".join(f"12/31/25, 11:5{each} PM - {'Ann' if each % 2 else 'Bob'}: Hi {each}\n" for each in range(8))
+    )
+    async with library(tmp_path) as (app, pilot, _, screen):
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, AskPath))
+        app.screen.query_one("#path", Input).value = str(log)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Ask))
+        assert "Ann" in getattr(app.screen, "question", "")
+        app.screen.query_one("#answer", Input).value = "Ann"
+        await pilot.press("enter")
+        await until(pilot, lambda: "1 new" in said(screen))
+
+
+async def test_marked_ones_go_to_the_archive_the_trash_and_a_file_together(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, _, screen):
+        await pilot.press("space", "space", "p")
+        await until(pilot, lambda: [each.pinned for each in screen.rows._rows] == [True, True, False])
+        await pilot.press("x")
+        await until(pilot, lambda: titles(app) == [SAID[0]])
+        assert "2 conversations" in said(screen)
+        await pilot.press("v", "v")
+        await until(pilot, lambda: len(titles(app)) == 2)
+        await pilot.press("m", "r")
+        await until(pilot, lambda: titles(app) == [])
+        await pilot.press("v")
+        await until(pilot, lambda: len(titles(app)) == 3)
+        await pilot.press("m", "shift+delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert "3 conversations" in getattr(app.screen, "question", "")
+        await pilot.click("#yes")
+        await until(pilot, lambda: titles(app) == [] and screen.has_class("-nothing"))
+
+
 def test_a_line_is_taken_apart() -> None:
     found = typed('#work "from:me is quoted" from:model since:2026-02-30 # word')
     assert found.wrong == "since:2026-02-30"
@@ -178,6 +278,7 @@ def test_a_line_is_taken_apart() -> None:
     )
     assert not typed("#work in:trash").searches
     assert typed("in:trash").wanted.deleted
+    assert typed("in:archive").wanted.archived
 
 
 async def test_what_was_erased_is_shown_nowhere(tmp_path: Path) -> None:

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from textual.widgets import Input, TextArea
 
+from engine.errors import WorkerDied
+from engine.types import Prefilled
+from rwkv_chat.session.state_types import Shared
+from rwkv_chat.tui.app import RwkvChatApp
 from rwkv_chat.tui.screens.books import BooksScreen
 from rwkv_chat.tui.screens.dialogs import Ask
 from rwkv_chat.tui.screens.editing import EditDialog
@@ -15,15 +19,15 @@ from rwkv_chat.tui.screens.replies import RepliesScreen
 from rwkv_chat.tui.screens.writing import WritingScreen
 from rwkv_chat.tui.slash import parse
 from rwkv_chat.tui.widgets.status_line import StatusLine
-from tests.fakes import FakeEngine, FakeReply
+from tests.fakes import FakeEngine, FakeReply, fake_session
 from tests.tui.helpers import opened, say_to, shown, toasts, until
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from textual.pilot import Pilot
 
-    from rwkv_chat.tui.app import RwkvChatApp
     from rwkv_chat.tui.screens.chat import ChatScreen
 
 
@@ -48,8 +52,10 @@ async def idle(pilot: Pilot[Any], chat: ChatScreen, *said: str) -> None:
 
 
 async def typed(app: RwkvChatApp, pilot: Pilot[Any], chat: ChatScreen, text: str) -> None:
-    """Typed into the prompt and sent, as a command is."""
-    chat.prompt.text = text
+    """Typed into the prompt and sent, as a command is; the space behind it ends what is offered for it."""
+    chat.prompt.text = f"{text} "
+    await pilot.pause()
+    await until(pilot, lambda: not chat.prompt.steering)
     await pilot.press("enter")
     await pilot.pause()
 
@@ -158,7 +164,10 @@ async def test_an_aside_is_answered_and_forgotten(tmp_path: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, RepliesScreen) and app.screen.live.ended)
         assert isinstance(app.screen, RepliesScreen)
         assert app.screen.live.texts[0] == "Beside."
-        await pilot.press("escape")
+        shown_keys = [each.binding.action for each in app.screen.active_bindings.values()]
+        assert "leave" in shown_keys
+        assert not {"choose", "move(1)", "move(-1)"} & set(shown_keys), "there is one answer"
+        await pilot.press("enter")
         await idle(pilot, chat, "first", "One.")
         await chat.go(chat.thread_id or "", "")
         assert texts(chat) == ["first", "One."]
@@ -234,9 +243,86 @@ async def test_commands_without_their_words_say_what_is_missing(tmp_path: Path) 
         for number, command in enumerate(("/aside", "/begin", "/refresh soon", "/last"), start=1):
             await typed(app, pilot, chat, command)
             await until(pilot, lambda number=number: len(toasts(app)) == number)
+            assert chat.prompt.text == command, "what was typed is not lost"
         await idle(pilot, chat, "first", "One.")
         await typed(app, pilot, chat, "/help")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+
+
+async def test_what_cannot_be_carried_out_stands_in_the_prompt_again(tmp_path: Path) -> None:
+    missing = "/read /nowhere/to/be/found.txt"
+    async with opened(tmp_path, engine("One.")) as (app, pilot, chat):
+        for number, command in enumerate(("/continue", missing, "/quote whales", "/undo"), start=1):
+            await typed(app, pilot, chat, command)
+            await until(pilot, lambda number=number: len(toasts(app)) == number, command)
+            await until(pilot, lambda command=command: chat.prompt.text == command, command)
+        assert chat.nodes == ()
+
+
+async def test_an_aside_that_fails_is_not_lost(tmp_path: Path) -> None:
+    failing = FakeEngine([FakeReply("One."), FakeReply("", error=WorkerDied(9))])
+    async with opened(tmp_path, failing) as (app, pilot, chat):
+        await say_to(pilot, chat, "first")
+        await typed(app, pilot, chat, "/aside what was that?")
+        await until(pilot, lambda: toasts(app) and app.screen is chat)
+        await until(pilot, lambda: chat.prompt.text == "/aside what was that?")
+
+
+async def test_a_cut_reply_names_what_lets_it_go_on(tmp_path: Path) -> None:
+    cut = FakeEngine([FakeReply("One", reason="length"), FakeReply(" and two.")])
+    async with opened(tmp_path, cut) as (app, pilot, chat):
+        await say_to(pilot, chat, "first")
+        assert "/continue" in shown(chat)
+        await typed(app, pilot, chat, "/continue")
+        await idle(pilot, chat, "first", "One and two.")
+        assert "/continue" not in shown(chat)
+        await typed(app, pilot, chat, "/continue")
+        await until(pilot, lambda: any("was not cut" in each for each in toasts(app)))
+        await until(pilot, lambda: chat.prompt.text == "/continue")
+        await idle(pilot, chat, "first", "One and two.")
+
+
+async def test_a_branch_is_told_from_the_chat_that_it_comes_from(tmp_path: Path) -> None:
+    async with opened(tmp_path, engine("One.")) as (app, pilot, chat):
+        await say_to(pilot, chat, "first")
+        await messages(app, pilot)
+        await pilot.press("b")
+        await until(pilot, lambda: sorted(each.title for each in chat.threads) == ["first", "first (2)"])
+
+
+async def test_a_message_with_its_memory_becomes_a_file(tmp_path: Path) -> None:
+    async with opened(tmp_path, engine("One.")) as (app, pilot, chat):
+        await say_to(pilot, chat, "first")
+        asked: list[tuple[Any, ...]] = []
+        capsules = app.session.states.capsules
+
+        async def export(thread: str, path: Path, *, node: str | None = None) -> AsyncIterator[Any]:
+            asked.append((thread, path, node))
+            yield Prefilled(1, 2)
+            yield Shared(str(path), 1_000, 2, 1)
+
+        capsules.export = export  # the fake engine keeps no states
+        await messages(app, pilot)
+        await pilot.press("up", "k")
+        await until(pilot, lambda: isinstance(app.screen, Ask))
+        assert "may learn" in getattr(app.screen, "question", ""), "said before anything is written"
+        app.screen.query_one(Input).value = str(tmp_path / "talk")
+        await pilot.press("enter")
+        await until(pilot, lambda: any("may reveal" in each for each in toasts(app)))
+        assert asked == [(chat.thread_id, tmp_path / "talk.capsule", chat.nodes[0].id)]
+
+
+async def test_a_private_chat_says_so_all_the_time(tmp_path: Path) -> None:
+    session = await fake_session(tmp_path, FakeEngine(), private=True)
+    app = RwkvChatApp(session)
+    try:
+        async with app.run_test(size=(80, 24)) as pilot:
+            chat: Any = app.screen_stack[0]
+            await until(pilot, lambda: app.desk.model.ready)
+            await until(pilot, lambda: "private" in str(chat.query_one(StatusLine).render()))
+            await app.desk.close()
+    finally:
+        await session.close()
 
 
 async def test_a_new_chat_has_absorbed_nothing(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ class LibraryScreen(LibraryWork):
             await self._search(select)
         else:
             await self._list(select)
+        if self.query_one("#said").has_class("-hint"):
+            self.say_outcome("")  # other keys do something with what is shown now
         self._tell_count()
 
     async def _list(self, select: str | None) -> None:
@@ -141,8 +143,12 @@ class LibraryScreen(LibraryWork):
         said = self.query_one("#said", Static)
         said.set_class(wrong, "-wrong")
         said.set_class(not text, "-hint")
-        hint = "app.library.hint_trash" if self.view == "trash" else "app.library.hint"
-        said.update(Content(text or say(hint)))
+        said.update(Content(text or self._hint()))
+
+    def _hint(self) -> str:
+        if self.hits:
+            return say("app.library.hint_hits")
+        return say("app.library.hint_trash" if self.view == "trash" else "app.library.hint")
 
     # ---------------------------------------------------------------- what is chosen
 
