@@ -12,12 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.types import StopRule
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engine.types import TokenIds
+    from engine.types import StopRule, TokenIds
     from rwkv_chat.session.border import TokenizerLike
 
 STOPS, BANS = "stop_texts", "ban_texts"
@@ -46,6 +44,8 @@ def texts_of(own: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 def with_stops(rule: StopRule, own: Mapping[str, Any]) -> StopRule:
     """The template's rule, with a conversation's own stop texts."""
+    from engine.types import StopRule  # the settings know this module, and the first frame knows no engine
+
     return StopRule(rule.ids, tuple(dict.fromkeys((*rule.texts, *texts_of(own, STOPS)))))
 
 

@@ -155,13 +155,15 @@ class RwkvChatApp(App[int], inherit_bindings=False):
     async def _welcome(self) -> None:
         from rwkv_chat.tui.screens.welcome import WelcomeScreen
 
-        card = self.session.models.current
+        card, folder = self.session.models.current, str(self.session.paths.data)
         await self.push_screen(
-            WelcomeScreen(card.name, self.desk.advice, builtin=card.builtin), self._welcomed
+            WelcomeScreen(card.name, folder, self.desk.starters, builtin=card.builtin), self._welcomed
         )
 
-    async def _welcomed(self, _: None) -> None:
+    async def _welcomed(self, wanted: str | None) -> None:
         await self.desk.change(first_run_done=True)
+        if wanted:
+            self.desk.get_and_use(wanted)
 
     async def on_unmount(self) -> None:
         self.send(POP_TITLE)

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from rwkv_chat.session import Session
     from rwkv_chat.transcript import Thread
     from rwkv_chat.tui.drafts import DraftKeeper
-    from rwkv_chat.tui.pulls import Pulls
+    from rwkv_chat.tui.pulls import Pulls, PullState
     from rwkv_chat.tui.reading_texts import ReadingTexts
+    from rwkv_chat.tui.starters import Starter
     from rwkv_chat.tui.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ class Desk:
         self.on_change: Callable[[Iterable[str]], None] = _nothing  # settings were changed: their names
         self.go: Callable[[str, str], Awaitable[None]] = _nowhere  # to a conversation, and a message in it
         self._watch: asyncio.Task[None] | None = None
+        self._wanted: set[str] = set()  # downloads that are used when they are here
+        self._using: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
         """Load what the first frame did without, off the event loop."""
@@ -109,7 +112,9 @@ class Desk:
     def pulls(self) -> Pulls:
         from rwkv_chat.tui.pulls import Pulls
 
-        return Pulls()
+        pulls = Pulls()
+        pulls.on_done = self._arrived
+        return pulls
 
     @functools.cached_property
     def books(self) -> ReadingTexts:
@@ -204,28 +209,42 @@ class Desk:
         """Another model was chosen: it starts from nothing."""
         self._tell(ModelState())
 
-    async def advice(self) -> str:
-        """One sentence on the model to get for this machine, "" where nobody knows or it is here."""
+    async def starters(self) -> tuple[Starter, ...]:
+        """Models to begin with on this machine; none where nobody knows."""
         from engine.errors import EngineError
-        from rwkv_chat.explain import size
         from rwkv_chat.library.errors import LibraryError
-        from rwkv_chat.tui.shelf_rows import best_fit, memory
+        from rwkv_chat.tui.starters import starters
 
         try:
-            offers = await self.session.shelf.offers()
+            return starters(await self.session.shelf.offers())
         except (EngineError, LibraryError, OSError):
             log.exception("no model could be advised")
-            return ""
-        offer = next((each for each in offers if each.advice), None)
-        fit = best_fit(offer.fits) if offer is not None else None
-        if offer is None or fit is None or offer.here is not None or not self.session.models.current.builtin:
-            return ""
-        return say(
-            "app.welcome.advice",
-            model=title(offer.name),
-            size=size(offer.entry.size),
-            memory=memory(fit),
-        )
+            return ()
+
+    def get_and_use(self, name: str) -> None:
+        """Download a model, and use it when it is here."""
+        from engine.errors import EngineError
+        from rwkv_chat.explain import sentence
+        from rwkv_chat.library.errors import LibraryError
+
+        try:
+            self.pulls.follow(name, self.session.shelf.pull(name))
+        except (EngineError, LibraryError, OSError) as error:
+            self._notice(sentence(error))
+            return
+        self._wanted.add(name)
+
+    def _arrived(self, state: PullState) -> None:
+        if state.name in self._wanted:
+            self._wanted.discard(state.name)
+            self._using = asyncio.get_running_loop().create_task(self._use_arrived(state.name))
+
+    async def _use_arrived(self, name: str) -> None:
+        offers = await self.session.shelf.offers()
+        here = next((each.here for each in offers if each.name == name), None)
+        if here is not None:
+            self._notice(say("app.welcome.arrived", model=title(name)))
+            await self.use(here)
 
     def idle_status(self) -> Status:
         """The status line's words on the model alone."""

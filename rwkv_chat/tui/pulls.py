@@ -79,13 +79,14 @@ class Pulls:
     Attributes:
         states: by the offer's name, in the order of asking; the last state of those that ended stays.
         watchers: called when a state changed, at most a few times a second while it only grows.
-        on_end: called with the last state of each.
+        on_end: called with the last state of each.  on_done: with that of each that is here.
     """
 
     def __init__(self) -> None:
         self.states: dict[str, PullState] = {}
         self.watchers: list[Callable[[], None]] = []
         self.on_end: Callable[[PullState], None] | None = None
+        self.on_done: Callable[[PullState], None] | None = None
         self._pulls: dict[str, Pull] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._due: asyncio.TimerHandle | None = None
@@ -117,7 +118,7 @@ class Pulls:
     async def close(self) -> None:
         """Listen no more; what came of running downloads is kept."""
         self.watchers.clear()
-        self.on_end = None
+        self.on_end = self.on_done = None
         self._tell()
         for task in self._tasks:
             task.cancel()
@@ -151,6 +152,8 @@ class Pulls:
 
     def _end(self, state: PullState) -> None:
         self._set(state)
+        if state.phase == "done" and self.on_done is not None:
+            self.on_done(state)
         if self.on_end is not None:
             self.on_end(state)
 

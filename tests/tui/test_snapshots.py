@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual.command import CommandPalette
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 
 from engine.errors import OutOfMemory
+from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
@@ -75,8 +76,14 @@ async def test_every_screen(size: tuple[int, int], tmp_path: Path, snapshot: Sna
 
 async def _start(app: RwkvChatApp, pilot: Pilot[Any], screen: ChatScreen, album: Album) -> None:
     await until(pilot, lambda: isinstance(app.screen, WelcomeScreen))
-    await until(pilot, lambda: app.screen.query_one("#welcome-advice").display)
+    await until(pilot, lambda: app.screen.query_one("#starters", OptionList).option_count > 1)
+    folder = say("app.welcome.data", folder="/home/me/.local/share/rwkv-chat")
+    app.screen.query_one("#welcome-folder", Static).update(folder)
     await album.take("welcome")
+    await pilot.press("enter")
+    await album.take("welcome-models")
+    await pilot.press("enter")
+    await album.take("welcome-data")
     await pilot.press("enter")
     await until(pilot, lambda: app.screen is screen)
     await album.take("empty")
