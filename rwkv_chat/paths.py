@@ -7,6 +7,7 @@ are used. Folders are made 0700, files are meant to be 0600 (`private_file` make
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,3 +190,27 @@ def terminal_names() -> dict[str, str]:
     named = {name: os.environ.get(name, "") for name in ("TERM", "TERM_PROGRAM", "COLORTERM", "NO_COLOR")}
     there = {"tmux": "TMUX", "ssh": "SSH_CONNECTION"}
     return named | {name: "yes" if os.environ.get(variable) else "no" for name, variable in there.items()}
+
+
+def editor() -> tuple[str, ...]:
+    """The command line of the editor that the environment names; () for none."""
+    return _program("VISUAL", "EDITOR")
+
+
+def pager() -> tuple[str, ...]:
+    """The command line of the pager that the environment names; () for none."""
+    return _program("PAGER")
+
+
+def _program(*variables: str) -> tuple[str, ...]:
+    for name in variables:
+        with suppress(ValueError):  # a quotation mark without its partner
+            if line := shlex.split(os.environ.get(name, ""), posix=os.name != "nt"):
+                return tuple(line)
+    return ()
+
+
+def surroundings() -> frozenset[str]:
+    """Of "tmux", "wayland" and "x11", those that the program runs in."""
+    named = {"tmux": "TMUX", "wayland": "WAYLAND_DISPLAY", "x11": "DISPLAY"}
+    return frozenset(place for place, variable in named.items() if os.environ.get(variable))

@@ -34,7 +34,7 @@ from rwkv_chat.tui.terminal import VanishingFile
 from rwkv_chat.tui.themes import DARK, THEMES, defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from textual.binding import BindingType
     from textual.driver import Driver
@@ -99,6 +99,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         super().__init__()
         self.desk = Desk(session)
         self.terminal: VanishingFile | None = None
+        self._lent = False
         self._quit_told = -QUIT_TOLD_SECONDS  # when it was said what quits
         for name, screen in MODES.items():
             self.add_mode(name, partial(screen, self.desk))
@@ -314,13 +315,34 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         self.send(f"\x1b]2;{shown}\x07")
 
     def copy_to_clipboard(self, text: str) -> None:
+        """Through the terminal and through the system's own tool; how much it was is told."""
+        from rwkv_chat.paths import surroundings
         from rwkv_chat.plain_text import clean
+        from rwkv_chat.tui import clipboard
 
-        super().copy_to_clipboard(clean(text))
+        self._clipboard = text = clean(text)
+        places = surroundings()
+        self.send(clipboard.sequence(text, tmux="tmux" in places))
+        if not self.is_headless:
+            tools = clipboard.tools(places)
+            self.run_worker(partial(clipboard.hand_over, text, tools), thread=True, exit_on_error=False)
+        lines = len(text.splitlines())
+        told = say("prompt.copy.lines", number=f"{lines:,}") if lines > 1 else say("prompt.copy.line")
+        self.notify(told, timeout=3, markup=False)
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """The terminal is another program's for a while; all goes on, undrawn."""
+        self._lent = True
+        try:
+            with self.batch_update(), self.suspend():
+                yield
+        finally:
+            self._lent = False
 
     def send(self, sequence: str) -> None:
-        """A control sequence of ours, where there is a terminal."""
-        if self._driver is not None and not self.is_headless:
+        """A control sequence of ours, where there is a terminal that is not another program's just now."""
+        if self._driver is not None and not self.is_headless and not self._lent:
             self._driver.write(sequence)
 
 

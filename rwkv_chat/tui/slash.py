@@ -28,6 +28,9 @@ SLASH: tuple[SlashRow, ...] = (
     SlashRow("books"),
     SlashRow("quote", takes_text=True),
     SlashRow("text"),
+    SlashRow("edit"),
+    SlashRow("copy"),
+    SlashRow("plain"),
 )
 
 

@@ -139,7 +139,7 @@ async def test_marks_are_seen_in_the_list(tmp_path: Path) -> None:
             screen = app.screen
             assert mark in "".join(screen._marks(chat.nodes[-1]))
         await pilot.press("y")
-        await until(pilot, lambda: any("copied" in each for each in toasts(app)))
+        await until(pilot, lambda: any("Copied" in each for each in toasts(app)))
 
 
 async def test_several_replies_are_written_and_one_is_chosen(tmp_path: Path) -> None:

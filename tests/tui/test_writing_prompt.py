@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from rwkv_chat.tui.screens.chat import ChatScreen
+    from tests.conftest import Sample
 
 LONG = "\n".join(f"line {n}" for n in range(30))
 ENDLESS = " word" * 5000
@@ -274,6 +276,27 @@ async def test_a_mark_goes_as_a_whole_and_can_be_opened(tmp_path: Path) -> None:
         assert screen.prompt.written == LONG
         screen.prompt.action_unfold()
         assert screen.prompt.text == LONG
+
+
+KEYS = (
+    *("a", "space", "left", "right", "up", "down", "home", "end", "backspace", "delete", "ctrl+j"),
+    *("ctrl+k", "ctrl+u", "ctrl+w", "ctrl+shift+k", "ctrl+z", "ctrl+y", "shift+left", "shift+up", "ctrl+x"),
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_typed_around_a_mark_it_is_there_whole_or_not_at_all(
+    tmp_path: Path, seed: int, sample: Sample
+) -> None:
+    draw = random.Random(seed)
+    async with opened(tmp_path) as (_, pilot, screen):
+        box = screen.prompt
+        await paste(pilot, LONG)
+        for _ in range(sample("keys around a folded text", 60, 1_000)):
+            await pilot.press(draw.choice(KEYS))
+            marks = box.text.count("[pasted 30 lines]")
+            assert box.text.count("[") == box.text.count("]") == marks, box.text
+            assert box.written.count("line 29") == marks
 
 
 # ------------------------------------------------------------------------------------------- new lines, IME

@@ -31,7 +31,8 @@ UNTAUGHT = frozenset(
         *(f"command.{each}" for each in ("backup", "bench", "convs", "restore", "states", "verify")),
         *("command.settings", "command.tune"),
         *(f"key.{row.id}" for row in BINDINGS if row.scope in UNTAUGHT_SCOPES),
-        *(f"key.chat.{each}" for each in ("messages", "undo", "redo")),
+        *(f"key.chat.{each}" for each in ("messages", "undo", "redo", "first", "last", "copy_block")),
+        *(f"key.chat.{each}" for each in ("edit_outside", "unfold", "plain_view")),
         *("key.app.library", "key.app.states", "key.app.settings"),
     )
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MIN_WIDTH = 8
 FENCE_PAD = 1
+START = "fence-start"  # the mark of a code block's first row
 
 
 @dataclass(slots=True)
@@ -63,12 +64,24 @@ class Flow:
             self._put(line)
 
     def code(self, code: str, info: str) -> None:
-        """A code block on its own background, its info string above it."""
+        """A code block on its own background, its info string above it; its first row is marked."""
+        first = len(self.lines)
         if info.strip():
             self.label(info.strip())
         language = info.split(maxsplit=1)[0] if info.strip() else ""
         for row in code_rows(code, language):
             self.code_row(row)
+        self.mark_start(first)
+
+    def mark_start(self, at: int) -> None:
+        """A code block begins with a line: what is drawn there copies it."""
+        *before, last = self.lines[at].runs[: self._pad_at(at) + 1]
+        rest = self.lines[at].runs[len(before) + 1 :]
+        self.lines[at] = replace(self.lines[at], runs=(*before, (last[0], (*last[1], START)), *rest))
+
+    def _pad_at(self, at: int) -> int:
+        """Which run of a code row is the first on its background."""
+        return next(place for place, (_, marks) in enumerate(self.lines[at].runs) if "fence" in marks)
 
     def label(self, info: str) -> None:
         for line in fold([(info, ("fence", "fence-label"))], self.room - 2 * FENCE_PAD):

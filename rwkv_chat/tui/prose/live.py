@@ -94,6 +94,7 @@ class LiveText:
         if info:
             flow = Flow(self._width)
             flow.label(info)
+            flow.mark_start(0)
             self._stable += flow.lines
         self._start = after
 

@@ -10,7 +10,7 @@ from textual.widgets import Static, TextArea
 
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
-from rwkv_chat.tui.screens.listening import ListeningScreen
+from rwkv_chat.tui.screens.copying import CopyingScreen
 from rwkv_chat.tui.widgets.chat_list import ChatList
 from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
@@ -28,7 +28,7 @@ BEGUN = Path(__file__).with_name("begun.tcss")
 NARROW = 90  # cells; below, the list hides by itself
 
 
-class ChatScreen(ListeningScreen):
+class ChatScreen(CopyingScreen):
     """One conversation at a time; replies in others go on."""
 
     CSS_PATH = "chat.tcss"
@@ -166,16 +166,26 @@ class ChatScreen(ListeningScreen):
             self.prompt.focus()
             self.prompt.insert(event.character)
 
-    def action_copy_reply(self) -> None:
-        replies = [each.message.text for each in self.nodes if each.message.role == "assistant"]
-        if not replies:
-            self.notify(say("app.copy.nothing"), markup=False)
-            return
-        self.app.copy_to_clipboard(replies[-1])
-        self.notify(say("app.copy.done"), markup=False)
+    def on_paste(self, event: events.Paste) -> None:
+        """So is what is pasted there."""
+        from textual.widgets import Input
+
+        if not isinstance(self.focused, Input | TextArea):
+            event.stop()
+            self.prompt.focus()
+            self.prompt.take_paste(event.text)
 
     def action_scroll_transcript(self, pages: int) -> None:
         self.transcript.scroll_pages(pages)
+
+    def action_first(self) -> None:
+        self.transcript.to_start()
+
+    def action_last(self) -> None:
+        self.transcript.to_end()
+
+    def action_unfold(self) -> None:
+        self.prompt.action_unfold()
 
     def action_toggle_thoughts(self) -> None:
         self.transcript.toggle_thoughts()

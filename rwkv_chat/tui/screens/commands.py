@@ -128,6 +128,17 @@ class CommandScreen(TreeScreen):
         await self.open_thread(thread)
         return True
 
+    # ---------------------------------------------------------------- the prompt
+
+    def do_edit(self) -> None:
+        self.call_later(self.run_action, "edit_outside")
+
+    def do_copy(self) -> None:
+        self.call_later(self.run_action, "copy_block")
+
+    def do_plain(self) -> None:
+        self.call_later(self.run_action, "plain_view")
+
 
 def _number(text: str, usual: int) -> int:
     return int(text) if text.isascii() and text.isdigit() else usual if not text else -1

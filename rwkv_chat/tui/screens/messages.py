@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _OfTheTree = Literal["edit", "branch", "go", "previous", "next", "delete"]
 _OfAReply = Literal["regenerate", "begin", "continue", "alternatives"]
-What = Literal["copy", "bookmark", "pin", "persona", "capsule"] | _OfTheTree | _OfAReply
+What = Literal["copy", "block", "links", "bookmark", "pin", "persona", "capsule"] | _OfTheTree | _OfAReply
 LONGEST = 300
 
 

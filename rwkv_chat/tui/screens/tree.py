@@ -33,6 +33,14 @@ class TreeScreen(AnswersScreen):
         self.absorbed = ""
         self._given_back = ""  # a message that undo put into the prompt: nobody typed it there
 
+    def copy_block(self, text: str) -> None:
+        """Have a part of a message chosen, and copied."""
+        raise NotImplementedError
+
+    def links(self, text: str) -> None:
+        """Have a link of a message chosen, and opened."""
+        raise NotImplementedError
+
     def gauge(self) -> None:
         """Say how much the model has taken in of the open conversation, as soon as that is known."""
         self.absorbed = ""
@@ -139,7 +147,10 @@ class TreeScreen(AnswersScreen):
                 await self._changed(node)
             case "copy":
                 self.app.copy_to_clipboard(node.message.text)
-                self.notify(say("app.copy.message"), markup=False)
+            case "block":
+                self.copy_block(clean(node.message.text))
+            case "links":
+                self.links(node.message.text)
             case "persona":
                 self._save_persona(thread, node)
             case "capsule":

@@ -10,6 +10,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from rwkv_chat.tui.prose.flow import START
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,12 +36,16 @@ class Painter:
     `style_of(mark)` gives the colours of a mark, e.g. "strong", "bar-user"; only what the mark changes.
     """
 
-    def __init__(self, style_of: Callable[[str], Style], base: Style, width: int, text_width: int) -> None:
+    def __init__(
+        self, style_of: Callable[[str], Style], base: Style, width: int, text_width: int, copy: str = ""
+    ) -> None:
+        """`copy`: the word that is drawn where a code block begins."""
         self.style_of = style_of
         self.base = base
         self.width = width
         self.text_width = text_width
         self.left = max(0, (width - text_width - GUTTER - MARGIN) // 2)
+        self.copy = f" {copy} "
         self._marks: dict[tuple[str, ...], Style] = {}
 
     def strip(self, row: Row, selected: Span | None, selection: Style) -> Strip:
@@ -55,10 +61,24 @@ class Painter:
             Segment(BAR if row.part != "space" else " ", base + self.style_of(f"bar-{row.kind}")),
             Segment(" ", base),
             *runs,
-            Segment(" " * max(0, self.text_width - cells), fill),
+            *self._rest(row, max(0, self.text_width - cells), fill),
         ]
         used = self.left + GUTTER + max(cells, self.text_width)
         return Strip(segments, used).adjust_cell_length(self.width, self.base)
+
+    def _rest(self, row: Row, cells: int, fill: Style) -> list[Segment]:
+        """What is beside the text: its background, and the word that copies a code block."""
+        word = cell_len(self.copy)
+        if not is_code_start(row) or cells <= word:
+            return [Segment(" " * cells, fill)]
+        return [Segment(" " * (cells - word), fill), Segment(self.copy, fill + self.style_of(START))]
+
+    def copies(self, row: Row, x: int) -> bool:
+        """Whether the word that copies a code block is drawn at a column of a row."""
+        end = self.left + GUTTER + self.text_width
+        word = cell_len(self.copy)
+        room = self.text_width - cell_len(row.line.text)
+        return is_code_start(row) and room > word and end - word <= x < end
 
     def offsets(self, strip: Strip, row: Row, y: int) -> Strip:
         """The strip with the place of each run in the text, for the mouse."""
@@ -80,6 +100,10 @@ class Painter:
                 style += self.style_of(mark)
             self._marks[marks] = style
         return self._marks[marks]
+
+
+def is_code_start(row: Row) -> bool:
+    return row.line.fill == "fence" and any(START in marks for _, marks in row.line.runs)
 
 
 def _select(runs: list[Segment], selected: Span, selection: Style) -> list[Segment]:

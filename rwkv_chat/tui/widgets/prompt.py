@@ -209,6 +209,13 @@ class PromptBox(TextArea):
         else:
             super().action_paste()
 
+    def take_paste(self, text: str) -> None:
+        """What was pasted while something else had the focus."""
+        if is_long(text):
+            self._fold(text)
+        else:
+            self.replace(text, *self.selection)
+
     def _fold(self, text: str) -> None:
         mark = self.folds.add(pasted_words(text), text)
         self.replace(mark, *self.selection)
@@ -228,6 +235,8 @@ class PromptBox(TextArea):
 
     def _mark_around(self, at: tuple[int, int]) -> tuple[int, int, int] | None:
         row, column = at
+        if row >= self.document.line_count:  # a whole line is deleted up to the next, if there is one or not
+            return None
         for start, end in self.folds.spans(self.document.get_line(row)):
             if start < column < end:
                 return row, start, end

@@ -23,6 +23,7 @@ from rwkv_chat.tui.prose.entry import (
 )
 from rwkv_chat.tui.prose.line import Line, copy_text
 from rwkv_chat.tui.prose.live import LiveText
+from rwkv_chat.tui.widgets.painter import is_code_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,6 +210,12 @@ class Sheet:
         self.entries = [each for each in self.entries if each.id != entry_id]
         return self._move(self.first - (place < self.first), self.last - (place < self.last))
 
+    def code_number(self, row: int) -> int:
+        """Which code block of its entry begins with a row, 0 for the first; thoughts are no part of it."""
+        entry = self.rows[row].entry
+        before = (each for each in self.rows[:row] if each.entry == entry)
+        return sum(is_code_start(each) and not _thought(each) for each in before)
+
     def copy(self, start: tuple[int, int], end: tuple[int, int]) -> str:
         """The text from (row, character) to (row, character), soft breaks undone."""
         lines = [row.line for row in self.rows[start[0] : end[0] + 1]]
@@ -255,6 +262,10 @@ class Sheet:
             rows = name_rows(entry) + thought_rows(entry, self._thoughts, self.width, opened=opened)
             self._above = state, rows
         return self._above[1]
+
+
+def _thought(row: Row) -> bool:
+    return any("thought" in marks for _, marks in row.line.runs)
 
 
 def _common(old: list[Row], new: list[Row]) -> int:

@@ -1,4 +1,4 @@
-"""The conversation: a windowed, line-drawn view. Knows entries, posts nothing, never sees the session.
+"""The conversation: a windowed, line-drawn view. Knows entries, never sees the session.
 
 Drawing is by line, with strips kept per row, because a tree of widgets per message costs ten times as much
 (mounting, layout) as the text itself.
@@ -6,14 +6,18 @@ Drawing is by line, with strips kept per row, because a tree of widgets per mess
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.geometry import Region, Size
+from textual.geometry import Offset, Region, Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
+from rwkv_chat.texts import say
 from rwkv_chat.tui.widgets.painter import GUTTER, MARGIN, Painter, Span
 from rwkv_chat.tui.widgets.sheet import Sheet
 
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
 
     from rich.style import Style
     from textual import events
-    from textual.selection import Selection
 
     from rwkv_chat.tui.prose.entry import Entry
 
@@ -41,9 +44,22 @@ class Transcript(ScrollView):
         *("name-user", "name-assistant", "name-note", "name-error"),
         *("fold", "thought", "muted", "heading", "strong", "emphasis", "struck", "code", "link"),
         *("marker", "quote", "rule", "fence", "fence-label", "code-comment", "code-string", "code-number"),
-        *("code-keyword", "code-name", "code-builtin"),
+        *("code-keyword", "code-name", "code-builtin", "fence-start"),
     )
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"transcript--{mark}" for mark in MARKS}
+
+    @dataclass
+    class CodePressed(Message):
+        """A code block is to be copied: which one of its entry, 0 for the first."""
+
+        entry: str
+        number: int
+
+    @dataclass
+    class LinkPressed(Message):
+        """A link of an entry was clicked."""
+
+        entry: str
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's name
         super().__init__(id=id)
@@ -52,6 +68,7 @@ class Transcript(ScrollView):
         self._painter: Painter | None = None
         self._frame_due = False
         self._last_frame = 0.0
+        self._clicked = 0  # the row of the last click
 
     # ---------------------------------------------------------------- what the screen calls
 
@@ -243,7 +260,8 @@ class Transcript(ScrollView):
         return self._strips[row]
 
     def _new_painter(self) -> Painter:
-        return Painter(self._style_of, self.rich_style, self.size.width, self.text_width)
+        word = say("prompt.copy.word")
+        return Painter(self._style_of, self.rich_style, self.size.width, self.text_width, word)
 
     def _style_of(self, mark: str) -> Style:
         return self.get_component_rich_style(f"transcript--{mark}", partial=True)
@@ -282,6 +300,34 @@ class Transcript(ScrollView):
         return self.sheet.copy(start, end), "\n"
 
     def on_click(self, event: events.Click) -> None:
-        row = event.y + self.scroll_offset.y
-        if 0 <= row < len(self.sheet.rows) and self.sheet.rows[row].part == "fold":
-            self.toggle_thoughts(self.sheet.rows[row].entry)
+        self._clicked = at = event.y + self.scroll_offset.y
+        if not 0 <= at < len(self.sheet.rows) or event.chain > 1:
+            return
+        row = self.sheet.rows[at]
+        if row.part == "fold":
+            self.toggle_thoughts(row.entry)
+        elif self._painter is not None and self._painter.copies(row, event.x):
+            self.post_message(self.CodePressed(row.entry, self.sheet.code_number(at)))
+        elif "link" in self._marks_at(at, event.style):
+            self.post_message(self.LinkPressed(row.entry))
+
+    def _marks_at(self, row: int, style: Style) -> tuple[str, ...]:
+        """The marks of the run that is drawn in a style of that row."""
+        column, _ = style.meta.get("offset", (-1, 0))
+        at = 0
+        for text, marks in self.sheet.rows[row].line.runs:
+            if at == column:
+                return marks
+            at += len(text)
+        return ()
+
+    def text_select_all(self) -> None:
+        """Two clicks select the message that was clicked, not the conversation."""
+        rows = self.sheet.rows
+        if not 0 <= self._clicked < len(rows):
+            return
+        entry = rows[self._clicked].entry
+        body = [at for at, row in enumerate(rows) if row.entry == entry and row.part == "body"]
+        if body:
+            end = Offset(len(rows[body[-1]].line.text), body[-1])
+            self.screen.selections = {self: Selection(Offset(0, body[0]), end)}
