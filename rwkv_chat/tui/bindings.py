@@ -72,7 +72,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("message.begin", "w", "act('begin')", "message"),
     KeyBinding("message.continue", "c", "act('continue')", "message"),
     KeyBinding("message.copy", "y", "act('copy')", "message"),
-    KeyBinding("message.block", "k", "act('block')", "message"),
+    KeyBinding("message.block", "t", "act('block')", "message"),
     KeyBinding("message.links", "o", "act('links')", "message"),
     KeyBinding("message.bookmark", "m", "act('bookmark')", "message", shown=True),
     KeyBinding("message.pin", "p", "act('pin')", "message"),

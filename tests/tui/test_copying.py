@@ -15,6 +15,7 @@ from textual.widgets import Button
 
 from rwkv_chat import paths
 from rwkv_chat.tui import browser, clipboard
+from rwkv_chat.tui.bindings import BINDINGS, all_keys, scope
 from rwkv_chat.tui.outside import OutsideFailed, edit, page
 from rwkv_chat.tui.prose.blocks import blocks, codes, links
 from rwkv_chat.tui.screens.dialogs import Confirm
@@ -112,7 +113,7 @@ async def test_a_part_is_chosen_and_the_code_offered_first(tmp_path: Path) -> No
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is screen)
         assert app.clipboard == "if x:\n    pass"
-        await pilot.press("ctrl+e", "k")
+        await pilot.press("ctrl+e", "t")
         await until(pilot, lambda: isinstance(app.screen, Pick))
         await pilot.press("home", "enter")
         await until(pilot, lambda: app.clipboard.startswith("Before [a link]"))
@@ -276,3 +277,9 @@ def test_what_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     assert "tmux" in paths.surroundings()
     assert "x11" not in paths.surroundings()
+
+
+def test_no_key_does_two_things_in_one_place() -> None:
+    for place in {row.scope for row in BINDINGS}:
+        keys = [key.strip() for row in scope(place) for key in all_keys(row).split(",")]
+        assert sorted(keys) == sorted(set(keys)), place
