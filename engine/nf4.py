@@ -42,7 +42,8 @@ def pack_nf4(rows: Tensor) -> tuple[Tensor, Tensor]:
     groups = rows.float().unflatten(1, (-1, GROUP))
     scale = torch.linalg.vector_norm(groups, float("inf"), dim=2).clamp_min(_SMALLEST_SCALE).bfloat16()
     between = torch.tensor(_BETWEEN, device=rows.device)
-    level = torch.bucketize((groups / scale.float()[..., None]).flatten(1), between).to(torch.uint8)
+    shares = (groups / scale.float()[..., None]).flatten(1).contiguous()
+    level = torch.bucketize(shares, between).to(torch.uint8)
     return (level[:, 0::2] << 4) | level[:, 1::2], scale
 
 

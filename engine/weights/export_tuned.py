@@ -24,9 +24,9 @@ def official_tensors(layers: dict[int, Tensor]) -> dict[str, Tensor]:
     return {TIME_STATE.replace("LAYER", str(layer)): x for layer, x in layers.items()}
 
 
-def _stored(x: Tensor, form: TunedFormat) -> Tensor:
-    """A layer's [H,V,K] as the form keeps it."""
-    x = (x.mT if form.turned else x).to(form.dtype).contiguous()
+def _stored(x: Tensor, form: TunedFormat, dtype: torch.dtype) -> Tensor:
+    """A layer's [H,V,K] as the form keeps it, rounded once."""
+    x = (x.mT if form.turned else x).to(dtype).contiguous()
     return x[None] if form.batched else x
 
 
@@ -65,8 +65,8 @@ def write_tuned_state(
     if format not in TUNED_FORMATS:
         raise InvalidRequest(f"format {format}, not one of {', '.join(TUNED_FORMATS)}")
     form = TUNED_FORMATS[format]
-    tensors = {form.name.replace("LAYER", str(layer)): _stored(x, form) for layer, x in sorted(state.items())}
-    tensors = {name: x.to(dtype or form.dtype) for name, x in tensors.items()}
+    stored = {layer: _stored(x, form, dtype or form.dtype) for layer, x in sorted(state.items())}
+    tensors = {form.name.replace("LAYER", str(layer)): x for layer, x in stored.items()}
     check_place(path, sum(x.nbytes for x in tensors.values()) + _SLACK, overwrite=overwrite)
     entries = [(name, tuple(x.shape), x.dtype) for name, x in tensors.items()]
     with in_place_of(path, overwrite=overwrite) as temporary:

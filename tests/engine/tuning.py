@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from engine.tune.batches import RowSource
     from engine.types import ModelSpec, TuneEvent
 
 SPEC = tiny.spec(n_layer=2, n_embd=32, head_size=16, vocab_size=24, rank=8)
@@ -39,6 +40,12 @@ def repeat_rows(start: int) -> Iterator[Row]:
 
 def rows_of(start: int, count: int) -> list[Row]:
     return list(itertools.islice(repeat_rows(start), count))
+
+
+def styled_rows(start: int) -> Iterator[Row]:
+    """Four symbols, a mark, and then the same four always."""
+    for ids, weights in repeat_rows(start):
+        yield [*ids[:6], 5, 9, 7, 5], weights
 
 
 def config(model: str = "", **changes: Any) -> TuneConfig:
@@ -69,8 +76,8 @@ def subject(spec: ModelSpec = SPEC, method: str = "state", **changes: Any) -> Su
     return Subject(model, config(method=method, **changes), {})
 
 
-def trainer(made: Subject, **options: Any) -> Trainer:
-    return Trainer(made, from_source(repeat_rows, made.config.batch_size), **options)
+def trainer(made: Subject, source: RowSource = repeat_rows, **options: Any) -> Trainer:
+    return Trainer(made, from_source(source, made.config.batch_size), **options)
 
 
 def losses(events: Iterable[TuneEvent]) -> list[float]:

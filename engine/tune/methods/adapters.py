@@ -31,9 +31,9 @@ def write_peft(folder: Path, tensors: Tensors, config: dict[str, Any]) -> str:
     """Hugging Face peft's folder; returns ".", the folder itself.
 
     Args:
-        tensors: by module and ending ("blocks.0.att.key.lora_A").
+        tensors: by module and ending ("blocks.0.att.key.lora_A.weight").
     """
-    named = {f"base_model.model.{name}.weight": x for name, x in tensors.items()}
+    named = {f"base_model.model.{name}": x for name, x in tensors.items()}
     write_file(folder / "adapter_model.safetensors", named)
     text = json.dumps({"target_modules": list(TARGETS), "inference_mode": True, **config}, indent=2)
     temporary = folder / ".adapter_config.json.tmp"

@@ -44,9 +44,9 @@ def _put(model: Model, trained: Tensors, config: TuneConfig) -> None:
 
 
 def _write(trained: Tensors, kept: Tensors, config: TuneConfig, folder: Path) -> str:  # noqa: ARG001
-    tensors = {name.replace(".weight.", "."): x for name, x in trained.items()}
-    ranks = {name: x.shape[0] for name, x in tensors.items() if name.endswith(LORA_A)}
-    other = {name.removesuffix(LORA_A): rank for name, rank in ranks.items() if rank != config.rank}
+    tensors = {name.replace(".weight.", ".") + ".weight": x for name, x in trained.items()}
+    ranks = {name: x.shape[0] for name, x in trained.items() if name.endswith(LORA_A)}
+    other = {name.removesuffix(".weight" + LORA_A): r for name, r in ranks.items() if r != config.rank}
     # a matrix that is smaller than the rank has one of its own, and the scale that goes with it
     table = {"peft_type": "LORA", "r": config.rank, "lora_alpha": config.alpha, "rank_pattern": other}
     return write_peft(folder, tensors, table)
