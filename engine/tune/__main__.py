@@ -17,18 +17,22 @@ FAILED, UNTOLD = 1, 2
 
 
 def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["--probe", folder] | [folder] if not folder.startswith("-"):
+            return _done(Path(folder), only_probe=len(arguments) > 1)
+    return UNTOLD
+
+
+def _done(folder: Path, *, only_probe: bool) -> int:
     from engine.tune import run
 
     try:
-        match arguments:
-            case ["--probe", folder]:
-                run.probe(Path(folder))
-                return 0
-            case [folder] if not folder.startswith("-"):
-                return 0 if run.run(Path(folder)) else FAILED
+        if only_probe:
+            run.probe(folder)
+            return 0
+        return 0 if run.run(folder) else FAILED
     except EngineError:
         return UNTOLD
-    return UNTOLD
 
 
 if __name__ == "__main__":
