@@ -12,13 +12,14 @@ FITS := import sys; sys.exit(sys.implementation.name != "cpython" or not (3, 11)
 WHOLE := import ensurepip, venv
 
 .DEFAULT_GOAL := help
-.PHONY: help chat test test-long lint format demo-model clean
+.PHONY: help chat test test-long lint format demo-model screenshots clean
 
 help:
 	@echo "make chat        install into $(VENV) if needed, and talk"
 	@echo "make test        run the checks and the tests (make test-long: with the large counts)"
 	@echo "make lint        run the checks alone (make format: put the sources in order)"
 	@echo "make demo-model  train the built-in model again (hours on two cores)"
+	@echo "make screenshots take the README's six pictures again, of the program with the built-in model"
 	@echo "make clean       remove $(VENV) and everything built; your chats are kept elsewhere and stay"
 
 chat: $(VENV)/.chat
@@ -40,6 +41,9 @@ format: $(VENV)/.test
 
 demo-model: $(VENV)/.chat
 	$(PY) -m rwkv_chat.demo.train
+
+screenshots: $(VENV)/.test
+	$(PY) -m tests.tui.screenshots
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache

@@ -18,7 +18,10 @@ from rwkv_chat.cli.states import STATES
 from rwkv_chat.cli.tune import TUNES
 from rwkv_chat.importers.formats import FORMATS
 from rwkv_chat.texts import say
-from rwkv_chat.tui.bindings import BINDINGS, shown_keys
+from rwkv_chat.tui.bindings import ALTERNATES, BINDINGS, shown_keys
+from rwkv_chat.tui.keymap import split
+from rwkv_chat.tui.terminal_keys import TERMINALS, Terminal
+from tests.tui.screenshots import SHOTS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,6 +37,28 @@ def rows(name: str) -> list[list[str]]:
 def test_the_keys_are_those_of_the_table() -> None:
     expected = [[shown_keys(row.keys), say(f"keys.{row.id}.help"), f"`{row.id}`"] for row in BINDINGS]
     assert rows("keys") == expected
+
+
+def instead(terminal: Terminal) -> str:
+    """For each action whose keys a terminal keeps: the key that it passes on."""
+    lost = [row for row in BINDINGS if set(split(row.keys)) <= terminal.keeps]
+    pairs = dict.fromkeys(f"{shown_keys(row.keys)} → {shown_keys(ALTERNATES[row.id])}" for row in lost)
+    return " · ".join(pairs) or "nothing that matters"
+
+
+def test_the_terminals_are_those_of_the_table() -> None:
+    assert rows("terminals") == [[each.name, instead(each)] for each in TERMINALS]
+
+
+def test_the_tour_shows_the_pictures_that_the_script_takes() -> None:
+    names = [f"assets/screenshots/{name}.svg" for name in SHOTS]
+    assert re.findall(r"\]\((assets/screenshots/[^)]+)\)", README) == names
+    assert len(names) == 6
+    for name in names:
+        picture = (ROOT / name).read_text(encoding="utf-8")
+        assert len(picture) < 100_000
+        assert "@font-face" not in picture  # a reader's browser fetches nothing
+        assert "/home/me/" in picture or "File:" not in picture  # nobody's own folder
 
 
 def test_the_commands_are_those_of_the_table() -> None:

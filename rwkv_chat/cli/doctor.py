@@ -10,6 +10,7 @@ import click
 
 from rwkv_chat.cli.options import model_option
 from rwkv_chat.cli.output import result
+from rwkv_chat.diagnostics import report
 from rwkv_chat.doctor import Finding, examine
 from rwkv_chat.explain import FAILURE, OK
 from rwkv_chat.paths import Paths
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 
 @click.command("doctor", help=say("doctor.help"))
 @click.option("--json", "as_json", is_flag=True, help=say("doctor.json"))
+@click.option("--report", "as_report", is_flag=True, help=say("doctor.report"))
 @model_option
 @click.pass_context
-def command(context: click.Context, as_json: bool, model: Path | None) -> int:
+def command(context: click.Context, as_json: bool, as_report: bool, model: Path | None) -> int:
     """The exit code: 1 if there is a problem."""
+    if as_report:
+        result(report(Paths.find()))
+        return OK
     groups = examine(Paths.find(), model or context.find_root().params.get("model"))
     problems = _print_json(groups) if as_json else _print(groups)
     return FAILURE if problems else OK

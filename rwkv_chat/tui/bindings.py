@@ -163,18 +163,17 @@ BINDINGS: tuple[KeyBinding, ...] = (
 
 # A second way to what a terminal may keep for itself (`terminal_keys.py`), by id; a key map replaces both.
 ALTERNATES: dict[str, str] = {
-    "prompt.newline": "alt+enter",
     "chat.new": "alt+n",
     "chat.rename": "alt+r",
     "chat.delete": "alt+d",
     "chat.undo_delete": "alt+u",
     "chat.regenerate": "alt+a",
     "chat.copy_reply": "alt+c",
-    "chat.next": "alt+full_stop",
-    "chat.previous": "alt+comma",
+    "chat.next": "alt+w",
+    "chat.previous": "alt+z",
     "chat.scroll_up": "shift+pageup",
     "chat.scroll_down": "shift+pagedown",
-    "chat.toggle_list": "alt+b",
+    "chat.toggle_list": "alt+j",
     "chat.toggle_sampling": "alt+k",
     "chat.thoughts": "alt+i",
     "chat.messages": "alt+e",

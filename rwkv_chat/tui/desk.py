@@ -178,6 +178,7 @@ class Desk:
         """The screens are made anew: those that there were are told nothing more."""
         self.watchers.clear()
         if self.prepared:
+            self.drafts.leave()
             self.turns.listener = self.pulls.on_end = None
             self.pulls.watchers.clear()
             self.books.watchers.clear()

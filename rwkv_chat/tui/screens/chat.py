@@ -144,6 +144,7 @@ class ChatScreen(CopyingScreen):
         self.query_one(ProblemLine).show(text, actions)
 
     async def on_problem_line_asked(self, event: ProblemLine.Asked) -> None:
+        self.prompt.focus()  # the button that was pressed goes with the problem
         await self.app.run_action(f"app.problem({event.action!r})")
 
     async def take_settings(self) -> None:

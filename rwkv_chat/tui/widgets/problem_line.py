@@ -33,9 +33,13 @@ class ProblemLine(Vertical):
 
     def on_mount(self) -> None:
         self.display = False
+        self._shown: tuple[str, tuple[str, ...]] = ("", ())
 
     def show(self, text: str, actions: tuple[str, ...]) -> None:
         """`text`: one or two sentences; "" hides the line."""
+        if (text, actions) == self._shown:
+            return
+        self._shown = (text, actions)
         self.display = bool(text)
         self.query_one("#problem-text", Static).update(
             Content.styled(MARK, "bold $text-error") + Content(text)
