@@ -24,7 +24,7 @@ from rwkv_chat.plain_text import pasted, title
 from rwkv_chat.texts import say
 from rwkv_chat.tui import applying
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
-from rwkv_chat.tui.commands import PROVIDERS
+from rwkv_chat.tui.commands import Everything
 from rwkv_chat.tui.desk import Desk
 from rwkv_chat.tui.keymap import ROWS, keys_of, split, trouble_words
 from rwkv_chat.tui.keys import textual_bindings
@@ -91,7 +91,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
     TITLE = say("app.title")
     DEFAULT_MODE = "chat"
     BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("app"), ("ctrl+c", "help_quit")]
-    COMMANDS: ClassVar = set(PROVIDERS)
+    COMMANDS: ClassVar = {Everything}
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(self, session: Session) -> None:

@@ -55,10 +55,6 @@ class Entries(Provider):
         app: Any = self.app  # an app of ours: Textual knows it as any app
         return app.desk
 
-    async def discover(self) -> Hits:
-        for each in self.entries if self.shown_at_once else ():
-            yield DiscoveryHit(each.label, each.run, help=each.help)
-
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for each in self.entries:
@@ -189,4 +185,22 @@ class Choices(Entries):
         self.app.run_worker(partial(self.desk.change, **{name: value}), exit_on_error=False)
 
 
-PROVIDERS: tuple[type[Provider], ...] = (Actions, Problems, Conversations, Models, Personas, Presets, Choices)
+class Everything(Entries):
+    """All of them, in one order: entries that fit equally well stand as they are found."""
+
+    async def find(self) -> list[Entry]:
+        found: list[Entry] = []
+        self.at_once: list[Entry] = []
+        for kind in PARTS:
+            part = kind(self.screen)
+            entries = await part.find()
+            found += entries
+            self.at_once += entries if part.shown_at_once else ()
+        return found
+
+    async def discover(self) -> Hits:
+        for each in self.at_once:
+            yield DiscoveryHit(each.label, each.run, help=each.help)
+
+
+PARTS: tuple[type[Entries], ...] = (Actions, Problems, Conversations, Models, Personas, Presets, Choices)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.widgets import Button, Input, Static
 
 from engine.errors import OutOfMemory, Unexpected, WorkerDied
-from rwkv_chat.tui.commands import PROVIDERS, Entries
+from rwkv_chat.tui.commands import Everything
 from rwkv_chat.tui.problems import ACTIONS, BY_TYPE, actions_for
 from rwkv_chat.tui.screens.log import LogScreen
 from rwkv_chat.tui.screens.messages import MessagesScreen
@@ -105,11 +105,7 @@ async def test_the_palette_reaches_everything(tmp_path: Path) -> None:
         await say_to(pilot, screen, "about ravens")
         await pilot.press("ctrl+o")
         await until(pilot, lambda: app.screen is not screen)
-        labels: list[str] = []
-        for kind in PROVIDERS:
-            found = kind(app.screen)
-            assert isinstance(found, Entries)
-            labels += [each.label for each in await found.find()]
+        labels = [each.label for each in await Everything(app.screen).find()]
         for wanted in (
             *("Open: about ravens", "Use the model: rwkv7-g1d-0.4b", "Theme: contrast-dark", "Mouse: off"),
             *("Open the log", "Copy diagnostics", "Free memory", "Quit", "Settings", "Language: English"),
