@@ -14,13 +14,15 @@ from engine.models.block import head_norm, last_token, layer_norm, previous, pro
 from engine.models.model import Block, Model, Weights
 from engine.models.rwkv7_layout import Layer, joined_rows, lay_out, layer_of
 from engine.models.rwkv7_names import LOG_W_SCALE, MIXED
-from engine.models.rwkv7_step import Rwkv7Step
+from engine.models.rwkv7_steps import compiles, step_of
 from engine.ops.chunk_states import fits_triton
 from engine.ops.wkv7 import wkv7
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from engine.models.rwkv7_compiled import Rwkv7Compiled
+    from engine.models.rwkv7_step import Rwkv7Step
     from engine.models.state import State
 
 
@@ -88,7 +90,7 @@ def needs_grad(x: Tensor, state: Block, w: Block) -> bool:
 class Rwkv7(Model):
     """See `Model`. Layers hand on the first layer's value, [B·T,C]."""
 
-    _own_step: Rwkv7Step | None = None
+    _own_step: Rwkv7Step | Rwkv7Compiled | None = None
 
     def decode_weights(self) -> tuple[Weights, tuple[Layer, ...]]:
         """All weights, and the layers' as `Chain7` takes them.
@@ -105,6 +107,10 @@ class Rwkv7(Model):
         super().release()
         self._own_step = None
 
+    def _make_rows_ready(self, weights: Weights) -> None:
+        if not compiles(self.spec, self.tier):
+            super()._make_rows_ready(weights)
+
     def arrange(self, block: Block) -> Block:
         """The six mixing vectors become `att.mix` [6,1,1,C]; where they lie so already, that is a view."""
         shares = [block.pop(f"att.x_{m}") for m in MIXED]
@@ -113,11 +119,11 @@ class Rwkv7(Model):
         return block
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One sequence on a CPU takes a way of its own, `rwkv7_step`: the same but for rounding."""
+        """One sequence on a CPU takes a way of its own, `rwkv7_steps`: the same but for rounding."""
         if tokens.shape != (1,) or self.device.type != "cpu" or not torch.is_inference_mode_enabled():
             return super().step(tokens, state)
         if self._own_step is None:
-            self._own_step = Rwkv7Step(self.spec, self._weights(), self.dtype)
+            self._own_step = step_of(self.spec, self._weights(), self.tier, self.dtype)
         self.check_state(state, 1)
         return self._own_step(int(tokens), state)
 

@@ -10,6 +10,7 @@ import torch
 from engine.devices import supports
 from engine.errors import DeviceUnavailable, OutOfMemory
 from engine.models import ARCHITECTURES
+from engine.ops.token7 import keep_code_in
 from engine.row_speeds import choose_ways
 from engine.shortage import shortage
 from engine.types import TierChosen
@@ -74,8 +75,8 @@ def load(
 
     Args:
         dtype: see `engine.weights.choice`.
-        cache: where layouts are kept that cannot stand beside the model, and what `row_speeds` measured;
-            None: nowhere.
+        cache: where layouts are kept that cannot stand beside the model, machine code, and what `row_speeds`
+            measured; None: nowhere.
         releasable: bytes on the device that will be given back if this model needs them.
 
     Raises:
@@ -98,6 +99,7 @@ def load(
             return None
         model = ARCHITECTURES[spec.arch](spec, tensors, tier=tier)
         if where.type == "cpu":
+            keep_code_in(cache)
             choose_ways(model.projections(), model.dtype, cache)
         return model
     except (RuntimeError, MemoryError) as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from engine.ops.token7 import keep_code_in
 from tests.engine.hub import Hub, running
 from tests.engine.small import engine_on, write_model
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from engine.types import LoadRequest
 
 Kind = Literal["thread", "process"]
+
+keep_code_in(Path(__file__).parents[2] / ".pytest_cache")  # compiled once for all runs
 
 
 @pytest.fixture(scope="session")

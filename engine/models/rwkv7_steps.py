@@ -1,0 +1,42 @@
+"""Which of RWKV-7's decode steps on a CPU a model takes: the compiled one, or the one of PyTorch's operators.
+
+By the model and the processor alone, so that the same seed gives the same reply at every start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.models.int8_names import ROW_TIERS
+from engine.models.rwkv7_step import Rwkv7Step
+from engine.ops import token7
+
+if TYPE_CHECKING:
+    import torch
+
+    from engine.models.model import Weights
+    from engine.models.rwkv7_compiled import Rwkv7Compiled
+    from engine.types import ModelSpec
+
+BLOCK = 128  # numbers that the compiled one takes together
+HEAD = 64
+SMALLEST = 512  # width from which compiling, seconds once, is worth it
+
+
+def compiles(spec: ModelSpec, tier: str) -> bool:
+    """Whether the compiled step is taken: sizes of whole blocks, as all released models have, and a processor
+    with an instruction for bytes where weights are bytes.
+    """
+    whole = spec.n_embd % BLOCK == 0 and spec.n_ffn % BLOCK == 0 and spec.head_size == HEAD
+    if not whole or spec.n_embd < SMALLEST or not token7.is_there():
+        return False
+    return tier not in ROW_TIERS or token7.multiplies_bytes()
+
+
+def step_of(spec: ModelSpec, weights: Weights, tier: str, dtype: torch.dtype) -> Rwkv7Step | Rwkv7Compiled:
+    """The decode step of one model."""
+    if not compiles(spec, tier):
+        return Rwkv7Step(spec, weights, dtype)
+    from engine.models.rwkv7_compiled import Rwkv7Compiled  # Numba
+
+    return Rwkv7Compiled(spec, weights)
