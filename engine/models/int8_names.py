@@ -57,7 +57,7 @@ def quantised_bytes(spec: ModelSpec, tier: str) -> tuple[int, int]:
 
 
 def copied_bytes(spec: ModelSpec, tier: str) -> int:
-    """Bytes of the copies that are packed in memory, for products with one row."""
+    """Bytes of the copies that are packed in memory, for one row; the compiled step has none."""
     shapes = expected_shapes(spec).items()
     bits = {name: bits_of_rows(name, shape, tier) for name, shape in shapes if not name.endswith(VALUE)}
     # 4-bit numbers with scales and offsets in pairs of bf16

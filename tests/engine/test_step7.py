@@ -24,7 +24,7 @@ FARTHEST = {"fp32": (2e-6, 2e-5), "fp16": (0.006, 0.01)} | dict.fromkeys(
 )
 
 
-def own_step(model: Model) -> Rwkv7Step | None:
+def own_step(model: Model) -> object:
     assert isinstance(model, Rwkv7)
     return model._own_step
 

@@ -237,9 +237,8 @@ def test_sums_of_rows(form: str, count: int) -> None:
     if weigh is not None:
         its = (chosen.data_ptr(), count, 160, shares.data_ptr())
         run(weigh.address, rows.data_ptr(), *its, 0, 0, 0)
-    run(
-        add.address, rows.data_ptr(), chosen.data_ptr(), count, 160, 32, 96, shares.data_ptr(), out.data_ptr()
-    )
+    its = (chosen.data_ptr(), count, 160, 32, 96, shares.data_ptr(), out.data_ptr())
+    run(add.address, rows.data_ptr(), *its)
     assert torch.allclose(out.double(), truth, rtol=1e-5, atol=1e-5)
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from numba import cfunc, config, int64, njit, void
+from numba.extending import intrinsic
 
 from engine.ops.token7 import code_folder
 
@@ -22,11 +23,16 @@ _OPTIONS: dict[str, Any] = {
 }
 
 _folder = code_folder()
-config.CACHE_DIR = str(_folder or "")
+config.CACHE_DIR = str(_folder or "")  # pyright: ignore[reportAttributeAccessIssue]  made while imported
 
 compiled: Any = njit(nogil=True, **_OPTIONS)
 # the machine's code stays on disk, with all that it calls
 kept: Any = njit(nogil=True, cache=_folder is not None, **_OPTIONS)
+
+
+emitted: Any = (
+    intrinsic  # a function of LLVM's instructions; Any, since no type checker knows what it becomes
+)
 
 
 class kernel:  # noqa: N801  a decorator

@@ -8,7 +8,7 @@ product, and what is to be taken off the coarse and the fine sums (`dot_bytes`).
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
+from numba.np.numpy_support import carray
 
 from engine.ops.token7.compiled import compiled, kernel
 from engine.ops.token7.machine import pointer

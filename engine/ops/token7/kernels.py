@@ -13,7 +13,7 @@ A kernel takes eight int64, most of them addresses: weights lie in a file's memo
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
+from numba.np.numpy_support import carray
 
 from engine.ops.token7.compiled import compiled, kernel
 from engine.ops.token7.digits import BLOCK, GROUP, prepare_int4, prepare_int8, steps_of

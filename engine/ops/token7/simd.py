@@ -12,7 +12,8 @@ from typing import Any
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from engine.ops.token7.compiled import emitted
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _F32 = ir.FloatType()
@@ -35,7 +36,7 @@ def byte_product() -> str:
 _PRODUCT = byte_product()
 
 
-def _function(builder: ir.IRBuilder, name: str, kind: ir.FunctionType) -> ir.Function:
+def _function(builder: Any, name: str, kind: ir.FunctionType) -> ir.Function:
     return builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
 
 
@@ -43,7 +44,7 @@ def _times(value: float, of: ir.VectorType) -> ir.Constant:
     return ir.Constant(of, [value] * of.count)
 
 
-def _add_products(builder: ir.IRBuilder, total: Any, unsigned: Any, signed: Any) -> Any:
+def _add_products(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
     """total [16] + the products of 64 bytes each, added by fours."""
     if _PRODUCT == "avx512vnni":
         kind = ir.FunctionType(_INTS, [_INTS] * 3)
@@ -56,7 +57,7 @@ def _add_products(builder: ir.IRBuilder, total: Any, unsigned: Any, signed: Any)
     return _spelt_out(builder, total, unsigned, signed)
 
 
-def _by_halves(builder: ir.IRBuilder, *vectors: Any) -> Any:
+def _by_halves(builder: Any, *vectors: Any) -> Any:
     half = ir.VectorType(_I32, 8)
     product = _function(builder, "llvm.x86.avx512.vpdpbusd.256", ir.FunctionType(half, [half] * 3))
     done = [builder.call(product, [_part(builder, x, start, 8) for x in vectors]) for start in (0, 8)]
@@ -64,12 +65,12 @@ def _by_halves(builder: ir.IRBuilder, *vectors: Any) -> Any:
     return builder.shuffle_vector(*done, both)
 
 
-def _part(builder: ir.IRBuilder, x: Any, start: int, count: int) -> Any:
+def _part(builder: Any, x: Any, start: int, count: int) -> Any:
     mask = ir.Constant(ir.VectorType(_I32, count), list(range(start, start + count)))
     return builder.shuffle_vector(x, x, mask)
 
 
-def _spelt_out(builder: ir.IRBuilder, total: Any, unsigned: Any, signed: Any) -> Any:
+def _spelt_out(builder: Any, total: Any, unsigned: Any, signed: Any) -> Any:
     wide, wider = ir.VectorType(_I16, 64), ir.VectorType(_I32, 64)
     # 255 · 127 fits in 16 bits
     product = builder.mul(builder.zext(unsigned, wide), builder.sext(signed, wide))
@@ -80,14 +81,14 @@ def _spelt_out(builder: ir.IRBuilder, total: Any, unsigned: Any, signed: Any) ->
     return total
 
 
-def _load(builder: ir.IRBuilder, address: Any, offset: Any, of: Any) -> Any:
+def _load(builder: Any, address: Any, offset: Any, of: Any) -> Any:
     """From any address: weights lie in a file's memory as they come."""
     found = builder.load(builder.inttoptr(builder.add(address, offset), of.as_pointer()))
     found.align = 1
     return found
 
 
-def _ahead(builder: ir.IRBuilder, address: Any, offset: Any, distance: int) -> None:
+def _ahead(builder: Any, address: Any, offset: Any, distance: int) -> None:
     """Has memory fetched that is wanted soon. Behind the end of a matrix that does nothing."""
     kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
     place = builder.add(builder.add(address, offset), ir.Constant(_I64, distance))
@@ -97,12 +98,12 @@ def _ahead(builder: ir.IRBuilder, address: Any, offset: Any, distance: int) -> N
     )
 
 
-def _at(builder: ir.IRBuilder, index: Any, stride: int, more: int = 0) -> Any:
+def _at(builder: Any, index: Any, stride: int, more: int = 0) -> Any:
     offset = builder.mul(index, ir.Constant(_I64, stride))
     return builder.add(offset, ir.Constant(_I64, more)) if more else offset
 
 
-@intrinsic
+@emitted
 def dot_bytes(typing: Any, row: Any, coarse: Any, fine: Any, blocks: Any) -> Any:  # noqa: ARG001  Numba's signature
     """Σ (byte + 128)·digit, for coarse and fine digits: int32 each.
 
@@ -110,7 +111,7 @@ def dot_bytes(typing: Any, row: Any, coarse: Any, fine: Any, blocks: Any) -> Any
     """
     signature = types.UniTuple(types.int32, 2)(*[types.int64] * 4)
 
-    def made(context: Any, builder: ir.IRBuilder, its: Any, args: Any) -> Any:
+    def made(context: Any, builder: Any, its: Any, args: Any) -> Any:
         row, coarse, fine, blocks = args
         sums = [cgutils.alloca_once_value(builder, _times(0, _INTS)) for _ in range(2)]
         with cgutils.for_range(builder, blocks) as loop:
@@ -126,7 +127,7 @@ def dot_bytes(typing: Any, row: Any, coarse: Any, fine: Any, blocks: Any) -> Any
     return signature, made
 
 
-@intrinsic
+@emitted
 def dot_nibbles(typing: Any, row: Any, scales: Any, coarse: Any, fine: Any, less: Any, blocks: Any) -> Any:  # noqa: ARG001  Numba's signature
     """Σ (nibble − 8)·scale·(coarse·256 + fine): fp32.
 
@@ -135,7 +136,7 @@ def dot_nibbles(typing: Any, row: Any, scales: Any, coarse: Any, fine: Any, less
     """
     signature = types.float32(*[types.int64] * 6)
 
-    def made(context: Any, builder: ir.IRBuilder, its: Any, args: Any) -> Any:  # noqa: ARG001  Numba's signature
+    def made(context: Any, builder: Any, its: Any, args: Any) -> Any:  # noqa: ARG001  Numba's signature
         row, scales, coarse, fine, less, blocks = args
         total = cgutils.alloca_once_value(builder, _times(0.0, _FLOATS))
         fma = _function(builder, "llvm.fma.v16f32", ir.FunctionType(_FLOATS, [_FLOATS] * 3))
@@ -159,7 +160,7 @@ def dot_nibbles(typing: Any, row: Any, scales: Any, coarse: Any, fine: Any, less
     return signature, made
 
 
-def _four_scales(builder: ir.IRBuilder, address: Any, offset: Any) -> Any:
+def _four_scales(builder: Any, address: Any, offset: Any) -> Any:
     """Of four groups in bf16, each for the four lanes of its group."""
     bits = builder.zext(_load(builder, address, offset, _SHORTS4), _INTS4)
     scales = builder.bitcast(builder.shl(bits, _times(16, _INTS4)), _FLOATS4)
@@ -178,7 +179,7 @@ def dot_of(form: str) -> Any:
     lanes = ir.VectorType(_LANES[form], 16)
     size = {"fp32": 4}.get(form, 2)
 
-    def made(context: Any, builder: ir.IRBuilder, its: Any, args: Any) -> Any:  # noqa: ARG001  Numba's signature
+    def made(context: Any, builder: Any, its: Any, args: Any) -> Any:  # noqa: ARG001  Numba's signature
         row, x, blocks = args
         fma = _function(builder, "llvm.fma.v16f32", ir.FunctionType(_FLOATS, [_FLOATS] * 3))
         sums = [cgutils.alloca_once_value(builder, _times(0.0, _FLOATS)) for _ in range(2)]
@@ -194,10 +195,10 @@ def dot_of(form: str) -> Any:
     def typed(typing: Any, row: Any, x: Any, blocks: Any) -> Any:  # noqa: ARG001  Numba's signature
         return types.float32(*[types.int64] * 3), made
 
-    return intrinsic(typed)
+    return emitted(typed)
 
 
-def _sum(builder: ir.IRBuilder, vector: Any) -> Any:
+def _sum(builder: Any, vector: Any) -> Any:
     kind = ir.FunctionType(_F32, [_F32, _FLOATS])
     add = _function(builder, "llvm.vector.reduce.fadd.v16f32", kind)
     return builder.call(add, [ir.Constant(_F32, 0.0), vector], fastmath=("reassoc",))
@@ -206,7 +207,7 @@ def _sum(builder: ir.IRBuilder, vector: Any) -> Any:
 # ------------------------------------------------------------------------------------------ sums of rows
 
 
-def _widen(builder: ir.IRBuilder, form: str, found: Any) -> Any:
+def _widen(builder: Any, form: str, found: Any) -> Any:
     """16 numbers as they lie in memory → fp32."""
     if form == "bf16":
         bits = builder.shl(builder.zext(found, _INTS), _times(16, _INTS))
@@ -228,7 +229,7 @@ def rows_of(form: str, together: int) -> Any:
     lanes = ir.VectorType(_LANES[form], 16)
     size = {"fp32": 4, "bytes": 1}.get(form, 2)
 
-    def made(context: Any, builder: ir.IRBuilder, its: Any, args: Any) -> Any:  # noqa: ARG001  Numba's signature
+    def made(context: Any, builder: Any, its: Any, args: Any) -> Any:  # noqa: ARG001  Numba's signature
         first, stride, rows, shares, blocks, out = args
         fma = _function(builder, "llvm.fma.v16f32", ir.FunctionType(_FLOATS, [_FLOATS] * 3))
         starts, weights = [], []
@@ -249,7 +250,7 @@ def rows_of(form: str, together: int) -> Any:
     def typed(typing: Any, first: Any, stride: Any, rows: Any, shares: Any, blocks: Any, out: Any) -> Any:  # noqa: ARG001  Numba's signature
         return types.void(*[types.int64] * 6), made
 
-    return intrinsic(typed)
+    return emitted(typed)
 
 
 def columns_of(form: str, vectors: int) -> Any:
@@ -260,7 +261,7 @@ def columns_of(form: str, vectors: int) -> Any:
     lanes = ir.VectorType(_LANES[form], 16)
     size = {"fp32": 4}.get(form, 2)
 
-    def made(context: Any, builder: ir.IRBuilder, its: Any, args: Any) -> Any:  # noqa: ARG001  Numba's signature
+    def made(context: Any, builder: Any, its: Any, args: Any) -> Any:  # noqa: ARG001  Numba's signature
         rows, shares, count, out = args
         fma = _function(builder, "llvm.fma.v16f32", ir.FunctionType(_FLOATS, [_FLOATS] * 3))
         places = [ir.Constant(_I64, 64 * i) for i in range(vectors)]
@@ -279,10 +280,10 @@ def columns_of(form: str, vectors: int) -> Any:
     def typed(typing: Any, rows: Any, shares: Any, count: Any, out: Any) -> Any:  # noqa: ARG001  Numba's signature
         return types.void(*[types.int64] * 4), made
 
-    return intrinsic(typed)
+    return emitted(typed)
 
 
-def _spread(builder: ir.IRBuilder, number: Any) -> Any:
+def _spread(builder: Any, number: Any) -> Any:
     """To all 16 lanes."""
     one = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), number, ir.Constant(_I32, 0))
     return builder.shuffle_vector(one, one, _times(0, _INTS))
