@@ -265,26 +265,46 @@ def put(
     return node
 
 
+_MAY_GROW = (
+    "SELECT 1 FROM nodes WHERE id = :id AND status = 'growing' "
+    "AND NOT EXISTS (SELECT 1 FROM nodes AS next WHERE next.parent = :id)"
+)
+
+
 def save_tokens(db: sqlite3.Connection, coding: str, coded: tuple[Coded, ...]) -> None:
-    """Commit the ids of messages in a coding; the ids of other codings stay."""
+    """Commit the ids of messages in a coding; the ids of other codings stay. Those of a reply that may still
+    be growing are its writer's, until something follows it.
+    """
     with transaction(db):
-        db.executemany(
-            "INSERT INTO node_tokens (node, coding, tokens, prefix, tail) VALUES (?, ?, ?, ?, '') "
-            "ON CONFLICT (node, coding) DO UPDATE "
-            "SET tokens = excluded.tokens, prefix = excluded.prefix, tail = ''",
-            [(each.node, coding, rows.pack(each.tokens), each.prefix) for each in coded],
-        )
+        for each in coded:
+            if db.execute(_MAY_GROW, {"id": each.node}).fetchone() is None:
+                _save_tokens(db, coding, each)
+
+
+def _save_tokens(db: sqlite3.Connection, coding: str, coded: Coded) -> None:
+    db.execute(
+        "INSERT INTO node_tokens (node, coding, tokens, prefix, tail) VALUES (?, ?, ?, ?, '') "
+        "ON CONFLICT (node, coding) DO UPDATE "
+        "SET tokens = excluded.tokens, prefix = excluded.prefix, tail = ''",
+        (coded.node, coding, rows.pack(coded.tokens), coded.prefix),
+    )
 
 
 def save_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> tuple[Thread, Node]:
     """Commit a reply as far as it is known and point the thread at it.
 
     A text is only ever replaced by itself or a longer one that begins with it: should less arrive, what
-    stands is kept. The tip moves at the first write, so that what was shown is there after a crash.
+    stands is kept. The tip moves at the first write, so that what was shown is there after a crash. Where
+    something was said after it meanwhile, in another conversation of its tree, it stays as that one knows
+    it, and grows on as an alternative beside it: the id that comes back is then another one.
     """
     with transaction(db):
         existing = db.execute("SELECT * FROM nodes WHERE id = ?", (reply.id,)).fetchone()
-        if existing is None:
+        if existing is not None and _is_taken_up(db, reply):
+            before, reply, existing = reply.id, replace(reply, id=threads.new_id()), None
+            _insert_reply(db, thread, reply)
+            _take_over(db, thread, before, reply.id)
+        elif existing is None:
             _insert_reply(db, thread, reply)
             _stand_at_reply(db, thread, reply)
         elif _grows(existing, reply):
@@ -301,6 +321,24 @@ def _stand_at_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
     if not reply.only_from_parent or before == reply.parent:
         threads.move_tip(db, thread, reply.id)
         steps.replied(db, thread, reply.parent, before, reply.id)
+
+
+def _is_taken_up(db: sqlite3.Connection, reply: Reply) -> bool:
+    """Something follows a reply that goes on from other tokens than it has now."""
+    followed = "SELECT 1 FROM nodes WHERE parent = ?"
+    same = "SELECT 1 FROM node_tokens WHERE (node, coding, tokens, tail) = (?, ?, ?, ?)"
+    if db.execute(followed, (reply.id,)).fetchone() is None:
+        return False
+    now = (reply.id, reply.coding, rows.pack(reply.tokens), reply.tail)
+    return db.execute(same, now).fetchone() is None
+
+
+def _take_over(db: sqlite3.Connection, thread: str, before: str, reply: str) -> None:
+    """Where the thread stood at the reply as it was `before`, or came to it, it now does at `reply`."""
+    db.execute("UPDATE steps SET after = ? WHERE thread = ? AND after = ?", (reply, thread, before))
+    db.execute("UPDATE steps SET before = ? WHERE thread = ? AND before = ?", (reply, thread, before))
+    if tip(db, thread) == before:
+        threads.move_tip(db, thread, reply)
 
 
 def _hide_beginning(db: sqlite3.Connection, thread: str, reply: Reply, cut: str) -> None:

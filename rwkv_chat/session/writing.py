@@ -167,6 +167,7 @@ class ReplyWriter(Growing):
         tokens = await asyncio.to_thread(self._memory.whole, end.tokens, draft.reasoning, draft.text)
         whole = replace(
             reply,
+            id=self._blank.id,
             text=draft.text,
             reasoning=draft.reasoning,
             tokens=tokens,
@@ -211,7 +212,8 @@ class ReplyWriter(Growing):
             tail=tail,
             model=self._speaker.model,  # its id may have become known since the reply began
         )
-        nodes.save_reply(db, self._thread, reply)
+        _, node = nodes.save_reply(db, self._thread, reply)
+        self._blank = replace(self._blank, id=node.id)  # another one where it grows on beside itself
 
     def _remembered(self, draft: Draft) -> tuple[TokenIds, str]:
         """What the next turn goes on from if nothing more comes: token ids, and text to be encoded then."""

@@ -72,19 +72,9 @@ class Look:
         if db.execute("PRAGMA user_version").fetchone()[0] != len(MIGRATIONS):
             self.faults.append("the schema is not the newest")
         for each in verify.check(db):
-            self._unfit(db, each)
+            self.faults.append(f"message {each.node}: its {each.kind} is wrong")
         if not index.is_sound(db):
             self.faults.append("the index does not fit")
-
-    def _unfit(self, db: sqlite3.Connection, fault: verify.Fault) -> None:
-        """Where two conversations share a tree, one may have been spoken in after a reply that was still
-        growing in the other: its key is derived again at its next turn, which is no loss.
-        """
-        query = "SELECT count(*) FROM threads WHERE tree = (SELECT tree FROM nodes WHERE id = ?)"
-        if db.execute(query, (fault.node,)).fetchone()[0] > 1:
-            self.counts["keys to derive again"] += 1
-        else:
-            self.faults.append(f"message {fault.node}: its {fault.kind} is wrong")
 
     def _opens(self, db: Any, alive: tuple) -> None:
         for thread in alive:

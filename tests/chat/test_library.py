@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.prefix import extend
 from engine.types import SamplingParams, Usage
-from rwkv_chat.library import erase, health, nodes, threads
+from rwkv_chat.library import branches, erase, health, index, nodes, threads
 from rwkv_chat.library.database import connect
 from rwkv_chat.library.errors import (
     NodeMissing,
@@ -54,6 +55,50 @@ def test_what_a_longer_reply_may_not_lose(db: sqlite3.Connection) -> None:
     nodes.save_reply(db, thread, reply(asked, "longer", reasoning="be", tokens=(9,)))
     stored = nodes.path(db, threads.get(db, thread).tip, CODING)[-1].node
     assert (stored.message.text, stored.message.reasoning, stored.tokens) == ("", "because", (1, 2, 3))
+
+
+def test_a_reply_that_another_conversation_went_on_from_grows_on_beside_itself(
+    db: sqlite3.Connection,
+) -> None:
+    """Or the tokens that were read after it would go on from others than it has."""
+    thread, asked = say(db, "one")
+    nodes.save_reply(db, thread, reply(asked, "as far", id="r", tokens=(1, 2)))
+    other = branches.fork(db, thread, "r")
+    nodes.append_user(db, other.id, "and?", "")
+    nodes.save_tokens(db, CODING, (Coded("r", (1, 2), extend((1, 2))),))
+    grown = nodes.save_reply(db, thread, reply(asked, "as far as here", id="r", tokens=(1, 2, 3)))[1]
+    assert grown.id != "r"
+    done = replace(reply(asked, "as far as here.", tokens=(1, 2, 3, 4)), id=grown.id, status="complete")
+    assert nodes.save_reply(db, thread, done)[1].id == grown.id
+    assert texts(db, thread) == ["one", "as far as here."]
+    assert texts(db, other.id) == ["one", "as far", "and?"]
+    assert nodes.path(db, "r", CODING)[-1].node.tokens == (1, 2)
+    assert len(nodes.siblings(db, "r")) == 2
+    undone = branches.undo(db, thread)
+    assert undone is not None
+    assert (undone.kind, undone.text, undone.thread.tip) == ("said", "one", None)
+    assert index.is_sound(db)
+
+
+def test_a_reply_that_ends_as_it_was_gone_on_from_stays_one(db: sqlite3.Connection) -> None:
+    thread, asked = say(db, "one")
+    nodes.save_reply(db, thread, reply(asked, "all", id="r", tokens=(1, 2)))
+    other = branches.fork(db, thread, "r")
+    nodes.append_user(db, other.id, "and?", "")
+    nodes.save_tokens(db, CODING, (Coded("r", (1, 2), extend((1, 2))),))
+    done = replace(reply(asked, "all", id="r", tokens=(1, 2), prefix=extend((1, 2))), status="complete")
+    assert nodes.save_reply(db, thread, done)[1].id == "r"
+    assert [each.status for each in nodes.siblings(db, "r")] == ["complete"]
+
+
+def test_tokens_of_a_reply_that_grows_are_written_by_its_writer_alone(db: sqlite3.Connection) -> None:
+    """Whoever read it a moment ago, to answer an aside, knows less of it."""
+    thread, asked = say(db, "one")
+    nodes.save_reply(db, thread, reply(asked, "as far", id="r", tokens=(1, 2), tail="ar"))
+    nodes.save_reply(db, thread, reply(asked, "as far as", id="r", tokens=(1, 2, 3), tail="s"))
+    nodes.save_tokens(db, CODING, (Coded("r", (1, 2, 9), extend((1, 2, 9))),))
+    stored = nodes.path(db, "r", CODING)[-1]
+    assert (stored.node.tokens, stored.tail, stored.node.prefix) == ((1, 2, 3), "s", None)
 
 
 def test_siblings_share_a_parent_and_the_tip_moves(db: sqlite3.Connection) -> None:
