@@ -70,8 +70,8 @@ def generate(
     graphs: Graphs | None = None,
     changed: Callable[[], SamplingParams | None] = lambda: None,
 ) -> Iterator[Fed | Piece | Resampled | Mark | RowEnd]:
-    """A reply: `Fed` from none to all but one to all; then pieces; a `RowEnd` for each row. Of one row also
-    a `Mark` now and then.
+    """A reply: `Fed` from none to all but one to all; then pieces, a `Mark` of each row now and then, and a
+    `RowEnd` for each.
 
     `should_stop` is asked before each chunk and each token, `changed` (params to go on with, once) before
     each token. Where `graphs` lends one, decoding runs ahead.
@@ -154,7 +154,7 @@ def _plain(
             if cancelled:
                 row.cancel()
             else:
-                yield from _marked(rows)
+                yield from row.marks()
                 yield from row.advance(its)
             if row.reason:
                 yield row.end(time.monotonic() - began)
@@ -201,7 +201,7 @@ def _ahead(
             if read is None:
                 row.cancel()
             else:
-                yield from _marked(rows)
+                yield from row.marks()
                 logits = None if read.logits is None else read.logits[at]
                 yield from row.accept(read.tokens[at], logits)
             if row.reason:
@@ -237,12 +237,6 @@ def _change(
 def _apply(change: _Change, rows: list[Row]) -> None:
     for row in rows:
         row.change(change.told.params, change.added, change.told.position)
-
-
-def _marked(rows: list[Row]) -> Iterator[Mark]:
-    """Of several rows none: they are alternatives, of which most are given up."""
-    if len(rows) == 1 and (mark := rows[0].mark()) is not None:
-        yield mark
 
 
 def _rows(tokenizer: Tokenizer, request: GenerateRequest, start: Start, added: Tensor) -> list[Row]:

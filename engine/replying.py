@@ -53,8 +53,8 @@ class Voice:
         """One reply (or n): events to be told at once, and snapshots to be saved. `changed`: see `generate`.
 
         A snapshot is saved at the end of the prompt, before the first draw, and at the end of each reply;
-        where the request has a fork, there alone. While a single reply is drawn, one is saved every two
-        seconds, for the case that the program dies.
+        where the request has a fork, there alone. While a reply is drawn, one is saved every two seconds,
+        for the case that the program dies.
 
         Raises:
             InvalidRequest: see `chain_of`.
@@ -127,7 +127,7 @@ class Voice:
             return
         snapshot = self.at(chain, consumed, fed.state)
         if consumed == last:
-            if request.continues:
+            if request.continues and chain.fork is None:
                 snapshot = replace(snapshot, sampler=start.samplers[0], carry=start.carry)
             self.states.remember(snapshot)
             yield Save(moved(snapshot, "cpu"))
@@ -140,7 +140,7 @@ class Voice:
         if key.model:
             length = len(chain.tokens) + len(mark.tokens)
             snapshot = Snapshot(key, length, mark.state, mark.pending, mark.sampler)
-            yield Save(moved(snapshot, "cpu"), passing=True)
+            yield Save(moved(snapshot, "cpu"), passing=True, row=mark.index)
 
     def _end(self, chain: Chain, usage: Usage, row: RowEnd) -> Iterator[Finished | Save]:
         usage = replace(

@@ -74,6 +74,7 @@ class RowEnd:
 class Mark:
     """Where a reply stands that goes on; the fields are those of `RowEnd`."""
 
+    index: int
     tokens: TokenIds
     state: State
     pending: TokenIds
@@ -119,18 +120,18 @@ class Row:
         if len(held) > RING:
             del held[1]
 
-    def mark(self) -> Mark | None:
-        """Every `MARK_SECONDS`: from where this reply could go on exactly. To be asked after `hold`; None
-        also while text is held back.
+    def marks(self) -> Iterator[Mark]:
+        """Every `MARK_SECONDS`: from where this reply could go on exactly. To be asked after `hold`; none
+        while text is held back.
         """
         tokens, (consumed, batch, row) = self._reply.tokens, self._held[0]
         if time.monotonic() - self._marked < MARK_SECONDS or not tokens:
-            return None
+            return
         if self._reply.whole < len(tokens) or consumed != len(tokens):
-            return None
+            return
         self._marked = time.monotonic()
         state = batch.select([row]) if batch.batch > 1 else batch
-        return Mark(tuple(tokens), state, tuple(tokens[-1:]), self._sampler.state)
+        yield Mark(self._index, tuple(tokens), state, tuple(tokens[-1:]), self._sampler.state)
 
     def change(self, params: SamplingParams, restrictions: Tensor, position: int) -> None:
         """See `Sampler.change`; a new limit holds at once."""

@@ -29,11 +29,13 @@ class Save:
 
     Attributes:
         passing: of a reply that goes on: of use if the program dies, and given up when a later one is there.
+        row: which of the replies at once that is.
     """
 
     snapshot: Snapshot
     finished: Finished | Fed | Cancelled | None = None
     passing: bool = False
+    row: int = 0
 
 
 class Saver:
@@ -42,7 +44,7 @@ class Saver:
     def __init__(self, store: StateStore | None, emit: Callable[[int, Event], None]) -> None:
         """`store` None: nothing can be kept, and every reply ends without a key."""
         self._store, self._emit = store, emit
-        self._passing: dict[int, list[StateKey]] = {}  # by job
+        self._passing: dict[int, dict[int, list[StateKey]]] = {}  # by job and row
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine-io", daemon=True)
         self._thread.start()
@@ -53,7 +55,7 @@ class Saver:
 
     def passed(self, job: int) -> None:
         """A reply has ended: what was saved on its way is given up."""
-        self._tasks.put(lambda: self._give_up(self._passing.pop(job, [])))
+        self._tasks.put(lambda: self._give_up_all(job))
 
     def answer(self, job: int, work: Callable[[StateStore], Event]) -> None:
         """Tells what `work` gives, or its error."""
@@ -115,10 +117,14 @@ class Saver:
         except EngineError as error:
             log.warning("a reply's state on its way was not saved: %r", error)
             return
-        kept = self._passing.setdefault(job, [])
+        kept = self._passing.setdefault(job, {}).setdefault(save.row, [])
         kept.append(save.snapshot.key)
         self._give_up(kept[:-PASSING])
         del kept[:-PASSING]
+
+    def _give_up_all(self, job: int) -> None:
+        for kept in self._passing.pop(job, {}).values():
+            self._give_up(kept)
 
     def _give_up(self, keys: list[StateKey]) -> None:
         if self._store and keys:

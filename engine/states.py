@@ -38,7 +38,8 @@ class Chain:
     Attributes:
         keys: prefix key after each token.  new_from: where the request's prompt begins.
         initial: id of the state before the first token.
-        fork: the last place from whose state feeding may begin, None for the end.
+        fork: where what is remembered parts from it, None for the end.
+        goes_on: a cut reply does, of which states may have been saved on its way, beyond the fork.
     """
 
     tokens: TokenIds
@@ -46,6 +47,12 @@ class Chain:
     new_from: int
     fork: int | None = None
     initial: str = ""
+    goes_on: bool = False
+
+    @property
+    def furthest(self) -> int:
+        """The last place from whose state feeding may begin."""
+        return self.fork if self.fork is not None and not self.goes_on else len(self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,8 @@ def chain_of(request: GenerateRequest | FeedRequest, vocab: int) -> Chain:
     check_ids(request.prompt if known else tokens, vocab)
     fork = _fork(request, len(tokens)) if isinstance(request, GenerateRequest) else None
     keys = Keys(tokens, len(request.history), request.start or None)
-    return Chain(tokens, keys, len(request.history), fork, request.initial)
+    goes_on = isinstance(request, GenerateRequest) and request.continues > 0
+    return Chain(tokens, keys, len(request.history), fork, request.initial, goes_on)
 
 
 def check_ids(tokens: TokenIds, vocab: int) -> None:
@@ -87,7 +95,7 @@ def _fork(request: GenerateRequest, length: int) -> int | None:
     """Raises: InvalidRequest."""
     if not 1 <= request.n <= MOST_ALTERNATIVES or not 0 <= request.continues <= length:
         raise InvalidRequest("n or continues out of range")
-    if request.fork is not None and (request.continues or not 1 <= request.fork <= length):
+    if request.fork is not None and not 1 <= request.fork <= length - request.continues:
         raise InvalidRequest("fork out of range")
     return request.fork
 
@@ -164,7 +172,8 @@ class States:
         self._ram.add(self.mark, snapshot, unsaved=not snapshot.key.model)
 
     def find(self, chain: Chain) -> Begin:
-        """The longest beginning of the chain (up to its fork) whose state is remembered or saved.
+        """The longest beginning of the chain whose state is remembered or saved; up to its fork, unless a cut
+        reply goes on, of which states may have been saved on the way.
 
         Raises:
             InvalidRequest: the chain's initial state is not registered.
@@ -176,7 +185,7 @@ class States:
     def _found(self, chain: Chain) -> Begin:
         self.first(chain.initial)
         saved = self._store.prefixes() if self._store else frozenset()
-        for length in range(chain.fork or len(chain.tokens), 0, -1):
+        for length in range(chain.furthest, 0, -1):
             prefix = chain.keys[length - 1]
             snapshot, source = self._in_memory((chain.initial, prefix))
             if snapshot is None and prefix[:SHORT] in saved:

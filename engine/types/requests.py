@@ -24,6 +24,7 @@ class GenerateRequest:
             penalty counts, sampler position and unfinished character are taken up again.
         fork: where what will be remembered parts from this chain: after so many of its tokens. The state
             there is saved, not the one at the prompt's end, nor the one after the reply. None: these are.
+            Of a cut reply, no later than its first token.
         n: parallel alternatives, 0…n−1.
         top: how many alternatives to report for each token (0 for none).
         initial: id of a registered initial state ("" for zeros).

@@ -36,10 +36,12 @@ class StoredNode:
     Attributes:
         tail: text of a reply that was saved before the tokens it belongs to were complete: the end of
             the reply's raw text that `node.tokens` doesn't cover ("" for all but cut replies).
+        drawn: all that was drawn of a cut reply, where that is not what would be remembered of it.
     """
 
     node: Node
     tail: str = ""
+    drawn: TokenIds = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Reply:
     Attributes:
         tokens, tail: together they are what the model will remember of it: all that it wrote, or the answer
             alone.
+        drawn: all that was drawn of it so far, where it could not go on exactly from `tokens`.
         prefix: the chain's key after `tokens`; None while growing.
         mode: the think mode that it was asked for in.
         origin: id of the cut reply that it goes on from; that one is hidden once all of it is in here.
@@ -73,6 +76,7 @@ class Reply:
     coding: str
     tokens: TokenIds
     tail: str = ""
+    drawn: TokenIds = ()
     prefix: str | None = None
     model: str = ""
     template: str = ""
@@ -107,7 +111,8 @@ WITH RECURSIVE path (id, parent, depth, ended) AS (
     FROM nodes JOIN path ON nodes.id = path.parent
     WHERE path.depth < :limit AND NOT path.ended
 )
-SELECT nodes.*, node_tokens.tokens, node_tokens.prefix, node_tokens.tail, path.depth
+SELECT nodes.*, node_tokens.tokens, node_tokens.prefix, node_tokens.tail, node_tokens.drawn,
+path.depth
 FROM path JOIN nodes ON nodes.id = path.id
 LEFT JOIN node_tokens ON node_tokens.node = nodes.id AND node_tokens.coding = :coding
 ORDER BY path.depth DESC
@@ -134,7 +139,8 @@ def _path(db: sqlite3.Connection, tip: str | None, coding: str, *, memory: bool)
         if row["id"] in seen:
             break
         seen.add(row["id"])
-        stored.append(StoredNode(rows.node(row), rows.text(row, "tail")))
+        drawn = rows.unpack(rows.field(row, "drawn")) or ()
+        stored.append(StoredNode(rows.node(row), rows.text(row, "tail"), drawn))
     return tuple(reversed(stored))
 
 
@@ -176,7 +182,8 @@ def get(db: sqlite3.Connection, node: str) -> Node:
 def drawn(db: sqlite3.Connection, node: str) -> Drawn:
     """How a reply was sampled, and how many tokens of it are kept."""
     row = db.execute("SELECT params, template FROM nodes WHERE id = ?", (node,)).fetchone()
-    kept = db.execute("SELECT max(length(tokens)) / 4 FROM node_tokens WHERE node = ?", (node,)).fetchone()[0]
+    length = "SELECT max(length(coalesce(drawn, tokens))) / 4 FROM node_tokens WHERE node = ?"
+    kept = db.execute(length, (node,)).fetchone()[0]
     params, earlier = (None, ()) if row is None else _sampling(rows.text(row, "params"))
     return Drawn(params, earlier, kept or 0)
 
@@ -396,10 +403,13 @@ def _update_reply(db: sqlite3.Connection, reply: Reply) -> None:
 
 def _write_reply_tokens(db: sqlite3.Connection, reply: Reply) -> None:
     db.execute(
-        "INSERT INTO node_tokens (node, coding, tokens, prefix, tail) VALUES (?, ?, ?, ?, ?) "
+        "INSERT INTO node_tokens (node, coding, tokens, prefix, tail, drawn) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (node, coding) DO UPDATE SET tokens = excluded.tokens, prefix = excluded.prefix, "
-        "tail = excluded.tail",
-        (reply.id, reply.coding, rows.pack(reply.tokens), reply.prefix, reply.tail),
+        "tail = excluded.tail, drawn = excluded.drawn",
+        (
+            *(reply.id, reply.coding, rows.pack(reply.tokens), reply.prefix, reply.tail),
+            rows.pack(reply.drawn) if reply.drawn else None,
+        ),
     )
 
 

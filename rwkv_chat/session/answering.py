@@ -28,7 +28,7 @@ from rwkv_chat.windows import SpokenElsewhere
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from engine.types import FeedRequest
+    from engine.types import FeedRequest, TokenIds
     from rwkv_chat.library.database import Library
     from rwkv_chat.library.nodes import Earlier
     from rwkv_chat.session.adapters import Adapters
@@ -143,25 +143,35 @@ class Answering:
         """Encode what this model has not seen, and commit it before it is fed."""
         manner = await asyncio.to_thread(manner_of, thread, speaker, self._desk.usual_mode())
         manner = self._fitting(manner, node)
-        path = await self._path(node, manner)
         rows = speaker.info.spec.vocab_size
+        path = whole = await self._path(node, manner)
+        if drawn := self._drawn(whole, rows):
+            path = whole[:-1]
         coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows)
         initial = await self._desk.initials.of(thread, speaker)
         coded = replace(coded, initial=initial, adapter=await self._desk.adapters.of(thread, speaker))
         written = node.id if self._wish.aside or self._wish.goes_on else ""
         if changed := tuple(each for each in coded.changed if each.node != written):
             await self._library.run(nodes.save_tokens, manner.coding, changed)
-        asked = await asyncio.to_thread(chain.asking, coded, path, manner, self._wish)
-        if self._wish.goes_on and not asked.lead:
+        if drawn:
+            asked = await asyncio.to_thread(chain.asking_again, coded, path, manner, drawn)
+        else:
+            asked = await asyncio.to_thread(chain.asking, coded, path, manner, self._wish)
+        if self._wish.goes_on and not (asked.lead or drawn):
             raise NothingToContinue(thread.id)
-        earlier = await self._earlier(path[-1].node, len(asked.lead)) if self._wish.goes_on else ()
-        return Part(speaker, manner, coded, asked, path[-1].node, self._wish, earlier)
+        earlier = await self._earlier(whole[-1].node, len(drawn or asked.lead)) if self._wish.goes_on else ()
+        return Part(speaker, manner, coded, asked, whole[-1].node, self._wish, earlier)
 
     async def _earlier(self, node: Node, length: int) -> Earlier:
         """How the `length` tokens of a cut reply were sampled."""
         drawn = await self._library.run(nodes.drawn, node.id)
         before = tuple(each for each in drawn.earlier if each[0] < length)
         return before if drawn.params is None else (*before, (length, drawn.params))
+
+    def _drawn(self, path: tuple[StoredNode, ...], rows: int) -> TokenIds:
+        """What a crash left of the reply at the end of `path`, where it goes on from all of that."""
+        drawn = path[-1].drawn if self._wish.goes_on and len(path) > 1 else ()
+        return drawn if max(drawn, default=0) < rows else ()
 
     async def _path(self, node: Node, manner: Manner) -> tuple[StoredNode, ...]:
         """What stands before the reply. Of one that grew when the program died, what no whole token covers is

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.prefix import EMPTY, extend
 from engine.types import FeedRequest, GenerateRequest
 from rwkv_chat.library.nodes import Coded
-from rwkv_chat.session.wish import ANSWER
+from rwkv_chat.session.wish import ANSWER, Wish
 from rwkv_chat.templates import PLAIN, scrub
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from rwkv_chat.library.nodes import StoredNode
     from rwkv_chat.session.border import TokenizerLike
     from rwkv_chat.session.manner import Manner
-    from rwkv_chat.session.wish import Wish
     from rwkv_chat.templates import Template, ThinkMode
 
 
@@ -123,6 +122,8 @@ class Asking:
         lead: ids of the way to think, for a chain that remembers the reply as it was drawn.
         begun: `lead` is the reply's own beginning: of a cut reply that goes on, or what a person began it
             with. What follows is remembered as it is drawn.
+        drawn: what had been drawn of a reply that a crash cut, where that is not what would be remembered of
+            it: it goes on as if nothing had happened.
     """
 
     tokens: TokenIds
@@ -131,6 +132,7 @@ class Asking:
     fork: int | None = None
     lead: TokenIds = ()
     begun: bool = False
+    drawn: TokenIds = ()
 
     def request(
         self, params: SamplingParams, stop: StopRule, initial: str = "", number: int = 1
@@ -138,7 +140,7 @@ class Asking:
         """`initial`: the tuned state that the chain begins from; `number`: replies at once."""
         return GenerateRequest(
             n=number,
-            continues=len(self.lead) if self.begun else 0,
+            continues=len(self.lead) if self.begun else len(self.drawn),
             prompt=self.tokens[self.known :],
             history=self.tokens[: self.known],
             start=self.start,
@@ -172,6 +174,13 @@ def asking(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, wish: Wis
     if manner.keep and fork == len(plain):
         return Asking(tokens, known, start, None, tokens[fork:])
     return Asking(tokens, known, start, fork, tuple(manner.tokenizer.encode(manner.mode.tail)))
+
+
+def asking_again(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, drawn: TokenIds) -> Asking:
+    """What to feed for a reply to the last message of `path` that goes on after all that was `drawn` of it."""
+    asked = asking(coded, path, manner, Wish(again=True))
+    tokens = asked.tokens + drawn
+    return replace(asked, tokens=tokens, known=len(tokens), start=None, drawn=drawn)
 
 
 def _aside(coded: Chain, path: tuple[StoredNode, ...], manner: Manner) -> Asking:

@@ -27,9 +27,9 @@ class Memory:
         )
 
     def whole(self, drawn: TokenIds, reasoning: str, answer: str) -> TokenIds:
-        """The ids of a finished reply."""
+        """The ids of a finished reply, of which `drawn` is new."""
         if not self.forgets(reasoning):
-            return self.asked.lead + drawn
+            return self.asked.lead + self.asked.drawn + drawn
         return tuple(self.manner.tokenizer.encode(self.plain(answer)))
 
     def plain(self, answer: str) -> str:

@@ -85,7 +85,7 @@ class Part:
     @property
     def before(self) -> str:
         """The key of what stands before the reply."""
-        return self.coded.before_tip if self.wish.goes_on else self.coded.prefix
+        return self.coded.before_tip if self.wish.goes_on and not self.asked.drawn else self.coded.prefix
 
     def blank(self, params: SamplingParams, index: int) -> Reply:
         """Alternative `index` before its first word."""

@@ -57,12 +57,13 @@ class Given:
 
 def given_of(node: Node, asked: Asking, manner: Manner, wish: Wish = ANSWER) -> Given:
     """What a reply to `node` begins with; `node` itself where it is a cut reply that goes on."""
-    if not asked.begun:
-        return Given()
-    data = manner.tokenizer.decode_bytes(asked.lead)
+    data = manner.tokenizer.decode_bytes(asked.lead if asked.begun else asked.drawn)
     raw = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
     if wish.lead:
         return _led(raw, manner)
+    if not asked.begun:
+        deltas = ReplyParser(manner.template, manner.mode).feed(raw)
+        return Given(joined(deltas, "answer"), joined(deltas, "reasoning"), manner.mode.tail + raw)
     if node.message.role != "assistant":
         return Given(parse(manner.template, raw, manner.mode)[1], raw=raw, answering=True)
     said = node.message
@@ -210,6 +211,7 @@ class ReplyWriter(Growing):
             status=status,
             tokens=tokens,
             tail=tail,
+            drawn=self._drawn(draft, tokens),
             model=self._speaker.model,  # its id may have become known since the reply began
         )
         _, node = nodes.save_reply(db, self._thread, reply)
@@ -219,13 +221,22 @@ class ReplyWriter(Growing):
         """What the next turn goes on from if nothing more comes: token ids, and text to be encoded then."""
         if self._memory.forgets(draft.reasoning):
             return (), self._memory.plain(draft.text)
-        return self._memory.asked.lead + draft.tokens, self._tail(draft)
+        asked = self._memory.asked
+        return asked.lead + asked.drawn + draft.tokens, self._tail(draft)
+
+    def _drawn(self, draft: Draft, tokens: TokenIds) -> TokenIds:
+        """What was drawn, where the reply could not go on from `tokens` as if nothing had happened."""
+        asked = self._memory.asked
+        drawn = asked.drawn + draft.tokens
+        same = asked.fork is None and tokens == drawn
+        return () if asked.begun or same else drawn
 
     def _tail(self, draft: Draft) -> str:
         """The end of the raw text that the whole tokens don't cover."""
-        lead, raw = (self._memory.asked.lead, self._given.raw) if self._memory.asked.begun else ((), "")
-        covered = self._speaker.tokenizer.decode_bytes(lead + draft.tokens).decode("utf-8", "replace")
-        raw += draft.raw
+        asked, decode = self._memory.asked, self._speaker.tokenizer.decode_bytes
+        covered = decode(asked.lead + asked.drawn + draft.tokens).decode("utf-8", "replace")
+        given = self._given.raw if asked.begun or asked.drawn else decode(asked.lead).decode()
+        raw = given + draft.raw
         return raw[len(covered) :] if raw.startswith(covered) else ""
 
 
