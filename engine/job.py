@@ -24,6 +24,7 @@ from engine.types import (
     Inspected,
     Loaded,
     Piece,
+    Prefilled,
     Registered,
     Scored,
     StoreUse,
@@ -147,11 +148,11 @@ class Job:
     async def __aiter__(self) -> AsyncIterator[Event]:
         left = self._ends
         while left > 0:
-            begun = time.monotonic()
-            for event in coalesce(await self._outbox.take_all()):
+            begun, events = time.monotonic(), coalesce(await self._outbox.take_all())
+            for event in events:
                 left = _left_after(event, left)
                 yield event
-            if left > 0:
+            if left > 0 and not _about_to_speak(events):
                 await asyncio.sleep(max(0.0, begun + 1 / WAKES_PER_SECOND - time.monotonic()))
 
     def result(self) -> Event:
@@ -164,6 +165,12 @@ class Job:
         if isinstance(last, Failed):
             raise last.error
         return last
+
+
+def _about_to_speak(events: list[Event]) -> bool:
+    """All is read: the first piece is only a step away, and is not kept waiting."""
+    told = [each for each in events if isinstance(each, Prefilled | Piece)]
+    return bool(told) and isinstance(last := told[-1], Prefilled) and last.done >= last.total - 1
 
 
 def _left_after(event: Event, left: int) -> int:

@@ -67,9 +67,10 @@ class Voice:
         for event in generate(self.model, self.tokenizer, request, start, should_stop, self.graphs, changed):
             if isinstance(event, Fed):
                 total = len(start.feed)
-                yield Prefilled(event.done if event.state else total, total, usage.history_tokens > 0)
+                if total > 1:  # one token is no progress: the first piece comes with it
+                    yield Prefilled(event.done if event.state else total, total, usage.history_tokens > 0)
                 usage = replace(usage, prefill_seconds=time.monotonic() - began)
-                yield from self._reached(request, chain, start, event)
+                yield from self._reached(request, chain, start, event, saved=begin.source == "disk")
             elif isinstance(event, Mark):
                 yield from self._passing(chain, event)
             elif isinstance(event, RowEnd):
@@ -119,8 +120,12 @@ class Voice:
         decoder.feed(self.tokenizer.decode_bytes(cut))
         return replay(params, self.tokenizer, _seed(params), cut, request.earlier), decoder.carry
 
-    def _reached(self, request: GenerateRequest, chain: Chain, start: Start, fed: Fed) -> Iterator[Save]:
-        """Remembers how far the chain has been fed; has the end of the prompt (or the fork) saved."""
+    def _reached(
+        self, request: GenerateRequest, chain: Chain, start: Start, fed: Fed, *, saved: bool
+    ) -> Iterator[Save]:
+        """Remembers how far the chain has been fed; has the end of the prompt (or the fork) saved, unless
+        that is where it began, from a state that is `saved`.
+        """
         consumed = len(chain.tokens) - len(start.feed) + fed.done
         last = (chain.fork or len(chain.tokens)) - 1
         if fed.state is None or consumed > last:
@@ -130,7 +135,8 @@ class Voice:
             if request.continues and chain.fork is None:
                 snapshot = replace(snapshot, sampler=start.samplers[0], carry=start.carry)
             self.states.remember(snapshot)
-            yield Save(moved(snapshot, "cpu"))
+            if fed.done or not saved:
+                yield Save(moved(snapshot, "cpu"))
         elif fed.done:
             self.states.remember(snapshot, chain.keys)
 

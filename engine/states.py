@@ -184,15 +184,23 @@ class States:
 
     def _found(self, chain: Chain) -> Begin:
         self.first(chain.initial)
+        if found := self._found_at(chain, chain.furthest, look=True):
+            return found  # as a rule; the folder, which may have thousands of files, is not listed for it
         saved = self._store.prefixes() if self._store else frozenset()
-        for length in range(chain.furthest, 0, -1):
-            prefix = chain.keys[length - 1]
-            snapshot, source = self._in_memory((chain.initial, prefix))
-            if snapshot is None and prefix[:SHORT] in saved:
-                snapshot, source = self._from_disk(prefix, chain, length), "disk"
-            if snapshot and _fits(snapshot, chain, length):
-                return Begin(snapshot, source if length >= chain.new_from else "rebuilt")
+        for length in range(chain.furthest - 1, 0, -1):
+            if found := self._found_at(chain, length, look=chain.keys[length - 1][:SHORT] in saved):
+                return found
         return Begin(None, "rebuilt" if chain.new_from else "fresh")
+
+    def _found_at(self, chain: Chain, length: int, *, look: bool) -> Begin | None:
+        """`look`: on the disk too."""
+        prefix = chain.keys[length - 1]
+        snapshot, source = self._in_memory((chain.initial, prefix))
+        if snapshot is None and look:
+            snapshot, source = self._from_disk(prefix, chain, length), "disk"
+        if snapshot is None or not _fits(snapshot, chain, length):
+            return None
+        return Begin(snapshot, source if length >= chain.new_from else "rebuilt")
 
     def _in_memory(self, place: Place) -> tuple[Snapshot | None, StateSource]:
         """A state that is on the device, or was moved there from RAM."""

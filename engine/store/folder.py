@@ -51,12 +51,17 @@ class Listing:
         self._folder = folder
         self._lock = threading.Lock()
         self._sizes: Mapping[str, int] = {}  # replaced, never changed
+        self._named: tuple[Mapping[str, int], frozenset[str]] = {}, frozenset()  # prefixes of which sizes
         self._changed = 0  # the folder's time of change when it was looked at, 0 to look again
         self._looked = 0.0
 
     def prefixes(self) -> frozenset[str]:
         """The first digits of the prefix key of every snapshot."""
-        return frozenset(name[:SHORT] for name in self._seen() if name.endswith(SUFFIX))
+        sizes, (known, prefixes) = self._seen(), self._named
+        if sizes is not known:
+            prefixes = frozenset(name[:SHORT] for name in sizes if name.endswith(SUFFIX))
+            self._named = sizes, prefixes
+        return prefixes
 
     def total(self) -> int:
         """Bytes of all files, those being written included."""

@@ -72,6 +72,7 @@ class StateStore:
         self.clock = clock
         self.folder, self.held, self.passing = folder, folder / HELD, folder / PASSING
         self._ladders = Ladders()
+        self._parts, self._prefixes = tuple[frozenset[str], ...](), frozenset[str]()
         self._listings = (Listing(self.held), Listing(folder), Listing(self.passing))
         with self._failing(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,7 +107,10 @@ class StateStore:
 
     def prefixes(self) -> frozenset[str]:
         """The first 32 hex digits of the prefix key of every snapshot here, of whatever model."""
-        return frozenset().union(*(each.prefixes() for each in self._listings))
+        parts = tuple(each.prefixes() for each in self._listings)
+        if parts != self._parts:
+            self._parts, self._prefixes = parts, frozenset().union(*parts)
+        return self._prefixes
 
     def load(self, key: StateKey, layout: Layout, arch: str) -> Snapshot | None:
         """The snapshot of `key`, None if there is none. One that cannot be used is deleted.

@@ -2,9 +2,9 @@
 switch or another reply: beside what cannot be saved, that is reading the state's file, its checksum, its
 copy, and one decode step.
 
-    python -m tests.bench.turns [WIDTH LAYERS]      (768 and 12 unless given: the shape of a 0.1B model)
+    python -m tests.bench.turns [--busy] [WIDTH LAYERS]      (768 and 12 unless given: a 0.1B model's shape)
 
-The model is random. The state is read from the disk each time: nothing is kept in memory, and each turn goes
+With `--busy` it is the processor's seconds, of all threads, for a machine that others use too. The model is random. The state is read from the disk each time: nothing is kept in memory, and each turn goes
 on from another one than the last. No state knows how long its history was, so one of 100,000 tokens is not
 fed here either.
 """
@@ -34,9 +34,11 @@ from tests.engine import tiny
 from tests.engine.small import VOCABULARY, load, request, write_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from engine.types import ModelInfo, ModelSpec, TokenIds
+
+    Clock = Callable[[], float]
 
 PLACES = 2 * REMEMBERED  # states that are gone on from in turn
 MESSAGE = 20  # tokens of the message that is replied to again
@@ -94,12 +96,19 @@ def save(folder: Path, info: ModelInfo, chain: TokenIds) -> Path:
     return store.path(key)
 
 
-def measure(folder: Path, engine: Engine, info: ModelInfo, length: int, times: int = 3) -> Row:
+def measure(
+    folder: Path,
+    engine: Engine,
+    info: ModelInfo,
+    length: int,
+    times: int = 3,
+    clock: Clock = time.perf_counter,
+) -> Row:
     """Every state is gone on from `times` times, in turn with the floor."""
     said = chains(length)
     files = [save(folder, info, each) for each in said]
     turns = [
-        (_floor(file), *_turn(engine, chain))
+        (_floor(file, clock), *_turn(engine, chain, clock))
         for _ in range(times)
         for chain, file in zip(said, files, strict=True)
     ]
@@ -110,15 +119,15 @@ def measure(folder: Path, engine: Engine, info: ModelInfo, length: int, times: i
     return Row(length, files[0].stat().st_size, min(firsts), first, floor, step, ratio)
 
 
-def _turn(engine: Engine, chain: TokenIds) -> tuple[float, float]:
+def _turn(engine: Engine, chain: TokenIds, clock: Clock) -> tuple[float, float]:
     """Seconds to the first piece, and a step's after it."""
     history, prompt = chain[:-MESSAGE], chain[-MESSAGE:]
     asked = request(prompt, history, STEPS, start=extend(history))
-    begun = time.perf_counter()
+    begun = clock()
     seen = []
     for event in engine.submit(asked):
         if isinstance(event, Piece):
-            seen += [time.perf_counter()] * len(event.tokens)
+            seen += [clock()] * len(event.tokens)
         if isinstance(event, Finished):
             if event.usage.history_tokens or event.usage.source != "disk":
                 raise RuntimeError(event.usage)  # it would not measure what it says
@@ -126,32 +135,34 @@ def _turn(engine: Engine, chain: TokenIds) -> tuple[float, float]:
     raise RuntimeError("no reply")
 
 
-def _floor(file: Path) -> float:
+def _floor(file: Path, clock: Clock) -> float:
     """Reading, checksum, copy."""
-    begun = time.perf_counter()
+    begun = clock()
     data = bytearray(file.stat().st_size)
     with file.open("rb", buffering=0) as opened:
         opened.readinto(data)
     xxhash.xxh3_128(data).digest()
     torch.frombuffer(data, dtype=torch.uint8).clone()
-    return time.perf_counter() - begun
+    return clock() - begun
 
 
-def main(width: int = 768, layers: int = 12) -> None:
+def main(width: int = 768, layers: int = 12, clock: Clock = time.perf_counter) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="rwkv-chat-turns-") as name:
         folder = Path(name)
         of = tiny.spec(n_layer=layers, n_embd=width, head_size=64, vocab_size=VOCABULARY, rank=32)
         with running(folder, of) as (engine, info):
             for length in LENGTHS:
-                row = measure(folder, engine, info, length)
+                row = measure(folder, engine, info, length, clock=clock)
                 print(
                     f"{row.history:7,} tokens, state of {row.nbytes / 1e6:.1f} MB: first piece "
                     f"{row.first * 1e3:.1f} ms, file {row.floor * 1e3:.2f} ms, step {row.step * 1e3:.1f} ms: "
-                    f"{row.ratio:.2f} of 1.2 × file + step",
+                    f"{row.ratio:.3f} of 1.2 × file + step",
                     flush=True,
                 )
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    busy = "--busy" in sys.argv
+    sizes = [int(each) for each in sys.argv[1:] if each != "--busy"]
+    main(*sizes[:2], clock=time.process_time if busy else time.perf_counter)

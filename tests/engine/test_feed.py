@@ -19,6 +19,7 @@ from engine.types import (
     LoadRequest,
     Piece,
     Prefilled,
+    SamplingParams,
     Saved,
 )
 from tests.engine.small import PROMPT, ask, engine_on, load, outcome, request, write_model
@@ -185,6 +186,19 @@ def test_a_cancelled_reply_with_a_fork_has_its_state_too(tmp_path: Path, model: 
     assert (fed.usage.history_tokens, fed.usage.prompt_tokens) == (0, 1)
 
 
+def test_a_cut_reply_with_a_fork_goes_on_and_has_its_state_there(tmp_path: Path, model: LoadRequest) -> None:
+    """What was drawn of it before is fed as it was then, and gone on from as if nothing had cut it."""
+    asked = LONG[:40]
+    params = SamplingParams(temperature=1.0, seed=3, presence_penalty=0.5, bans=(0,), max_tokens=30)
+    with engine_on(tmp_path / "whole", model) as engine:
+        whole = ask(engine, request(asked, fork=30, params=params)).finished.tokens
+    chain, rest = (*asked, *whole[:12]), replace(params, max_tokens=18)
+    with engine_on(tmp_path / "cut", model) as engine:
+        cut = ask(engine, replace(request((), chain, params=rest, fork=30), continues=12))
+    assert cut.finished.tokens == whole[12:]
+    assert [each.key.prefix for each in cut.of(Saved)] == [extend(asked[:30])]
+
+
 def test_a_known_end_beyond_the_fork_is_not_begun_at(tmp_path: Path, model: LoadRequest) -> None:
     """Else the state at the fork would never be made."""
     asked = LONG[:40]
@@ -201,6 +215,6 @@ def test_a_known_end_beyond_the_fork_is_not_begun_at(tmp_path: Path, model: Load
 def test_a_fork_outside_the_chain_is_refused(tmp_path: Path, model: LoadRequest, fork: int) -> None:
     with engine_on(tmp_path, model) as engine:
         assert isinstance(outcome(engine.submit(request(fork=fork))).events[-1], Failed)
-        with_continues = replace(request(fork=1), continues=1)
-        assert isinstance(outcome(engine.submit(with_continues)).events[-1], Failed)
+        in_the_cut_reply = replace(request(fork=len(PROMPT)), continues=1)
+        assert isinstance(outcome(engine.submit(in_the_cut_reply)).events[-1], Failed)
         assert load(engine, model)

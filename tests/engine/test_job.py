@@ -92,6 +92,26 @@ async def test_the_loop_is_woken_seldom_and_loses_nothing() -> None:
     assert batches <= (time.monotonic() - began) * WAKES_PER_SECOND + 2
 
 
+@pytest.mark.parametrize(("done", "waits"), [(7, False), (8, False), (3, True)])
+async def test_the_first_piece_does_not_wait_for_the_next_wake(
+    monkeypatch: pytest.MonkeyPatch, done: int, waits: bool
+) -> None:
+    """What was read before it had just woken the loop."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("engine.job.asyncio.sleep", sleep)
+    one = job()
+    one.put(Prefilled(done, 8))
+    async for event in one:
+        if isinstance(event, Prefilled):
+            assert not slept
+            one.put(finished())
+    assert bool(slept) == waits
+
+
 async def test_the_first_piece_is_not_delayed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.job.WAKES_PER_SECOND", 1 / 600)  # a wait would be seen on the busiest machine
     one = job()
