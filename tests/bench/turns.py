@@ -4,9 +4,10 @@ copy, and one decode step.
 
     python -m tests.bench.turns [--busy] [WIDTH LAYERS]      (768 and 12 unless given: a 0.1B model's shape)
 
-With `--busy` it is the processor's seconds, of all threads, for a machine that others use too. The model is random. The state is read from the disk each time: nothing is kept in memory, and each turn goes
-on from another one than the last. No state knows how long its history was, so one of 100,000 tokens is not
-fed here either.
+With `--busy` it is the processor's seconds, of all threads, for a machine that others use too. The model is
+random, and says nothing but whole characters: a piece of its text is a token. The state is read from the disk
+each time: nothing is kept in memory, and each turn goes on from another one than the last. No state knows how
+long its history was, so one of 100,000 tokens is not fed here either.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from engine.service import Engine
 from engine.states import REMEMBERED
 from engine.store.snapshot import Snapshot
 from engine.store.statestore import StateStore
-from engine.types import Finished, LoadRequest, Piece, StateKey
+from engine.types import Finished, LoadRequest, Piece, SamplingParams, StateKey
 from tests.engine import tiny
 from tests.engine.small import VOCABULARY, load, request, write_tokenizer
 
@@ -44,6 +45,9 @@ PLACES = 2 * REMEMBERED  # states that are gone on from in turn
 MESSAGE = 20  # tokens of the message that is replied to again
 STEPS = 24
 LENGTHS = (100, 100_000)
+BROKEN = tuple(
+    token for token in range(VOCABULARY) if not 32 <= token - 1 < 127
+)  # id 0 and bytes beyond ASCII
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +126,15 @@ def measure(
 def _turn(engine: Engine, chain: TokenIds, clock: Clock) -> tuple[float, float]:
     """Seconds to the first piece, and a step's after it."""
     history, prompt = chain[:-MESSAGE], chain[-MESSAGE:]
-    asked = request(prompt, history, STEPS, start=extend(history))
+    params = SamplingParams(temperature=0, max_tokens=STEPS, bans=BROKEN)
+    asked = request(prompt, history, start=extend(history), params=params)
     begun = clock()
     seen = []
     for event in engine.submit(asked):
         if isinstance(event, Piece):
             seen += [clock()] * len(event.tokens)
         if isinstance(event, Finished):
-            if event.usage.history_tokens or event.usage.source != "disk":
+            if event.usage.history_tokens or event.usage.source != "disk" or len(seen) != STEPS:
                 raise RuntimeError(event.usage)  # it would not measure what it says
             return seen[0] - begun, (seen[-1] - seen[0]) / (len(seen) - 1)
     raise RuntimeError("no reply")
