@@ -177,7 +177,7 @@ def asking(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, wish: Wis
 
 
 def asking_again(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, drawn: TokenIds) -> Asking:
-    """What to feed for a reply to the last message of `path` that goes on after all that was `drawn` of it."""
+    """What to feed for a reply to the last message of `path` that goes on after what was `drawn` of it."""
     asked = asking(coded, path, manner, Wish(again=True))
     tokens = asked.tokens + drawn
     return replace(asked, tokens=tokens, known=len(tokens), start=None, drawn=drawn)

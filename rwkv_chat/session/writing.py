@@ -147,7 +147,7 @@ class ReplyWriter(Growing):
         given: Given = Given(),
     ) -> None:
         super().__init__(speaker, memory, given)
-        self._library, self._thread, self.blank = library, thread, blank
+        self._library, self._thread, self._id, self.blank = library, thread, blank.id, blank
         self._dirty = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._keep_up())
 
@@ -168,7 +168,7 @@ class ReplyWriter(Growing):
         tokens = await asyncio.to_thread(self._memory.whole, end.tokens, draft.reasoning, draft.text)
         whole = replace(
             reply,
-            id=self._blank.id,
+            id=self._id,
             text=draft.text,
             reasoning=draft.reasoning,
             tokens=tokens,
@@ -206,6 +206,7 @@ class ReplyWriter(Growing):
         tokens, tail = self._remembered(draft)
         reply = replace(
             self.blank,
+            id=self._id,
             text=draft.text,
             reasoning=draft.reasoning,
             status=status,
@@ -215,7 +216,7 @@ class ReplyWriter(Growing):
             model=self._speaker.model,  # its id may have become known since the reply began
         )
         _, node = nodes.save_reply(db, self._thread, reply)
-        self._blank = replace(self._blank, id=node.id)  # another one where it grows on beside itself
+        self._id = node.id  # another one where it grows on beside itself
 
     def _remembered(self, draft: Draft) -> tuple[TokenIds, str]:
         """What the next turn goes on from if nothing more comes: token ids, and text to be encoded then."""

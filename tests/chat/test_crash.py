@@ -113,7 +113,7 @@ async def _gone_on(session: Session, thread: str, cut: Node) -> tuple[ChatMessag
     """What a cut reply says after so many tokens."""
     await session.branches.switch(thread, cut.id)
     await session.chats.settled(thread)
-    length = (await session.library.run(nodes.drawn, cut.id))[1]
+    length = (await session.library.run(nodes.drawn, cut.id)).length
     assert length > 10
     end = await answered(session.chats.continue_reply(thread, replace(LIVELY, seed=None, max_tokens=MORE)))
     assert end.node is not None
