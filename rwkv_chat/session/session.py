@@ -232,16 +232,6 @@ class Session:
         self._engine.budget(disk, 1)
         self._engine.budget(disk, ram)
 
-    async def set_snapshot_budget(self, gigabytes: float) -> Settings:
-        """How much room saved states may take up on the disk, from now on; 0 for what is usual here.
-
-        Raises:
-            ValueError, OSError.
-        """
-        changed = await self.change_settings(snapshot_budget_gb=gigabytes)
-        self._engine.budget(int(changed.snapshot_budget_gb * GB) or None, None)
-        return changed
-
     async def set_sampling(self, params: SamplingParams) -> SamplingParams:
         """Remember how `params` differ from the model's own sampling."""
         await self.change_settings(sampling=_differences(params, self.models.current.sampling))

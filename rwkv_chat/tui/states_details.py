@@ -61,6 +61,12 @@ def persona_facts(persona: Persona) -> Content:
     lines.append(_fact("made", date_of(persona.created)))
     if persona.messages:
         lines.append(_fact("messages", f"{persona.messages:,}"))
+    if persona.template:
+        lines.append(_fact("template", persona.template))
+    if persona.sampling:
+        lines.append(
+            _fact("sampling", ", ".join(f"{name} {value}" for name, value in persona.sampling.items()))
+        )
     lines += [_fact("model", _state(each)) for each in persona.states]
     if persona.text:
         lines += [Content(""), Content.styled(clean(persona.text), "$muted")]

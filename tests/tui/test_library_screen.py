@@ -206,7 +206,8 @@ async def test_a_capsule_goes_out_comes_in_and_is_confirmed(tmp_path: Path) -> N
             yield Prefilled(5, 10)
             yield Confirmed(agrees=thread != written[0][0], difference=0.5, key=KEY)
 
-        screen.capsules.export, screen.capsules.confirm = export, confirm  # no states with a fake engine
+        capsules: Any = screen.capsules  # the fake engine keeps no states
+        capsules.export, capsules.confirm = export, confirm
         await pilot.press("space", "space", "c")
         await until(pilot, lambda: "mark one alone" in said(screen))
         await pilot.press("escape", "home", "c")

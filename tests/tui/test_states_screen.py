@@ -127,6 +127,8 @@ async def test_conversations_are_pinned_thinned_and_the_budget_is_set(tmp_path: 
         await until(pilot, lambda: "in force" in said(screen))
         engine: Any = screen.desk.session._engine
         assert engine.budgets == (2_500_000_000, None)
+        await answer(app, pilot, "1,5")  # of memory, asked for next
+        await until(pilot, lambda: engine.budgets == (2_500_000_000, 1_500_000_000))
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is chat)
 

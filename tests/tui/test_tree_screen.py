@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textual.widgets import Input, TextArea
@@ -16,10 +17,11 @@ from rwkv_chat.tui.screens.editing import EditDialog
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.messages import MessagesScreen
 from rwkv_chat.tui.screens.replies import RepliesScreen
+from rwkv_chat.tui.screens.tree import _bar
 from rwkv_chat.tui.screens.writing import WritingScreen
 from rwkv_chat.tui.slash import parse
 from rwkv_chat.tui.widgets.status_line import StatusLine
-from tests.fakes import FakeEngine, FakeReply, fake_session
+from tests.fakes import CARD, FakeEngine, FakeReply, fake_session
 from tests.tui.helpers import opened, say_to, shown, toasts, until
 
 if TYPE_CHECKING:
@@ -194,6 +196,17 @@ async def test_memory_begins_anew_and_says_so(tmp_path: Path) -> None:
         await until(pilot, lambda: "partial memory" in chat.absorbed)
 
 
+async def test_a_gauge_shows_how_full_the_memory_is_and_that_old_things_fade(tmp_path: Path) -> None:
+    assert [_bar(share) for share in (0.001, 0.5, 3.0)] == ["▰▱▱▱▱", "▰▰▱▱▱", "▰▰▰▰▰"]
+    short = replace(CARD, context=40)
+    async with opened(tmp_path, engine("One.", "Two.", "Three."), card=short) as (app, pilot, chat):
+        for text in ("first", "second", "third and last question"):
+            await say_to(pilot, chat, text)
+        await until(pilot, lambda: any("/refresh" in each for each in toasts(app)))
+        await until(pilot, lambda: "▰▰▰▰▰" in chat.absorbed)
+        assert len([each for each in toasts(app) if "/refresh" in each]) == 1
+
+
 async def test_a_text_is_read_while_one_chats_and_a_chat_begins_from_it(tmp_path: Path) -> None:
     book = tmp_path / "book.txt"
     book.write_text("Call me Ishmael. " * 40)
@@ -294,7 +307,7 @@ async def test_a_message_with_its_memory_becomes_a_file(tmp_path: Path) -> None:
     async with opened(tmp_path, engine("One.")) as (app, pilot, chat):
         await say_to(pilot, chat, "first")
         asked: list[tuple[Any, ...]] = []
-        capsules = app.session.states.capsules
+        capsules: Any = app.session.states.capsules
 
         async def export(thread: str, path: Path, *, node: str | None = None) -> AsyncIterator[Any]:
             asked.append((thread, path, node))

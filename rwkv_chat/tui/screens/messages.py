@@ -65,6 +65,7 @@ class MessagesScreen(ModalScreen[Act | None]):
             yield OptionList(
                 *(Option(self._line(each), id=each.id) for each in self._said), id="messages", compact=True
             )
+            yield Static(say("app.message.hint"), id="message-hint", markup=False)
             yield KeyFooter()
 
     def on_mount(self) -> None:

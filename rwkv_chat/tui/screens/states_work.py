@@ -205,12 +205,22 @@ class StatesWork(Screen[None]):
 
     @telling
     async def _budget_asked(self, answer: str | None) -> None:
-        if answer is None:
-            return
+        if answer is not None and await self._budget(answer, "snapshot_budget_gb"):
+            now = self.desk.session.settings.snapshot_ram_gb
+            self.app.push_screen(Ask(say("app.states.budget_ram"), f"{now:g}"), self._ram_asked)
+
+    @telling
+    async def _ram_asked(self, answer: str | None) -> None:
+        if answer is not None:
+            await self._budget(answer, "snapshot_ram_gb")
+
+    async def _budget(self, answer: str, setting: str) -> bool:
+        """Whether it was a number of GB that can be. Raises: OSError."""
         try:
-            await self.desk.session.set_snapshot_budget(float(answer.replace(",", ".")))
+            await self.desk.session.change_settings(**{setting: float(answer.replace(",", "."))})
         except ValueError:
             self.say_outcome(say("app.states.budget_wrong"), wrong=True)
-            return
+            return False
         self.say_outcome(say("app.states.done.budget"))
         self.reload()
+        return True

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rwkv_chat.tui.screens.messages import Act
 
 USUAL_TURNS = 4
+CELLS = 5  # of the gauge
 
 
 class TreeScreen(AnswersScreen):
@@ -31,6 +32,7 @@ class TreeScreen(AnswersScreen):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self.absorbed = ""
+        self._told_long: set[str] = set()  # conversations of which it was said that they are long
         self._given_back = ""  # a message that undo put into the prompt: nobody typed it there
 
     def copy_block(self, text: str) -> None:
@@ -56,9 +58,12 @@ class TreeScreen(AnswersScreen):
         if self.thread is not thread or not found.tokens:
             return
         if found.trained_context:
-            share = say(
-                "app.status.absorbed_of", tokens=f"{found.tokens:,}", trained=f"{found.trained_context:,}"
-            )
+            trained = f"{found.trained_context:,}"
+            bar = _bar(found.tokens / found.trained_context)
+            share = say("app.status.absorbed_of", bar=bar, tokens=f"{found.tokens:,}", trained=trained)
+            if found.tokens > found.trained_context and thread.id not in self._told_long:
+                self._told_long.add(thread.id)
+                self.notify(say("app.status.long", trained=trained), timeout=15, markup=False)
         else:
             share = say("app.status.absorbed", tokens=f"{found.tokens:,}")
         self.absorbed = share + (say("app.status.partial") if found.partial else "")
@@ -248,3 +253,9 @@ class TreeScreen(AnswersScreen):
         await self.follow_reading(thread, reading)
         if self.thread_id == thread:
             await self.shown_again()
+
+
+def _bar(share: float) -> str:
+    """How full it is, in a few cells: at least one for anything."""
+    full = min(CELLS, max(1, round(share * CELLS)))
+    return "▰" * full + "▱" * (CELLS - full)
