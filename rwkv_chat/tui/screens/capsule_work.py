@@ -42,7 +42,9 @@ class CapsuleWork:
     def ask(self, thread: str, name: str, node: str | None = None) -> None:
         """Up to a message, or to where the conversation stands. What a state may reveal is said first."""
         question = say("app.capsule.ask", name=name)
-        self._screen.app.push_screen(Ask(question), partial(self._asked, thread, node))
+        self._screen.app.push_screen(
+            Ask(question, hint=say("app.dialog.file_hint")), partial(self._asked, thread, node)
+        )
 
     def _asked(self, thread: str, node: str | None, answer: str | None) -> None:
         if (path := typed_path(answer or "")) is not None:

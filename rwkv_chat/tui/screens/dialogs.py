@@ -21,15 +21,17 @@ class Ask(ModalScreen[str | None]):
     CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
 
-    def __init__(self, question: str, value: str = "") -> None:
+    def __init__(self, question: str, value: str = "", hint: str = "") -> None:
+        """`hint`: what the keys do; "" where the answer replaces what is there."""
         super().__init__()
         self.question, self.value = question, value
+        self._hint = hint or say("app.dialog.ask_hint")
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(self.question, markup=False, classes="dialog-question")
             yield Input(self.value, id="answer", compact=True)
-            yield Label(say("app.dialog.ask_hint"), markup=False, classes="dialog-hint")
+            yield Label(self._hint, markup=False, classes="dialog-hint")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

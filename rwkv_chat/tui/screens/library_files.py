@@ -66,7 +66,8 @@ class LibraryFiles(Screen[None]):
         if threads := self.chosen():
             endings = ", ".join(each.suffix for each in EXPORTERS.values())
             question = say("app.library.export.ask", name=names(threads), endings=endings)
-            self.app.push_screen(Ask(question), partial(self._exported, threads))
+            ask = Ask(question, hint=say("app.dialog.file_hint"))
+            self.app.push_screen(ask, partial(self._exported, threads))
 
     @telling
     async def _exported(self, threads: list[Thread], answer: str | None) -> None:

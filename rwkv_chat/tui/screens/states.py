@@ -159,8 +159,14 @@ class StatesScreen(StatesWork):
     @telling
     async def _inspect(self, persona: Persona) -> None:
         profile = await self.states.inspect(persona.id)
-        facts = Content("\n\n").join([persona_facts(persona), profile_facts(profile)])
+        known = persona_facts(persona)
+        facts = Content("\n\n").join([known, profile_facts(profile)])
         self.query_one("#state-facts", Static).update(facts)
+        self.call_after_refresh(self._scroll_to, known.plain.count("\n") + 2)
+
+    def _scroll_to(self, line: int) -> None:
+        """In a low terminal, what was asked for stands below what was there."""
+        self.query_one("#state-details").scroll_to(y=line, animate=False)
 
     @telling
     async def _compare(self, one: Persona, other: Persona) -> None:

@@ -157,7 +157,8 @@ class StatesWork(Screen[None]):
     def action_export(self) -> None:
         if (persona := self.persona()) is not None:
             question = say("app.states.export", name=title(persona.name))
-            self.app.push_screen(Ask(question), partial(self._exported, persona))
+            ask = Ask(question, hint=say("app.dialog.file_hint"))
+            self.app.push_screen(ask, partial(self._exported, persona))
 
     @telling
     async def _exported(self, persona: Persona, answer: str | None) -> None:
