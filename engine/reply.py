@@ -40,14 +40,18 @@ class ReplyText:
         stopped: a stop text is complete.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop_texts: tuple[str, ...], carry: bytes) -> None:
-        """`carry` holds the bytes of an incomplete character before the first token."""
+    def __init__(
+        self, tokenizer: Tokenizer, stop_texts: tuple[str, ...], carry: bytes, before: bytes = b""
+    ) -> None:
+        """Of a reply that goes on: `carry` holds the bytes of an incomplete character before the first token,
+        `before` is the end of all its bytes.
+        """
         self.tokens: list[int] = []
         self.whole = 0
         self._tokenizer = tokenizer
         self._start_carry = carry
         self._decoder = StreamDecoder(carry)
-        self._finder = StopFinder(stop_texts)
+        self._finder = StopFinder(stop_texts, before)
         self._data = bytearray()  # bytes of `tokens`
         self._ends: list[int] = []  # where each token's bytes end
         self._released = 0  # bytes given to the decoder

@@ -105,7 +105,14 @@ class Voice:
         )
         pause = 0 if chain.fork is None else chain.fork - 1 - (len(chain.tokens) - len(feed))
         drawn = request.continues if request.continues < MOST_DRAWN else 0
-        return Start(state, feed, samplers, carry, prefill_chunk(self.info), pause, drawn)
+        chunk, before = prefill_chunk(self.info), self._before(request, chain)
+        return Start(state, feed, samplers, carry, chunk, pause, drawn, before)
+
+    def _before(self, request: GenerateRequest, chain: Chain) -> bytes:
+        """The end of a cut reply, in which a stop text may have begun."""
+        longest = max((len(each.encode(errors="replace")) for each in request.stop.texts), default=0)
+        count = min(request.continues, longest)
+        return self.tokenizer.decode_bytes(chain.tokens[len(chain.tokens) - count :]) if count else b""
 
     def _sampler(self, request: GenerateRequest, chain: Chain, begin: Begin) -> tuple[SamplerState, bytes]:
         """The sampler's state and the carry before the first draw."""

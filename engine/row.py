@@ -37,6 +37,7 @@ class Start:
         chunk: tokens fed at once: how long a cancel may wait.
         pause: after so many tokens of `feed` the state is told too, wherever a chunk would end.
         drawn: so many of the last tokens of `feed` were drawn, and are fed one by one as they were then.
+        before: the end of a cut reply's bytes, as long as a stop text may be.
     """
 
     state: State
@@ -46,6 +47,7 @@ class Start:
     chunk: int = 256
     pause: int = 0
     drawn: int = 0
+    before: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Row:
     ) -> None:
         self.reason: FinishReason | None = None
         self._index, self._tokenizer, self._request, self._sampler = index, tokenizer, request, sampler
-        self._reply = ReplyText(tokenizer, request.stop.texts, start.carry)
+        self._reply = ReplyText(tokenizer, request.stop.texts, start.carry, start.before)
         self._repeats = Repeats() if request.repeats else None
         self._texts: list[str] = []
         self._tops: list[tuple[TopToken, ...]] = []

@@ -19,10 +19,12 @@ class StopFinder:
         found: a stop text has been completed. The one completed first counts, of those the longest.
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], before: bytes = b"") -> None:
+        """`before`: the end of what was released before a cut; a stop text may have begun in it."""
         self._texts = tuple(text.encode(errors="replace") for text in texts if text)
-        self.held = b""
+        self.held = before[len(before) - self._begun(before) :]
         self.found = False
+        self._known = len(self.held)  # bytes of `held` that were released before the cut
 
     def feed(self, data: bytes) -> bytes:
         """The bytes now released; after `found`, none."""
@@ -33,15 +35,24 @@ class StopFinder:
         if found:
             self.found = True
             self.held = seen[min(found)[1] :]
-            return seen[: min(found)[1]]
-        keep = max((_overlap(seen, text) for text in self._texts), default=0)
+            return self._new(seen[: min(found)[1]])
+        keep = self._begun(seen)
         self.held = seen[len(seen) - keep :]
-        return seen[: len(seen) - keep]
+        return self._new(seen[: len(seen) - keep])
 
     def release(self) -> bytes:
         """What was held back, since no more is to come."""
         data, self.held = self.held, b""
-        return data
+        return self._new(data)
+
+    def _new(self, data: bytes) -> bytes:
+        """`data`, which follows what was released, without what was released before the cut."""
+        known, self._known = self._known, max(0, self._known - len(data))
+        return data[known:]
+
+    def _begun(self, seen: bytes) -> int:
+        """Length of the longest end of `seen` that is a proper beginning of a stop text."""
+        return max((_overlap(seen, text) for text in self._texts), default=0)
 
 
 def _overlap(seen: bytes, text: bytes) -> int:

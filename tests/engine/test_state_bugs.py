@@ -304,6 +304,20 @@ def test_bug_12_no_character_is_cut_at_any_edge(model: LoadRequest, engine: Engi
     assert free.pieces == free.finished.text == data.decode(errors="replace")
 
 
+def test_bug_13_a_stop_text_is_found_across_every_cut(engine: Engine) -> None:
+    """Cut after each of its tokens and taken up again, a reply ends where it would have ended."""
+    prompt, script = turn(0), spell("Hi\n\nUser:")
+    for at, token in enumerate(script):
+        bans = tuple(set(range(VOCABULARY)) - {token})
+        params = SamplingParams(temperature=0, max_tokens=1, bans=bans)
+        asked = (
+            asking((), prompt + script[:at], params, continues=at) if at else asking(prompt, params=params)
+        )
+        found = ask(engine, replace(asked, stop=USER)).finished
+        last = at == len(script) - 1
+        assert (found.reason, found.tokens) == (("stop", ()) if last else ("length", (token,))), at
+
+
 def forced(engine: Engine, prompt: TokenIds, script: TokenIds) -> list[str]:
     """The texts of a reply made of exactly the tokens of `script`, cut after each and taken up again."""
     pieces: list[str] = []

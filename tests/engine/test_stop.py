@@ -42,6 +42,38 @@ def test_cases(texts: tuple[str, ...], parts: list[bytes], released: bytes, foun
     assert run(texts, parts) == (released, found)
 
 
+def test_a_stop_text_may_begin_before_a_cut() -> None:
+    finder = StopFinder(("\n\nUser:",), before=b"Hi.\n")
+    assert (finder.feed(b"\nUse"), finder.feed(b"r: x"), finder.found) == (b"", b"", True)
+    other = StopFinder(("\n\nUser:",), before=b"Hi.\n")
+    assert (other.feed(b"\nUs"), other.feed(b"e"), other.feed(b" it"), other.found) == (
+        b"",
+        b"",
+        b"\nUse it",
+        False,
+    )
+    last = StopFinder(("\n\nUser:",), before=b"Hi.\n")
+    assert (last.feed(b"\n"), last.release()) == (b"", b"\n")
+
+
+def test_after_a_cut_anywhere_it_finds_what_it_would_have_found() -> None:
+    rng = random.Random(18)
+    seen = 0
+    for _ in range(5000):
+        texts = tuple("".join(rng.choices("ab你", k=rng.randint(1, 5))) for _ in range(rng.randint(1, 3)))
+        data = "".join(rng.choices("ab你", k=rng.randint(0, 14))).encode()
+        cut = rng.randint(0, len(data))
+        if plain(texts, data[:cut])[1]:
+            continue
+        seen += 1
+        finder = StopFinder(texts, before=data[:cut])
+        released = b"".join(finder.feed(data[at : at + 1]) for at in range(cut, len(data)))
+        released += b"" if finder.found else finder.release()
+        whole, found = plain(texts, data)
+        assert (data[:cut] + released, finder.found) == (whole if len(whole) > cut else data[:cut], found)
+    assert seen > 1000
+
+
 def test_only_a_possible_beginning_is_held_back() -> None:
     finder = StopFinder(("\n\nUser:",))
     assert finder.feed(b"one\n") == b"one"
