@@ -40,6 +40,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--model", default="", metavar="SHA-256", help=say("convs.search.model"))
 @click.option("--in", "inside", metavar="ID|TITLE", help=say("convs.search.inside"))
 @click.option("--tag", default="", help=say("convs.search.tag"))
+@click.option("--archived", is_flag=True, help=say("convs.search.archived"))
 @click.option("--best", is_flag=True, help=say("convs.search.best", most=MOST_RANKED))
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=PAGE, show_default=True, help=say("convs.search.limit")
@@ -62,6 +63,7 @@ async def _search(query: str, chosen: dict[str, Any], *, deleted: bool, as_json:
             thread=(await session.convs.find(inside, deleted=deleted)).id if inside else "",
             tag=chosen["tag"],
             deleted=deleted,
+            archived=chosen["archived"] or None,
             ranked=chosen["best"],
             limit=chosen["limit"],
         )
@@ -110,6 +112,7 @@ def _record(hits: Hits) -> dict[str, Any]:
             "thread": each.thread,
             "title": each.title,
             "deleted": each.deleted,
+            "archived": each.archived,
             "message": node_record(each.node),
             "snippet": [{"text": piece, "match": match} for piece, match in each.snippet],
         }

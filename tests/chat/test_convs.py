@@ -197,6 +197,7 @@ def test_the_whole_tree_comes_back_under_new_ids(
         assert new.execute("SELECT count(*) FROM nodes").fetchone()[0] == 5
         assert index.is_sound(new)
     assert json.loads(cli("convs", "search", "old", "--json").out)["number"] == 1
+    assert json.loads(cli("convs", "search", "state", "--archived", "--json").out)["number"] == 0
 
 
 def test_an_imported_conversation_goes_on(tmp_path: Path, library: Paths) -> None:
