@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -171,6 +172,16 @@ def test_a_dying_process_fails_every_job_and_the_next_load_starts_another(
             engine.submit(request()).result()
         load(engine, model)
         assert ask(engine, request()).finished.reason == "length"
+
+
+def test_a_process_that_dies_while_nobody_waits_is_told(model: LoadRequest, tmp_path: Path) -> None:
+    told: queue.Queue[errors.WorkerDied] = queue.Queue()
+    with engine_on(tmp_path, model, "process") as engine:
+        engine.on_death = told.put
+        assert isinstance(engine._worker, ProcessWorker)
+        psutil.Process(engine._worker.pid).kill()
+        assert told.get(timeout=30).exit_code != 0
+        load(engine, model)  # the next one starts another
 
 
 def test_the_child_ends_when_its_parent_is_killed(model: LoadRequest, tmp_path: Path) -> None:

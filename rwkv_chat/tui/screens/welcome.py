@@ -61,7 +61,7 @@ class WelcomeScreen(ModalScreen[str]):
 
     def _models(self) -> ComposeResult:
         yield Static(say("app.welcome.real"), classes="heading", markup=False)
-        yield Static(say("app.welcome.fits"), id="welcome-fits", markup=False)
+        yield Static(say("app.welcome.looking"), id="welcome-fits", markup=False)
         yield OptionList(Option(say("app.welcome.later")), id="starters", compact=True)
         yield Static(say("app.welcome.how"), markup=False, classes="after")
 
