@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sysconfig
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,15 @@ def private_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, FILE_MODE))
     with suppress(OSError):
         path.chmod(FILE_MODE)
+
+
+def with_our_modules() -> dict[str, str]:
+    """The environment for a Python of ours: it imports what this one does, though nothing is installed."""
+    root = str(Path(__file__).resolve().parents[1])
+    if root in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        return dict(os.environ)
+    known = os.environ.get("PYTHONPATH", "")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, known] if known else [root])}
 
 
 def hub_endpoint() -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rwkv_chat.session import Session
     from rwkv_chat.session.state_types import Persona
+    from rwkv_chat.session.tune_types import Tune
     from rwkv_chat.transcript import Thread
 
 
@@ -67,11 +68,14 @@ async def _erase(
     async with shelf_opened() as session:
         threads = await _found(session, names, deleted=deleted)
         made = {each.id: each for thread in threads for each in await session.convs.made_from(thread.id)}
+        tuned = {each.id: each for thread in threads for each in await session.convs.tuned_on(thread.id)}
         if not yes:
-            if not _agreed(threads):
+            if not _agreed(threads, list(tuned.values())):
                 return INTERRUPTED
             with_states = with_states or (bool(made) and _with_states(list(made.values())))
         await _do(threads, partial(session.convs.erase, with_states=with_states), "erase", as_json=as_json)
+        if tuned:
+            note(say("convs.rm.runs_gone", names=_names(tuned.values())))
         if made:
             note(say(f"convs.rm.personas.{'gone' if with_states else 'left'}", names=_names(made.values())))
         for each in session.convs.asides():
@@ -95,12 +99,14 @@ async def _do(
         print_json([thread_record(each) | {"done": what} for each in threads])
 
 
-def _agreed(threads: Sequence[Thread]) -> bool:
+def _agreed(threads: Sequence[Thread], tuned: Sequence[Tune]) -> bool:
     """Ask; what would be erased is listed. Raises: UsageError where nobody can be asked."""
     if not sys.stdin.isatty():
         raise click.UsageError(say("convs.rm.needs_yes"))
     for each in threads:
         note(line(each))
+    if tuned:
+        note(say("convs.rm.runs", names=_names(tuned)))
     return click.confirm(say("convs.rm.ask", number=len(threads)), err=True)
 
 
@@ -108,5 +114,5 @@ def _with_states(made: Sequence[Persona]) -> bool:
     return click.confirm(say("convs.rm.ask_states", names=_names(made)), err=True)
 
 
-def _names(made: Iterable[Persona]) -> str:
+def _names(made: Iterable[Persona | Tune]) -> str:
     return ", ".join(title(each.name) or each.id[:8] for each in made)

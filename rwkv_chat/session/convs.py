@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from rwkv_chat.exporters import EXPORTERS
 from rwkv_chat.exporters.file import write_file
-from rwkv_chat.library import backup, erase, labels, restore, search, threads, trees
+from rwkv_chat.library import backup, erase, labels, restore, search, state_use, threads, trees
 from rwkv_chat.session import logs
 from rwkv_chat.session.capsule_files import is_capsule
-from rwkv_chat.session.errors import ConversationAmbiguous, ConversationUnknown
+from rwkv_chat.session.errors import ConversationAmbiguous, ConversationUnknown, TuneRuns
 from rwkv_chat.session.housekeeping import settle_index
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from rwkv_chat.session.chats import Chats
     from rwkv_chat.session.state_types import Persona
     from rwkv_chat.session.states import States
+    from rwkv_chat.session.tune_runs import Runs
+    from rwkv_chat.session.tune_types import Tune
     from rwkv_chat.transcript import Thread, Tree
 
 SHOWN_NAMES = 5
@@ -36,10 +38,10 @@ class Convs:
     """All of them raise LibraryError."""
 
     def __init__(
-        self, library: Library, chats: Chats, engine: EngineLike, paths: Paths, states: States
+        self, library: Library, chats: Chats, engine: EngineLike, paths: Paths, states: States, runs: Runs
     ) -> None:
         self._library, self._chats, self._engine, self._paths = library, chats, engine, paths
-        self._states = states
+        self._states, self._runs = states, runs
 
     async def listed(
         self, limit: int = -1, *, deleted: bool = False, tag: str = "", archived: bool | None = None
@@ -128,22 +130,36 @@ class Convs:
         """Personas that hold what a conversation said; see `States.made_from`. Raises: ThreadMissing."""
         return await self._states.made_from(thread_id)
 
+    async def tuned_on(self, thread_id: str) -> tuple[Tune, ...]:
+        """Runs of tuning that have read a conversation: their files hold its words, so they go with it.
+        Raises: ThreadMissing.
+        """
+        tree = await self._library.run(state_use.tree, thread_id)
+        return await asyncio.to_thread(self._runs.made_from, (tree,))
+
     async def erase(self, thread_id: str, *, with_states: bool = False) -> None:
-        """Erase a conversation now, for good: messages, index, log, copies, saved states. It goes from the
-        copies first: whatever fails or is killed on the way, it is in the trash, and may be erased again.
+        """Erase a conversation now, for good: messages, index, log, copies, saved states, and runs of tuning
+        that read it. It goes from the copies first: whatever fails or is killed on the way, it is in the
+        trash, and may be erased again.
 
         Args:
-            with_states: the personas that were made from it, too.
+            with_states: the personas that were made from it, too; what was trained on it, nobody speaks with
+                any more.
 
         Raises:
-            ThreadMissing, OSError.
+            ThreadMissing, OSError; TuneRuns: a run that reads it is going on.
         """
+        tuned = await self.tuned_on(thread_id)
+        if (going := next((each for each in tuned if each.running), None)) is not None:
+            raise TuneRuns(going.name)
         made = [each.id for each in await self.made_from(thread_id)] if with_states else []
         await self._chats.delete(thread_id)  # stops a reply that is being written
         copies = self._paths.backups, thread_id, made
         done = await asyncio.to_thread(backup.erase_everywhere, *copies)
+        for each in tuned:
+            await asyncio.to_thread(self._runs.remove, each.id)
         for each in made:
-            await self._states.remove(each)
+            await self._states.remove(each, let_go=True)
         self._engine.forget(await self._library.run(erase.erase, thread_id), passing=True)
         await self._states.drop_unneeded()
         await settle_index(self._library)

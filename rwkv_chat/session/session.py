@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.models import Models
     from rwkv_chat.session.shelf import Shelf
     from rwkv_chat.session.states import States
+    from rwkv_chat.session.tune_runs import Runs
     from rwkv_chat.session.tunes import Tunes
     from rwkv_chat.session.turns import Turns
     from rwkv_chat.session.writings import Writings
@@ -161,7 +162,7 @@ class Session:
     def convs(self) -> Convs:
         from rwkv_chat.session.convs import Convs
 
-        return Convs(self.library, self.chats, self._engine, self.paths, self.states)
+        return Convs(self.library, self.chats, self._engine, self.paths, self.states, self.runs)
 
     @functools.cached_property
     def states(self) -> States:
@@ -176,13 +177,20 @@ class Session:
         return Drafts(self.library)
 
     @functools.cached_property
+    def runs(self) -> Runs:
+        """The folders of tuning runs."""
+        from rwkv_chat.session.tune_runs import Runs
+
+        return Runs(self.paths.tunes)
+
+    @functools.cached_property
     def tunes(self) -> Tunes:
         from rwkv_chat.session.tunes import Tunes
 
         desk, paths = self.turns.desk, self.paths
         device = lambda: self.settings.device  # noqa: E731  a name keeps the line short
         convert, load = self.shelf.convert, self._load_tokenizer
-        tunes = Tunes(desk, self.states, paths, device, lambda: self.sampling, convert, load)
+        tunes = Tunes(desk, self.states, self.runs, paths, device, lambda: self.sampling, convert, load)
         tunes.private = self.private
         return tunes
 

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from engine.durable import into_place, link_into_place
-from engine.errors import FileInTheWay, StateCorrupt, StateMissing, UnsupportedFormat, WeightsCorrupt
+from engine.errors import (
+    FileInTheWay,
+    InvalidRequest,
+    StateCorrupt,
+    StateMissing,
+    UnsupportedFormat,
+    WeightsCorrupt,
+)
 from engine.types import FeedRequest, InitialRequest, Inspected, Registered, StateKey
 from rwkv_chat.library import states, threads
 from rwkv_chat.library.states import Initial, MadeState, StoredPersona
@@ -19,6 +26,7 @@ from rwkv_chat.session import jobs, state_files
 from rwkv_chat.session.capsule_files import is_capsule
 from rwkv_chat.session.errors import StateFileInvalid
 from rwkv_chat.session.made_states import key_of
+from rwkv_chat.session.shelf_convert import STATE_FORMS, format_of
 from rwkv_chat.session.state_types import Confirmed, Shared
 from rwkv_chat.session.titles import title_from
 
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.answering import Desk
 
 SAFETENSORS = (".safetensors",)
+CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"  # of an adapter's folder
 # largest relative difference of a tensor between two readings of the same tokens, by tier: fp32 differs by
 # the order of sums alone; in the others every step rounds, on another machine another way
 AGREE = {"fp32": 1e-3}
@@ -44,8 +53,10 @@ class Sharing:
         self._folder = desk.initials.folder
 
     async def export(self, persona_id: str, path: Path) -> Shared:
-        """Raises: StateMissing, FileInTheWay, EngineError, OSError."""
+        """Raises: StateMissing, FileInTheWay, EngineError, OSError; InvalidRequest: a name without a form."""
         found = await self._library.run(states.get, persona_id)
+        if found.kind in ("tuned", "adapter"):
+            return await self._export_trained(found, path)
         for state in found.states:
             file = self._engine.file(key_of(state))
             if (
@@ -59,6 +70,19 @@ class Sharing:
                 await asyncio.to_thread(put_beside, path, lambda data=data: data)
                 return Shared(str(path), len(data), len(found.said), 1)
         raise StateMissing("")
+
+    async def _export_trained(self, persona: StoredPersona, path: Path) -> Shared:
+        """A tuned state in the form that the file's name tells, or an adapter as a new folder."""
+        state = persona.states[0]
+        if state.adapter:
+            source = self._desk.adapters.folder / state.adapter
+            await asyncio.to_thread(give_adapter, source, path)
+        else:
+            initial = await self._library.run(states.initial, state.initial)
+            if initial is None:
+                raise StateMissing("")
+            await asyncio.to_thread(give_tuned, self._folder / initial.files[0], path)
+        return Shared(str(path), await asyncio.to_thread(_nbytes, path), 0, 1)
 
     async def take(self, path: Path) -> StoredPersona:
         """A persona from a file; one that is here already is given as it is.
@@ -158,6 +182,30 @@ class Sharing:
         for each in files:
             if Path(each).name == each:  # else it lies where a person put it
                 (self._folder / each).unlink(missing_ok=True)
+
+
+def give_tuned(source: Path, target: Path) -> None:
+    """A tuned state in the form that the target's name tells. Raises: EngineError."""
+    from engine.weights.export_tuned import convert_tuned_state
+
+    form = STATE_FORMS.get(format_of(target) or "")
+    if form is None:
+        raise InvalidRequest(f"{target.suffix or target.name}: no form of a tuned state")
+    convert_tuned_state(source, target, form)
+
+
+def give_adapter(source: Path, target: Path) -> None:
+    """Into a new folder, as peft reads it. Raises: FileInTheWay, OSError."""
+    if target.exists():
+        raise FileInTheWay(str(target))
+    files = [source / CONFIG, source / TENSORS] if source.is_dir() else [source]
+    target.mkdir(parents=True)
+    for each in files:
+        put_beside(target / each.name, each.read_bytes)
+
+
+def _nbytes(path: Path) -> int:
+    return sum(each.stat().st_size for each in ([path] if path.is_file() else path.iterdir()))
 
 
 def put_beside(path: Path, data: Callable[[], bytes]) -> None:

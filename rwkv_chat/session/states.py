@@ -197,12 +197,19 @@ class States:
         changed = await self._library.run(states.change, persona_id, name, description, tags, sampling)
         return await self._shown(changed)
 
-    async def remove(self, persona_id: str) -> None:
+    async def remove(self, persona_id: str, *, let_go: bool = False) -> None:
         """Take a persona off the library, and its states off the disk where nothing else needs them.
         Conversations that began from it stay.
+
+        Args:
+            let_go: conversations that speak with the adapter or tuned state that it is do so no more, and
+                its file goes.
         """
         gone = await self._library.run(states.remove, persona_id)
         keys = [key_of(each) for each in gone.states if each.model]
+        if let_go and gone.kind in ("tuned", "adapter"):
+            for each in gone.states:
+                await self._library.run(adapters.let_go, each.adapter, each.initial)
         needed = await self._library.run(state_use.needed, [each.prefix for each in keys])
         self._engine.release([each for each in keys if each.prefix in needed])
         self._engine.release([each for each in keys if each.prefix not in needed], forget=True)
@@ -216,8 +223,9 @@ class States:
     # ------------------------------------------------------------------ sharing
 
     async def export(self, persona_id: str, path: Path) -> Shared:
-        """A persona as one safetensors file: its state, and what it is and has read. Whoever has the file may
-        learn what the state has read.
+        """A persona as one safetensors file: its state, and what it is and has read. A tuned state is written
+        in the form that the file's name tells (.pth, .st, .safetensors), an adapter as a new folder. Whoever
+        has it may learn what it has read.
 
         Raises:
             StateMissing: its state is not on the disk, or came from outside.  FileInTheWay, OSError.

@@ -16,6 +16,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from engine.tune.folder import Folder, owner
+from rwkv_chat.paths import with_our_modules
 from rwkv_chat.session.errors import DeviceTaken, TuneNotStarted, TuneRuns
 from rwkv_chat.session.tune_folder import OUTPUT, TAKEN
 from rwkv_chat.windows import held, taken
@@ -23,6 +24,8 @@ from rwkv_chat.windows import held, taken
 if TYPE_CHECKING:
     from pathlib import Path
 
+# -P: what lies in the folder where the program was begun is not imported
+TUNE = (sys.executable, "-P", "-m", "engine.tune")
 LONGEST_NOTE = 4_096
 TRIES, BETWEEN = 10, 0.02
 
@@ -74,9 +77,9 @@ def _taken(ours: ExitStack, path: Path, refusal: Exception) -> int:
 
 
 def _started(folder: Path, handles: list[int], output: int) -> subprocess.Popen[bytes]:
-    """`-P`: what lies in the folder where the program was begun is not imported."""
     return subprocess.Popen(  # noqa: S603  our own module, on a folder that we wrote
-        [sys.executable, "-P", "-m", "engine.tune", str(folder)],
+        [*TUNE, str(folder)],
+        env=with_our_modules(),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

@@ -7,8 +7,8 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import InvalidRequest
-from rwkv_chat.session.sharing import new_file
-from rwkv_chat.session.shelf_convert import STATE_FORMS, Conversion, format_of
+from rwkv_chat.session.sharing import give_adapter, give_tuned, new_file
+from rwkv_chat.session.shelf_convert import Conversion, format_of
 from rwkv_chat.session.shelf_types import Converted
 from rwkv_chat.session.state_types import Shared
 from rwkv_chat.session.tune_folder import read_about
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 What = Literal["result", "merged"]
 CARD = "README.md"
-CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 
 
 class Exporting:
@@ -57,10 +56,10 @@ class Exporting:
             async for event in self._merged(tune, result, target, dtype):
                 yield event
         elif tune.method in ADAPTERS:
-            await asyncio.to_thread(_adapter, result, target)
+            await asyncio.to_thread(give_adapter, result, target)
             yield await self._carded(tune, target)
         else:
-            await asyncio.to_thread(_state, result, target)
+            await asyncio.to_thread(give_tuned, result, target)
             yield await self._carded(tune, target)
 
     async def _merged(
@@ -90,24 +89,6 @@ def _carded(target: Path, text: str) -> int:
     new_file(place, lambda file: file.write(text.encode()))
     files = [target] if target.is_file() else [*target.iterdir()]
     return sum(each.stat().st_size for each in files)
-
-
-def _state(result: Path, target: Path) -> None:
-    """Raises: EngineError."""
-    from engine.weights.export_tuned import convert_tuned_state
-
-    form = STATE_FORMS.get(format_of(target) or "")
-    if form is None:
-        raise InvalidRequest(f"{target.suffix or target.name}: no form of a tuned state")
-    convert_tuned_state(result, target, form)
-
-
-def _adapter(result: Path, target: Path) -> None:
-    """Into a new folder, as peft reads it. Raises: FileInTheWay, OSError."""
-    files = [result / CONFIG, result / TENSORS] if result.is_dir() else [result]
-    target.mkdir(parents=True)
-    for each in files:
-        new_file(target / each.name, lambda file, each=each: file.write(each.read_bytes()))
 
 
 def card(tune: Tune, about: About) -> str:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.devices import compute_threads
 from engine.types import TuneConfig
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def config_of(
         "evaluate_every": every,
         "checkpoint_every": every,
         "patience": of.patience,
+        # more threads than free cores are many times slower than fewer
+        "threads": compute_threads() if device == "cpu" else 0,
     }
     return TuneConfig(**values | {name: value for name, value in changes.items() if value is not None})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING
 from engine.errors import EngineError
 from engine.tune import rows
 from engine.tune.folder import Folder
+from rwkv_chat.paths import with_our_modules
 from rwkv_chat.session.errors import TuneDamaged
+from rwkv_chat.session.tune_child import TUNE
 from rwkv_chat.session.tune_folder import read_json, toml_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from engine.types import TuneConfig
 
 RESULT = "probe.json"
-LONGEST_SECONDS = 90.0  # a model that does not take three steps in that time is measured by its run
+LONGEST_SECONDS = 40.0  # a model that does not take three steps in that time is measured by its run
 ROWS = 64  # so many of them, evenly chosen
 LEARNT_ID = 1  # of any vocabulary
 
@@ -37,10 +38,16 @@ def measured(config: TuneConfig, lengths: Sequence[int], folder: Path) -> float 
         some = lengths[:: max(1, len(lengths) // ROWS)]
         rows.write(place.train, (([LEARNT_ID] * n, [1.0] * n) for n in map(_longer, some)))
         place.config.write_text(toml_of(config), encoding="utf-8")
-        command = [sys.executable, "-P", "-m", "engine.tune", "--probe", name]
+        command = [*TUNE, "--probe", name]
         quiet = subprocess.DEVNULL
         subprocess.run(  # noqa: S603  our own module, on a folder that we wrote
-            command, stdin=quiet, stdout=quiet, stderr=quiet, timeout=LONGEST_SECONDS, check=False
+            command,
+            env=with_our_modules(),
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+            timeout=LONGEST_SECONDS,
+            check=False,
         )
         found = read_json(place.path / RESULT)
         speed = found.get("tokens_per_second") if isinstance(found, dict) else None

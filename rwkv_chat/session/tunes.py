@@ -19,7 +19,6 @@ from rwkv_chat.session.tune_folder import read_about
 from rwkv_chat.session.tune_planning import Room, Wish
 from rwkv_chat.session.tune_probe import measured
 from rwkv_chat.session.tune_results import Results
-from rwkv_chat.session.tune_runs import Runs
 from rwkv_chat.session.tune_types import GOES_ON, Kept
 
 if TYPE_CHECKING:
@@ -38,9 +37,11 @@ if TYPE_CHECKING:
     from rwkv_chat.session.states import States
     from rwkv_chat.session.tune_export import What
     from rwkv_chat.session.tune_folder import About
+    from rwkv_chat.session.tune_runs import Runs
     from rwkv_chat.session.tune_types import Count, Losses, Moment, Plan, PresetName, Said, Side, Tune
 
     Free = Callable[[str], int | None]
+    Measure = Callable[[TuneConfig, list[int], Path], float | None]
     Convert = Callable[[Path, Path, Conversion], AsyncIterator[Progress | Converted]]
 
 LOOK_SECONDS = 0.25
@@ -70,6 +71,7 @@ class Tunes:
         self,
         desk: Desk,
         states: States,
+        runs: Runs,
         paths: Paths,
         device: Callable[[], str],
         sampling: Callable[[], SamplingParams],
@@ -78,8 +80,10 @@ class Tunes:
     ) -> None:
         """`device`: the setting.  `sampling`: how replies are sampled.  `convert`: see `Shelf.convert`."""
         self._desk, self._states, self._paths, self._device = desk, states, paths, device
-        self.private, self.free, self.measure = False, free_there, measured
-        self.runs = Runs(paths.tunes)
+        self.private = False
+        self.free: Free = free_there
+        self.measure: Measure = measured
+        self.runs = runs
         self._load_tokenizer = load_tokenizer
         self._tokenizers: dict[TokenizerRef, TokenizerLike] = {}
         self._results = Results(desk, self.runs)

@@ -1,0 +1,397 @@
+"""Tuning through the session, on a tiny model and in real processes: from conversations to a result that is
+spoken with; stopped, killed and gone on with; damaged folders; erasing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from engine.errors import UnsupportedFormat
+from engine.tune.folder import owner
+from engine.types import Evaluated, Step, Unloaded
+from engine.types.tuning import CheckpointSaved, Started, Stopped
+from rwkv_chat.importers.filters import Filters
+from rwkv_chat.library import threads
+from rwkv_chat.paths import Paths
+from rwkv_chat.session import open_session
+from rwkv_chat.session.errors import (
+    DeviceTaken,
+    NotInPrivate,
+    TuneDamaged,
+    TuneNotDone,
+    TuneOver,
+    TuneRuns,
+    TuneTooLarge,
+    TuneUnknown,
+)
+from rwkv_chat.session.examples_types import Branch, Selection
+from rwkv_chat.session.tune_child import device_lock, holder
+from rwkv_chat.session.tune_folder import ABOUT, read_about
+from rwkv_chat.windows import held, taken
+from tests.chat.real import GREEDY, ask, model_folder, open_real
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rwkv_chat.session import Session
+    from rwkv_chat.session.tune_types import Plan, Tune
+
+CHATS = 12
+SAMPLED = replace(GREEDY, temperature=1.0, seed=5)
+
+
+async def open_tuning(home: Path) -> Session:
+    session = await open_real(home, model_folder(home / "model"))
+    session.tunes.measure = lambda *_: 100.0  # no process for that
+    return session
+
+
+async def talked(session: Session, number: int = CHATS) -> list[str]:
+    """Conversations to tune on."""
+    ends = [await ask(session, None, f"What is number {each}?") for each in range(number)]
+    return [each.thread.id for each in ends]
+
+
+async def planned(session: Session, chats: list[str], method: str = "state", **changes: Any) -> Plan:
+    selection = Selection(branches=tuple(map(Branch, chats)), filters=Filters(alike=0))
+    changes = {"steps": 3, "sample_tokens": 4} | changes
+    return await session.tunes.plan(selection, method, "quick", name="Mine", **changes)
+
+
+async def ended(session: Session, tune: Tune) -> list[object]:
+    return [each async for each in session.tunes.events(tune.id)]
+
+
+async def first_of(session: Session, tune: Tune, kind: type, number: int = 1) -> None:
+    """Waits until a run has told so many events of a kind."""
+    async for event in session.tunes.events(tune.id):
+        number -= isinstance(event, kind)
+        if number <= 0:
+            return
+    raise AssertionError(f"it ended without {kind.__name__}")
+
+
+# ---------------------------------------------------------------------------------------- from end to end
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A home in which a run has come to its end, and all that was told of it."""
+
+    home: Path
+    id: str
+    chat: str
+    plan: Plan
+    events: tuple[object, ...]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return asyncio.run(_ran(tmp_path_factory.mktemp("ran")))
+
+
+async def _ran(home: Path) -> Ran:
+    session = await open_tuning(home)
+    try:
+        chats = await talked(session)
+        plan = await planned(session, chats)
+        assert await session.tunes.list() == ()  # a plan writes nothing
+        tune = await session.tunes.start(plan)
+        events = await ended(session, tune)
+        return Ran(home, tune.id, chats[0], plan, tuple(events))
+    finally:
+        await session.close()
+
+
+def test_a_plan_says_what_is_there_and_what_it_takes(ran: Ran) -> None:
+    plan = ran.plan
+    assert plan.found.conversations == CHATS
+    assert plan.found.validation.examples == 1
+    assert [each.preset for each in plan.costs] == ["quick", "good", "long"]
+    assert plan.minutes == plan.estimate.tokens / 100.0 / 60
+    assert not plan.practice
+    assert plan.command.startswith("rwkv-chat tune new --chat ")
+    assert "--preset quick" in plan.command
+
+
+async def test_a_run_tells_all_to_its_end(ran: Ran, tmp_path: Path, opened: list[Session]) -> None:
+    assert [each.step for each in ran.events if isinstance(each, Step)] == [1, 2, 3]
+    assert isinstance(ran.events[-1], Stopped)
+    opened.append(session := await open_copy(ran, tmp_path))
+    done = await session.tunes.show(ran.id)
+    assert (done.status, done.step, done.steps, done.done) == ("finished", 3, 3, True)
+    losses = session.tunes.losses(done)
+    evaluated = [each.loss for each in ran.events if isinstance(each, Evaluated)]
+    assert (losses.base, losses.tuned) == (evaluated[0], min(evaluated))
+    assert (await session.tunes.find("min")).id == ran.id
+    assert await session.tunes.words(ran.id, (0,))
+    with pytest.raises(TuneOver):
+        await session.tunes.resume(ran.id)
+
+
+async def open_copy(ran: Ran, home: Path, worker: str = "thread") -> Session:
+    shutil.copytree(ran.home / "data", home / "data")
+    overrides = {"device": "cpu", "dtype": "fp32", "threads": 1}
+    model = ran.home / "model" / "tiny.safetensors"
+    return await open_session(Paths.under(home), model=model, worker=worker, overrides=overrides)  # pyright: ignore[reportArgumentType]  either
+
+
+@pytest.mark.parametrize("worker", ["thread", "process"])
+async def test_a_result_is_compared_kept_and_spoken_with(
+    ran: Ran, tmp_path: Path, opened: list[Session], worker: str
+) -> None:
+    opened.append(session := await open_copy(ran, tmp_path, worker))
+    await _compared(session, ran.id)
+    await _kept(session, ran.id, ran.chat, tmp_path)
+
+
+async def _compared(session: Session, id_: str) -> None:
+    tunes = session.tunes
+    said = [each async for each in tunes.beside(id_, "What is number 3?", SAMPLED)]
+    assert {each.side for each in said} == {"base", "tuned"}
+    again = [each async for each in tunes.beside(id_, "What is number 3?", SAMPLED)]
+    for side in ("base", "tuned"):
+        one, other = ("".join(each.text for each in of if each.side == side) for of in (said, again))
+        assert one == other  # of the same seed
+    (moment,) = [each async for each in tunes.moments(id_)]
+    assert moment.before.endswith("Assistant:")
+    assert moment.chosen is None
+    sides = {await tunes.judge(id_, 0, place) for place in range(3)}
+    assert sides == {"real", "base", "tuned"}
+    count = await tunes.count(id_)
+    assert (count.judged, count.moments) == (1, 1)  # the last choice counts
+
+
+async def _kept(session: Session, id_: str, chat: str, folder: Path) -> None:
+    tunes = session.tunes
+    kept = await tunes.keep(id_, "Kept", chat)
+    assert (kept.persona.name, kept.persona.kind) == ("Kept", "tuned")
+    assert (await tunes.keep(id_)).persona.id == kept.persona.id  # it is there already
+    assert (await tunes.show(id_)).kept == kept.persona.id
+    assert kept.thread is not None
+    assert kept.thread.initial
+    before = await session.library.run(threads.get, chat)
+    assert before.initial == ""
+    assert kept.thread.tip == before.tip  # the same conversation, beside itself
+    await ask(session, kept.thread.id, "And now?")
+    begun = await session.states.begin(kept.persona.id)
+    await ask(session, begun.id, "Hello?")
+    events = [each async for each in tunes.export(id_, folder / "out.pth")]
+    assert events[-1].path == str(folder / "out.pth")  # pyright: ignore[reportAttributeAccessIssue]  the last one is
+    assert "may learn" in (folder / "out.pth.md").read_text()
+    await session.states.export(kept.persona.id, folder / "again.st")
+    taken_in = await session.states.import_(folder / "again.st")
+    assert taken_in.kind == "tuned"
+    await tunes.remove(id_)
+    assert await tunes.list() == ()
+    assert (await session.states.get(kept.persona.id)).name == "Kept"
+    await ask(session, begun.id, "And now?")
+
+
+async def test_an_adapter_of_one_conversation_and_not_of_another(
+    tmp_path: Path, opened: list[Session]
+) -> None:
+    """Killed on the way, gone on with, kept; then both conversations go on from states of their own."""
+    opened.append(session := await open_tuning(tmp_path))
+    chats, tunes = await talked(session), session.tunes
+    tune = await tunes.start(await planned(session, chats, "lora", steps=100_000, checkpoint_every=2))
+    await first_of(session, tune, CheckpointSaved, 3)
+    with pytest.raises(TuneRuns):
+        await tunes.resume(tune.id)
+    with pytest.raises(TuneRuns):
+        await tunes.remove(tune.id)
+    with pytest.raises(TuneRuns):
+        await session.convs.erase(chats[0])
+    with pytest.raises(TuneRuns):
+        await tunes.keep(tune.id)
+    with pytest.raises(DeviceTaken) as refused:
+        await tunes.start(await planned(session, chats))
+    assert refused.value.name == "Mine"
+    process = psutil.Process(_pid(tune.folder))
+    assert process.net_connections() == []
+    assert os.getsid(process.pid) == process.pid  # a process session of its own
+    process.kill()
+    killed = await tunes.ended(tune.id)
+    assert (killed.status, killed.done) == ("killed", False)
+    with pytest.raises(TuneNotDone):
+        await tunes.keep(tune.id)
+    resumed = await tunes.resume(tune.id)
+    assert resumed.running
+    await first_of(session, resumed, Step, killed.step + 2)
+    await tunes.stop(tune.id)
+    stopped = await tunes.ended(tune.id)
+    begun = [each.step for each in await ended(session, tune) if isinstance(each, Started)]
+    assert begun[0] == 0
+    assert begun[1] >= 2  # from its last checkpoint
+    assert (stopped.status, stopped.step > begun[1]) == ("stopped", True)
+    with pytest.raises(TuneOver):
+        await tunes.stop(tune.id)
+    await _spoken(session, tune.id, chats[0])
+
+
+def _pid(folder: Path) -> int:
+    found = owner(folder)
+    assert found is not None
+    return found.pid
+
+
+async def _spoken(session: Session, id_: str, chat: str) -> None:
+    kept = await session.tunes.keep(id_, thread=chat)
+    assert kept.thread is not None
+    tuned = kept.thread.id
+    assert (kept.persona.kind, kept.thread.initial) == ("adapter", "")
+    first = await ask(session, tuned, "And now?")
+    assert first.usage is not None
+    assert first.usage.history_tokens > 0  # the adapter has not read what the model had
+    for thread in (chat, tuned, chat, tuned):
+        end = await ask(session, thread, "And then?")
+        assert end.usage is not None
+        assert end.usage.history_tokens == 0  # each goes on from its own state
+    alone = await session.states.speak_with(tuned, None)
+    assert alone.adapter == ""
+    back = await session.states.speak_with(tuned, kept.persona.id)
+    assert back.adapter == kept.thread.adapter
+    assert (await ask(session, tuned, "Still?")).usage.history_tokens == 0  # pyright: ignore[reportOptionalMemberAccess]  it has one
+    saved = await session.states.made_from(chat)
+    assert [each.id for each in saved] == [kept.persona.id]
+    folder = Paths.under(session.paths.data.parent).adapters / back.adapter
+    assert folder.is_dir()
+    assert [each.id for each in await session.convs.tuned_on(chat)] == [id_]
+    await session.convs.erase(chat, with_states=True)
+    assert await session.tunes.list() == ()
+    assert not folder.exists()
+    assert (await session.library.run(threads.get, tuned)).adapter == ""
+    await ask(session, tuned, "And alone?")
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+
+
+async def test_what_does_not_fit_is_refused_and_the_chat_model_leaves_first(
+    tmp_path: Path, opened: list[Session]
+) -> None:
+    opened.append(session := await open_tuning(tmp_path))
+    chats, tunes = await talked(session, 3), session.tunes
+    tunes.free = lambda _: 10
+    plan = await planned(session, chats)
+    assert (plan.fits, plan.leaves) == (False, False)  # on a CPU nobody leaves
+    with pytest.raises(TuneTooLarge):
+        await tunes.start(plan)
+    assert await tunes.list() == ()
+    await tunes._leave()
+    assert session.models.speaker is None
+    (ended_with,) = [each async for each in session._engine.unload()]
+    assert ended_with == Unloaded(0)  # it has gone
+    await ask(session, chats[0], "Are you there?")  # and comes again
+
+
+def test_who_leaves_a_card() -> None:
+    from rwkv_chat.session.tune_planning import Room
+
+    assert not Room(10, 5).leaves(10)
+    assert Room(10, 5).leaves(11)
+    assert Room(10, 5).fits(15)
+    assert not Room(10, 5).fits(16)
+    assert not Room(10, 0).leaves(11)
+    assert Room(None, 5).fits(1_000)
+    assert not Room(None, 5).leaves(1_000)
+
+
+async def test_nothing_of_a_private_chat_is_tuned_on(tmp_path: Path, opened: list[Session]) -> None:
+    opened.append(session := await open_tuning(tmp_path))
+    plan = await planned(session, await talked(session, 3))
+    session.tunes.private = True
+    with pytest.raises(NotInPrivate):
+        await session.tunes.start(plan)
+
+
+def test_a_device_lock_names_its_run(tmp_path: Path) -> None:
+    place = device_lock(tmp_path, "cuda")
+    assert place == device_lock(tmp_path, "cuda:0")
+    assert not held(place)
+    handle = taken(place)
+    assert handle is not None
+    os.write(handle, json.dumps({"run": "x", "name": "Mine"}).encode())
+    assert held(place)
+    assert holder(place) == "Mine"
+    assert taken(place) is None
+    os.close(handle)
+    assert not held(place)
+
+
+ABOUTS = (
+    "",
+    "[]",
+    "{",
+    '{"format": "rwkv-chat tune", "version": 2}',
+    json.dumps({"format": "rwkv-chat tune", "version": 1, "name": 5}),
+)
+
+
+@pytest.mark.parametrize("text", ABOUTS)
+async def test_a_damaged_folder_is_one_sentence(tmp_path: Path, opened: list[Session], text: str) -> None:
+    opened.append(session := await open_tuning(tmp_path))
+    folder = session.paths.tunes / "0123456789ab"
+    folder.mkdir()
+    (folder / ABOUT).write_text(text)
+    (tune,) = await session.tunes.list()
+    assert tune.status == "damaged"
+    assert str(folder) in tune.error
+    with pytest.raises(TuneDamaged):
+        read_about(folder)
+    with pytest.raises((TuneNotDone, TuneOver)):
+        await session.tunes.resume(tune.id)
+    await session.tunes.remove(tune.id)
+    assert await session.tunes.list() == ()
+
+
+async def test_names_that_are_none(tmp_path: Path, opened: list[Session]) -> None:
+    opened.append(session := await open_tuning(tmp_path))
+    (session.paths.tunes / "link").symlink_to(tmp_path)
+    (session.paths.tunes / ".hidden").mkdir()
+    assert await session.tunes.list() == ()
+    for name in ("", "..", "../model", "link", "nobody"):
+        with pytest.raises(TuneUnknown):
+            await session.tunes.show(name)
+        with pytest.raises(TuneUnknown):
+            await session.tunes.find(name)
+
+
+async def test_a_log_from_anywhere(tmp_path: Path, opened: list[Session]) -> None:
+    """Numbers that are none, a result outside of the folder."""
+    opened.append(session := await open_tuning(tmp_path))
+    plan = await planned(session, await talked(session, 3))
+    tune = await session.tunes.write(plan)
+    assert tune.status == "ready"
+    lines = [
+        {"event": "Step", "step": "x", "steps": 3, "loss": [], "learning_rate": 1, "tokens_per_second": 1},
+        {"event": "Nothing"},
+        {"event": "Started", "step": 3, "steps": 3, "rows": 1, "tokens": 1, "skipped": 0, "trained": 1,
+         "device": "cpu", "processes": 1},
+        {"event": "Stopped", "step": 3, "reason": "finished", "result": "../../../model", "best": None},
+    ]  # fmt: skip
+    (tune.folder / "events.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n{")
+    found = await session.tunes.show(tune.id)
+    assert (found.status, found.step, found.loss) == ("finished", 3, None)
+    with pytest.raises(TuneDamaged):
+        await session.tunes.keep(tune.id)
+
+
+async def test_a_file_that_is_no_adapter_changes_nothing(tmp_path: Path, opened: list[Session]) -> None:
+    opened.append(session := await open_tuning(tmp_path))
+    (chat,) = await talked(session, 1)
+    (tmp_path / "no.safetensors").write_bytes(b"no")
+    with pytest.raises(Exception) as refused:  # noqa: PT011  of the engine's family, checked below
+        await session.turns.desk.adapters.try_on(tmp_path / "no.safetensors")
+    assert not isinstance(refused.value, AssertionError | UnsupportedFormat | TypeError)
+    end = await ask(session, chat, "And then?")
+    assert end.usage is not None
+    assert end.usage.history_tokens == 0
