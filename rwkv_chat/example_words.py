@@ -51,8 +51,13 @@ def caution(found: Caution) -> str:
     return say(f"examples.caution.{found.kind}", number=f"{found.number:,}", word=found.word)
 
 
-def lines(found: Found) -> tuple[str, ...]:
-    """All of it, a line each; cautions last."""
+def told(found: Found) -> tuple[str, ...]:
+    """What was found, a line each."""
     longest = say("examples.longest", tokens=f"{found.longest:,}")
-    told = (counted(found), tokens(found), longest, speakers(found), redacted(found))
-    return tuple(each for each in (*told, *map(caution, found.warnings)) if each)
+    lines = (counted(found), tokens(found), longest, speakers(found), redacted(found))
+    return tuple(filter(None, lines))
+
+
+def lines(found: Found) -> tuple[str, ...]:
+    """The same, and what stands out."""
+    return (*told(found), *map(caution, found.warnings))

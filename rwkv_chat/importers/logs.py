@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from rwkv_chat.importers import cards
+from rwkv_chat.importers.arrange import shown as attachment_words
 from rwkv_chat.importers.formats import FORMATS
 from rwkv_chat.importers.forms import Conversation, Refused, Report, Skipped
 from rwkv_chat.importers.sample import sample
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from rwkv_chat.importers.forms import Turn
     from rwkv_chat.importers.sample import Sample
     from rwkv_chat.importers.sources import Source
 
@@ -93,9 +95,14 @@ def guess(path: Path, form: str = "") -> Guess:
     if not first:
         raise Refused("0", "nothing")
     names = dict.fromkeys(name for each in first for name in each.participants)
-    shown = tuple((each.author or each.role, each.text) for each in first[0].path()[:SHOWN_TURNS])
+    shown = tuple((each.author or each.role, _said(each)) for each in first[0].path()[:SHOWN_TURNS])
     owner = next((each.owner for each in first if each.owner), "")
     return Guess(first[0].form, shown, tuple(names), owner)
+
+
+def _said(turn: Turn) -> str:
+    """A word in the place of what is not text."""
+    return turn.text or " ".join(map(attachment_words, turn.attachments))
 
 
 @contextmanager

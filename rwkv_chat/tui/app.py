@@ -70,12 +70,19 @@ def _settings(desk: Desk) -> Screen[None]:
     return SettingsScreen(desk)
 
 
+def _tune(desk: Desk) -> Screen[None]:
+    from rwkv_chat.tui.screens.tune import TuneScreen
+
+    return TuneScreen(desk)
+
+
 MODES: dict[str, Callable[[Desk], Screen[None]]] = {
     "chat": ChatScreen,
     "library": _library,
     "models": _models,
     "states": _states,
     "settings": _settings,
+    "tune": _tune,
 }
 QUIT_TOLD_SECONDS = 5.0
 QUIT_KEYS = next(each.keys for each in BINDINGS if each.id == "app.quit")

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 _InChat = Literal["chat", "prompt", "message", "replies", "writing", "books"]
-Scope = Literal["app", "library", "models", "states", "settings", "log", "exact"] | _InChat
+Scope = (
+    Literal["app", "library", "models", "states", "tune", "tune_new", "compare", "settings", "log", "exact"]
+    | _InChat
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("library.import", "i", "import", "library"),
     KeyBinding("library.capsule", "c", "capsule", "library"),
     KeyBinding("library.confirm", "y", "confirm", "library"),
+    KeyBinding("library.tune", "u", "tune", "library"),
     KeyBinding("library.delete", "delete,x", "delete", "library", shown=True),
     KeyBinding("library.restore", "r", "restore", "library"),
     KeyBinding("library.erase", "shift+delete", "erase", "library"),
@@ -147,6 +151,23 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("log.copy", "c", "copy", "log", shown=True),
     KeyBinding("log.diagnostics", "d", "diagnostics", "log", shown=True),
     KeyBinding("log.back", "escape", "leave", "log", shown=True),
+    KeyBinding("tune.open", "enter", "open", "tune"),
+    KeyBinding("tune.new", "n", "new", "tune", shown=True),
+    KeyBinding("tune.stop", "s", "stop", "tune", shown=True),
+    KeyBinding("tune.resume", "r", "resume", "tune", shown=True),
+    KeyBinding("tune.compare", "c", "compare", "tune", shown=True),
+    KeyBinding("tune.keep", "k", "keep", "tune", shown=True),
+    KeyBinding("tune.export", "e", "export", "tune"),
+    KeyBinding("tune.copy", "y", "copy", "tune"),
+    KeyBinding("tune.remove", "delete,x", "remove", "tune"),
+    KeyBinding("tune.back", "escape", "back", "tune", shown=True),
+    KeyBinding("tune_new.next", "ctrl+j", "next", "tune_new", shown=True, priority=True),
+    KeyBinding("tune_new.back", "escape", "previous", "tune_new", shown=True),
+    KeyBinding("compare.blind", "alt+b", "blind", "compare", shown=True, priority=True),
+    KeyBinding("compare.first", "1", "judge(1)", "compare"),
+    KeyBinding("compare.second", "2", "judge(2)", "compare"),
+    KeyBinding("compare.third", "3", "judge(3)", "compare"),
+    KeyBinding("compare.back", "escape", "leave", "compare", shown=True),
     KeyBinding("exact.view", "t", "next_view", "exact", shown=True),
     KeyBinding("exact.copy_text", "c", "copy_text", "exact", shown=True),
     KeyBinding("exact.copy_ids", "i", "copy_ids", "exact", shown=True),
@@ -155,6 +176,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("app.models", "ctrl+o", "switch_mode('models')", "app", shown=True, priority=True),
     KeyBinding("app.states", "ctrl+g", "switch_mode('states')", "app", priority=True),
     KeyBinding("app.settings", "f12", "switch_mode('settings')", "app", priority=True),
+    KeyBinding("app.tune", "f10,alt+t", "switch_mode('tune')", "app", priority=True),
     KeyBinding("app.help", "f1", "toggle_help", "app", shown=True, priority=True),
     KeyBinding("app.palette", "ctrl+p", "command_palette", "app", priority=True),
     KeyBinding("app.quit", "ctrl+q", "quit", "app", shown=True, priority=True),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.errors import EngineError
     from engine.types import SamplingParams
     from rwkv_chat.session import Session
+    from rwkv_chat.session.examples_types import Branch
     from rwkv_chat.transcript import Thread
     from rwkv_chat.tui.drafts import DraftKeeper
     from rwkv_chat.tui.pulls import Pulls, PullState
@@ -76,6 +77,7 @@ class Desk:
         self.notices: list[str] = []  # each to be told once
         self.open_thread: Thread | None = None  # in the chat
         self.on_change: Callable[[Iterable[str]], None] = _nothing  # settings were changed: their names
+        self.to_tune: tuple[Branch, ...] = ()  # for a new run, once the Tune screen is shown
         self.go: Callable[[str, str], Awaitable[None]] = _nowhere  # to a conversation, and a message in it
         self._watch: asyncio.Task[None] | None = None
         self._wanted: set[str] = set()  # downloads that are used when they are here

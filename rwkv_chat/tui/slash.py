@@ -31,6 +31,7 @@ SLASH: tuple[SlashRow, ...] = (
     SlashRow("edit"),
     SlashRow("copy"),
     SlashRow("plain"),
+    SlashRow("tune"),
 )
 
 

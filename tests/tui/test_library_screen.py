@@ -6,7 +6,7 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from textual.widgets import Input, Static
+from textual.widgets import Button, Input, Static
 
 from engine.types import Prefilled, StateKey
 from rwkv_chat.library import states
@@ -14,8 +14,8 @@ from rwkv_chat.library.states import Initial
 from rwkv_chat.session.state_types import Confirmed, Shared
 from rwkv_chat.tui.library_query import typed
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
-from rwkv_chat.tui.screens.import_dialog import AskPath
 from rwkv_chat.tui.screens.library import LibraryScreen
+from rwkv_chat.tui.screens.log_dialog import AskLog
 from rwkv_chat.tui.widgets.library_list import LibraryList
 from tests.chat.test_private import holding
 from tests.fakes import FakeEngine, FakeReply
@@ -171,8 +171,10 @@ async def test_out_as_a_file_and_in_again(tmp_path: Path) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("escape", "i")
-        await until(pilot, lambda: isinstance(app.screen, AskPath))
+        await until(pilot, lambda: isinstance(app.screen, AskLog))
         app.screen.query_one("#path", Input).value = str(out)
+        await pilot.press("enter")
+        await until(pilot, lambda: getattr(app.focused, "id", "") == "take")
         await pilot.press("enter")
         await until(pilot, lambda: "0 new, 2 here already" in str(screen.query_one("#said").render()))
 
@@ -239,13 +241,15 @@ async def test_a_chat_between_people_is_asked_about(tmp_path: Path) -> None:
     )
     async with library(tmp_path) as (app, pilot, _, screen):
         await pilot.press("i")
-        await until(pilot, lambda: isinstance(app.screen, AskPath))
-        app.screen.query_one("#path", Input).value = str(log)
+        await until(pilot, lambda: isinstance(app.screen, AskLog))
+        ask = app.screen
+        ask.query_one("#path", Input).value = str(log)
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, Ask))
-        assert "Ann" in getattr(app.screen, "question", "")
-        app.screen.query_one("#answer", Input).value = "Ann"
-        await pilot.press("enter")
+        await until(pilot, lambda: getattr(app.focused, "id", "") == "who")
+        assert "WhatsApp\nBob: Hi 0" in str(ask.query_one("#log-seen").render())
+        who: Any = ask.query_one("#who")
+        who.value = "Ann"
+        ask.query_one("#take", Button).press()
         await until(pilot, lambda: "1 new" in said(screen))
 
 

@@ -24,7 +24,7 @@ Kind = Literal["key", "command", "parameter", "fact"]
 # after the corpus.
 UNTAUGHT_SCOPES = (
     *("message", "replies", "writing", "books", "library", "models", "states"),
-    *("settings", "log", "exact"),
+    *("settings", "log", "exact", "tune", "tune_new", "compare"),
 )
 UNTAUGHT = frozenset(
     (
@@ -33,7 +33,7 @@ UNTAUGHT = frozenset(
         *(f"key.{row.id}" for row in BINDINGS if row.scope in UNTAUGHT_SCOPES),
         *(f"key.chat.{each}" for each in ("messages", "undo", "redo", "first", "last", "copy_block")),
         *(f"key.chat.{each}" for each in ("edit_outside", "unfold", "plain_view")),
-        *("key.app.library", "key.app.states", "key.app.settings"),
+        *("key.app.library", "key.app.states", "key.app.settings", "key.app.tune"),
     )
 )
 

@@ -139,6 +139,16 @@ class CommandScreen(TreeScreen):
     def do_plain(self) -> None:
         self.call_later(self.run_action, "plain_view")
 
+    # ---------------------------------------------------------------- tuning
+
+    def do_tune(self) -> None:
+        """A new run that learns from this conversation, as far as it stands."""
+        from rwkv_chat.session.examples_types import Branch
+
+        if self.thread is not None and self.nodes:
+            self.desk.to_tune = (Branch(self.thread.id, self.nodes[-1].id),)
+        self.app.switch_mode("tune")
+
 
 def _number(text: str, usual: int) -> int:
     return int(text) if text.isascii() and text.isdigit() else usual if not text else -1

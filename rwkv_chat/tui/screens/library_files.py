@@ -13,13 +13,13 @@ from rwkv_chat.exporters.file import form_of
 from rwkv_chat.importers.arrange import Cast
 from rwkv_chat.importers.logs import Progress
 from rwkv_chat.plain_text import title
-from rwkv_chat.session.errors import SpeakersUnknown
 from rwkv_chat.session.logs import Imported
 from rwkv_chat.session.state_types import Confirmed
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.capsule_work import CapsuleWork
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
-from rwkv_chat.tui.screens.import_dialog import AskPath, PathWords, typed_path
+from rwkv_chat.tui.screens.import_dialog import typed_path
+from rwkv_chat.tui.screens.log_dialog import AskLog, LogWords
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.threads import quoted
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from rwkv_chat.transcript import Thread
     from rwkv_chat.tui.desk import Desk
-    from rwkv_chat.tui.screens.import_dialog import Import
+    from rwkv_chat.tui.screens.log_dialog import Log
 
 View = Literal["alive", "archived", "trash"]
 
@@ -96,47 +96,33 @@ class LibraryFiles(Screen[None]):
         self.say_outcome(done)
 
     def action_import(self) -> None:
-        words = PathWords(
+        """Ask for a file, what it is, and who of those who speak in it is the person."""
+        words = LogWords(
             say("app.library.import.title"),
-            say("app.library.import.placeholder"),
-            say("app.library.import.hint"),
+            say("app.library.import.who"),
             say("app.library.import.take"),
+            capsules=True,
         )
-        self.app.push_screen(AskPath(words), self._imported)
+        self.app.push_screen(AskLog(words), self._imported)
 
-    def _imported(self, answer: Import | None) -> None:
+    def _imported(self, answer: Log | None) -> None:
         if answer is not None:
-            self._import(answer.path, Cast())
-
-    def _import(self, path: Path, cast: Cast) -> None:
-        self.run_worker(partial(self._take_in, path, cast), group="import", exit_on_error=False)
+            self.run_worker(partial(self._take_in, answer), group="import", exit_on_error=False)
 
     @telling
-    async def _take_in(self, path: Path, cast: Cast) -> None:
-        """A chat between people is asked about: who of them is the person."""
+    async def _take_in(self, log: Log) -> None:
         found: list[Imported] = []
-        try:
-            async for event in self.convs.take_in(path, cast=cast):
-                if isinstance(event, Progress) and event.total:
-                    share = f"{event.done / event.total:.0%}"
-                    self.say_outcome(say("app.library.import.reading", share=share))
-                elif isinstance(event, Imported):
-                    found.append(event)
-        except SpeakersUnknown as error:
-            if cast.me:
-                raise
-            question = say("app.library.import.who", names=title(error.names, 300))
-            self.app.push_screen(Ask(question), partial(self._me, path))
-            return
+        async for event in self.convs.take_in(log.path, log.form, Cast(me=log.who)):
+            if isinstance(event, Progress) and event.total:
+                share = f"{event.done / event.total:.0%}"
+                self.say_outcome(say("app.library.import.reading", share=share))
+            elif isinstance(event, Imported):
+                found.append(event)
         new = [each.thread.id for each in found if each.new]
         unverified = await self.capsules.unverified(each.thread.id for each in found)
         done = "app.library.import.unverified" if unverified else "app.library.import.done"
         self.say_outcome(say(done, new=len(new), known=len(found) - len(new)))
         self.reload(new[0] if new else None)
-
-    def _me(self, path: Path, name: str | None) -> None:
-        if name:
-            self._import(path, Cast(me=name))
 
     # ---------------------------------------------------------------- capsules
 

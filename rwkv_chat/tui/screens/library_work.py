@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rwkv_chat.library.erase import TRASH_DAYS
 from rwkv_chat.plain_text import title
+from rwkv_chat.session.examples_types import Branch
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.library_files import LibraryFiles, names
@@ -61,6 +62,12 @@ class LibraryWork(LibraryFiles):
         if threads:
             self.say_outcome(say(f"app.library.done.{done}", name=names(threads), days=TRASH_DAYS))
             self.reload()
+
+    def action_tune(self) -> None:
+        """A new tuning run that learns from what is chosen."""
+        if threads := self.chosen():
+            self.desk.to_tune = tuple(Branch(each.id) for each in threads)
+            self.app.switch_mode("tune")
 
     # ---------------------------------------------------------------- the trash, and the end
 
