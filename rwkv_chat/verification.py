@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.store.check import check_all
 from rwkv_chat.explain import size
-from rwkv_chat.library import backup, health, index, states, verify
+from rwkv_chat.library import backup, health, index, initials, states, verify
 from rwkv_chat.library.database import connect, transaction
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
@@ -109,7 +109,7 @@ def _outside(db: sqlite3.Connection, paths: Paths) -> Iterator[Result]:
     for persona in states.listed(db):
         for id_ in {each.initial for each in persona.states if each.initial}:
             begun.setdefault(id_, []).append(title(persona.name))
-    for initial in states.initials(db):
+    for initial in initials.listed(db):
         ours = [paths.outside / each for each in initial.files if Path(each).name == each]
         if not all(each.is_file() and each.stat().st_size for each in ours):
             names = ", ".join(begun.get(initial.id, ())) or title(initial.name) or initial.id[:8]

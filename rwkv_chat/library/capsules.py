@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rwkv_chat.library import nodes, rows, states, threads, trees
+from rwkv_chat.library import initials, nodes, rows, threads, trees
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
 
     from engine.types import TokenIds
-    from rwkv_chat.library.states import Initial
+    from rwkv_chat.library.initials import Initial
     from rwkv_chat.transcript import Node, Thread, Tree
 
 
@@ -45,7 +45,7 @@ def take_in(
     if (here := trees.known(db, tree)) is not None:
         return threads.get(db, here), False
     if initial is not None:
-        states.add_initial(db, initial)
+        initials.add(db, initial)
     thread = trees.add(db, tree)
     path = [each.node.id for each in nodes.path(db, nodes.tip(db, thread))]
     if tokens:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from engine.errors import InvalidParameter
-from engine.types import SamplingParams
-from rwkv_chat.library import index, rows, steps, threads
+from rwkv_chat.library import index, rows, sampled, steps, threads
 from rwkv_chat.library.database import transaction
 from rwkv_chat.library.errors import NodeMissing, ThreadMissing
 
@@ -21,12 +19,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from engine.types import TokenIds, Usage
+    from engine.types import SamplingParams, TokenIds, Usage
+    from rwkv_chat.library.sampled import Earlier
     from rwkv_chat.library.steps import Kind
     from rwkv_chat.transcript import Node, NodeKind, NodeStatus, Role, Thread
-
-
-Earlier = tuple[tuple[int, SamplingParams], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +83,6 @@ class Reply:
     origin: str | None = None
     only_from_parent: bool = False
     earlier: Earlier = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """How a reply was sampled.
-
-    Attributes:
-        params: None where that is not known.  earlier: those before them.
-        length: how many tokens of it are kept.
-    """
-
-    params: SamplingParams | None
-    earlier: Earlier
-    length: int
 
 
 _PATH = """
@@ -177,39 +159,6 @@ def get(db: sqlite3.Connection, node: str) -> Node:
     if row is None:
         raise NodeMissing(node)
     return rows.node(row)
-
-
-def drawn(db: sqlite3.Connection, node: str) -> Drawn:
-    """How a reply was sampled, and how many tokens of it are kept."""
-    row = db.execute("SELECT params, template FROM nodes WHERE id = ?", (node,)).fetchone()
-    length = "SELECT max(length(coalesce(drawn, tokens))) / 4 FROM node_tokens WHERE node = ?"
-    kept = db.execute(length, (node,)).fetchone()[0]
-    params, earlier = (None, ()) if row is None else _sampling(rows.text(row, "params"))
-    return Drawn(params, earlier, kept or 0)
-
-
-def _sampling(text: str) -> tuple[SamplingParams | None, Earlier]:
-    """What `_params` wrote; None where it is not that."""
-    try:
-        values = json.loads(text)
-        before = tuple((int(until), _params_of(each)) for until, each in values.pop("earlier", ()))
-        return _params_of(values), before
-    except (AttributeError, ValueError, TypeError, KeyError, RecursionError, InvalidParameter):
-        return None, ()
-
-
-def _params_of(values: dict[str, Any]) -> SamplingParams:
-    bans = tuple(values["bans"])
-    biases = tuple((token, bias) for token, bias in values["biases"])
-    return SamplingParams(**{**values, "bans": bans, "biases": biases})
-
-
-def _params(reply: Reply) -> str | None:
-    """How a reply is sampled, and was before."""
-    if reply.params is None or not reply.earlier:
-        return _json(reply.params)
-    before = [(until, asdict(params)) for until, params in reply.earlier]
-    return json.dumps(asdict(reply.params) | {"earlier": before}, ensure_ascii=False)
 
 
 def siblings(db: sqlite3.Connection, node: str) -> tuple[Node, ...]:
@@ -378,7 +327,14 @@ def _insert_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
         "coalesce((SELECT rest FROM nodes WHERE id = ?), ''), ? FROM threads WHERE id = ?",
         (
             *(reply.id, reply.parent, reply.text, reply.reasoning, reply.status, reply.model, reply.template),
-            *(reply.mode, reply.seed, _params(reply), _json(reply.usage), reply.origin, reply.parent),
+            *(
+                reply.mode,
+                reply.seed,
+                sampled.to_text(reply.params, reply.earlier),
+                _json(reply.usage),
+                reply.origin,
+                reply.parent,
+            ),
             *(time.time(), thread),
         ),
     )
@@ -395,7 +351,7 @@ def _update_reply(db: sqlite3.Connection, reply: Reply) -> None:
             "WHERE id = ?",
             (
                 *(reply.text, reply.reasoning, reply.status, reply.seed),
-                *(_params(reply), _json(reply.usage), reply.id),
+                *(sampled.to_text(reply.params, reply.earlier), _json(reply.usage), reply.id),
             ),
         )
     _write_reply_tokens(db, reply)
@@ -427,5 +383,5 @@ def prefill_speed(db: sqlite3.Connection, model: str) -> float | None:
     return tokens / seconds if tokens > 0 and seconds > 0 else None
 
 
-def _json(value: SamplingParams | Usage | None) -> str | None:
+def _json(value: Usage | None) -> str | None:
     return None if value is None else json.dumps(asdict(value), ensure_ascii=False)

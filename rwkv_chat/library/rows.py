@@ -53,6 +53,20 @@ def moment(row: sqlite3.Row, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def json_of(value: object) -> str:
+    """What `items` and `mapping` read."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def items(row: sqlite3.Row, name: str) -> list[Any]:
+    """A list that was written as JSON; an empty one where it is not that."""
+    try:
+        found = json.loads(text(row, name))
+    except (ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []
+
+
 def reference(row: sqlite3.Row, name: str) -> str | None:
     value = field(row, name)
     return value if isinstance(value, str) and value else None

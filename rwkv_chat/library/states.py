@@ -6,12 +6,11 @@ A persona keeps its messages and their exact tokens, so it outlives the conversa
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rwkv_chat.library import index, rows, threads
+from rwkv_chat.library import index, initials, rows, threads
 from rwkv_chat.library.database import transaction
 from rwkv_chat.library.errors import PersonaMissing
 from rwkv_chat.transcript import ChatMessage
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from engine.types import TokenIds
+    from rwkv_chat.library.initials import Initial
     from rwkv_chat.transcript import NodeKind, Thread
 
 
@@ -77,29 +77,6 @@ class StoredPersona:
     sources: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Initial:
-    """A state from outside that chains begin from.
-
-    Attributes:
-        kind: "tuned" (wkv states alone) or "snapshot" (a whole state, after the tokens named by `prefix`).
-        files: their names in the folder of such states; a path of its own where it lies elsewhere.
-        length: how many tokens `prefix` names.
-        difference: see `PersonaState.difference`.
-    """
-
-    id: str
-    kind: str
-    files: tuple[str, ...]
-    name: str = ""
-    model: str = ""
-    tier: str = ""
-    prefix: str = ""
-    length: int = 0
-    difference: float | None = None
-    added: float = 0.0
-
-
 # ------------------------------------------------------------------------------------------------ looking
 
 
@@ -127,25 +104,6 @@ def made_from(db: sqlite3.Connection, tree: str) -> tuple[StoredPersona, ...]:
     return tuple(_persona(db, row) for row in found)
 
 
-def initial(db: sqlite3.Connection, id_: str) -> Initial | None:
-    row = db.execute("SELECT * FROM initials WHERE id = ?", (id_,)).fetchone()
-    return None if row is None else _initial(row)
-
-
-def initials(db: sqlite3.Connection) -> tuple[Initial, ...]:
-    """Every state from outside."""
-    return tuple(_initial(row) for row in db.execute("SELECT * FROM initials ORDER BY added"))
-
-
-def unneeded_initials(db: sqlite3.Connection) -> tuple[Initial, ...]:
-    """Those that neither a persona nor a conversation begins from."""
-    found = db.execute(
-        "SELECT * FROM initials WHERE id NOT IN (SELECT initial FROM persona_states) "
-        "AND id NOT IN (SELECT initial FROM threads)"
-    )
-    return tuple(_initial(row) for row in found)
-
-
 # ------------------------------------------------------------------------------------------------ changing
 
 
@@ -156,23 +114,18 @@ def add(db: sqlite3.Connection, persona: StoredPersona, made: Sequence[Initial] 
             "INSERT INTO personas (id, name, kind, description, tags, messages, template, mode, sampling, "
             "origin, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(persona.id, persona.name, persona.kind, persona.description, _json(persona.tags)),
-                *(_said(persona.said), persona.template, persona.mode, _json(dict(persona.sampling))),
+                *(persona.id, persona.name, persona.kind, persona.description, rows.json_of(persona.tags)),
+                *(_said(persona.said), persona.template, persona.mode, rows.json_of(dict(persona.sampling))),
                 *(persona.origin, time.time()),
             ),
         )
         for each in made:
-            _add_initial(db, each)
+            initials.insert(db, each)
         for each in persona.states:
             _add_state(db, persona.id, each)
         trees = [(persona.id, each) for each in dict.fromkeys(persona.sources)]
         db.executemany("INSERT INTO persona_sources (persona, tree) VALUES (?, ?)", trees)
     return get(db, persona.id)
-
-
-def add_initial(db: sqlite3.Connection, made: Initial) -> None:
-    with transaction(db):
-        _add_initial(db, made)
 
 
 def add_state(db: sqlite3.Connection, persona: str, state: MadeState) -> StoredPersona:
@@ -200,8 +153,8 @@ def change(
         "UPDATE personas SET name = coalesce(?, name), description = coalesce(?, description), "
         "tags = coalesce(?, tags), sampling = coalesce(?, sampling) WHERE id = ?",
         (
-            *(name, description, None if tags is None else _json(tuple(tags))),
-            *(None if sampling is None else _json(dict(sampling)), persona),
+            *(name, description, None if tags is None else rows.json_of(tuple(tags))),
+            *(None if sampling is None else rows.json_of(dict(sampling)), persona),
         ),
     )
     return get(db, persona)
@@ -213,22 +166,6 @@ def remove(db: sqlite3.Connection, persona: str) -> StoredPersona:
         gone = get(db, persona)
         db.execute("DELETE FROM personas WHERE id = ?", (persona,))
     return gone
-
-
-def remove_initial(db: sqlite3.Connection, id_: str) -> None:
-    db.execute("DELETE FROM initials WHERE id = ?", (id_,))
-
-
-def found_difference(db: sqlite3.Connection, id_: str, difference: float) -> None:
-    """How far a state from outside was from a reading of its text here."""
-    db.execute("UPDATE initials SET difference = ? WHERE id = ?", (difference, id_))
-
-
-def trust(db: sqlite3.Connection, id_: str) -> None:
-    """What began from this initial state begins from nothing: all of it was read here."""
-    with transaction(db):
-        db.execute("UPDATE persona_states SET initial = '' WHERE initial = ?", (id_,))
-        db.execute("UPDATE threads SET initial = '' WHERE initial = ?", (id_,))
 
 
 def hold(db: sqlite3.Connection, thread: str, *, on: bool) -> Thread:
@@ -260,7 +197,7 @@ def begin(db: sqlite3.Connection, persona: str, state: MadeState | None, title: 
             "adapter = ?, sampling = ? WHERE id = ?",
             (
                 *(tip, found.template, found.mode, found.id, initial, state.adapter if state else ""),
-                *(_json(dict(found.sampling)), thread),
+                *(rows.json_of(dict(found.sampling)), thread),
             ),
         )
         db.execute("UPDATE personas SET used = ? WHERE id = ?", (time.time(), persona))
@@ -306,8 +243,8 @@ def _persona(db: sqlite3.Connection, row: sqlite3.Row) -> StoredPersona:
         name=rows.text(row, "name"),
         kind=rows.text(row, "kind"),
         description=rows.text(row, "description"),
-        tags=tuple(each for each in _list(row, "tags") if isinstance(each, str)),
-        said=tuple(_one_said(each) for each in _list(row, "messages") if isinstance(each, dict)),
+        tags=tuple(each for each in rows.items(row, "tags") if isinstance(each, str)),
+        said=tuple(_one_said(each) for each in rows.items(row, "messages") if isinstance(each, dict)),
         template=rows.text(row, "template"),
         mode=rows.text(row, "mode"),
         sampling=rows.mapping(row, "sampling"),
@@ -326,7 +263,7 @@ def _state(row: sqlite3.Row) -> MadeState:
         tier=rows.text(row, "tier"),
         coding=rows.text(row, "coding"),
         prefix=rows.text(row, "prefix"),
-        tokens=_split(rows.unpack(rows.field(row, "tokens")) or (), _list(row, "lengths")),
+        tokens=_split(rows.unpack(rows.field(row, "tokens")) or (), rows.items(row, "lengths")),
         nbytes=rows.whole(row, "bytes") or 0,
         adapter=rows.text(row, "adapter"),
         initial=rows.text(row, "initial"),
@@ -344,22 +281,6 @@ def _split(tokens: TokenIds, lengths: list[Any]) -> tuple[TokenIds, ...]:
     return tuple(parts)
 
 
-def _initial(row: sqlite3.Row) -> Initial:
-    difference = rows.field(row, "difference")
-    return Initial(
-        id=rows.text(row, "id"),
-        kind=rows.text(row, "kind"),
-        files=tuple(each for each in _list(row, "file") if isinstance(each, str)),
-        name=rows.text(row, "name"),
-        model=rows.text(row, "model"),
-        tier=rows.text(row, "tier"),
-        prefix=rows.text(row, "prefix"),
-        length=rows.whole(row, "length") or 0,
-        difference=float(difference) if isinstance(difference, int | float) else None,
-        added=rows.number(row, "added"),
-    )
-
-
 def _add_state(db: sqlite3.Connection, persona: str, state: MadeState) -> None:
     db.execute(
         "INSERT INTO persona_states (persona, model, model_name, tier, coding, adapter, initial, prefix, "
@@ -367,33 +288,13 @@ def _add_state(db: sqlite3.Connection, persona: str, state: MadeState) -> None:
         (
             *(persona, state.model, state.model_name, state.tier, state.coding, state.adapter, state.initial),
             *(state.prefix, rows.pack(tuple(token for each in state.tokens for token in each))),
-            *(_json([len(each) for each in state.tokens]), state.nbytes, time.time()),
-        ),
-    )
-
-
-def _add_initial(db: sqlite3.Connection, made: Initial) -> None:
-    db.execute(
-        "INSERT OR IGNORE INTO initials (id, kind, file, name, model, tier, prefix, length, added) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(
-                made.id,
-                made.kind,
-                _json(made.files),
-                made.name,
-                made.model,
-                made.tier,
-                made.prefix,
-                made.length,
-            ),
-            time.time(),
+            *(rows.json_of([len(each) for each in state.tokens]), state.nbytes, time.time()),
         ),
     )
 
 
 def _said(said: Sequence[Said]) -> str:
-    return _json(
+    return rows.json_of(
         [
             {
                 "role": each.message.role,
@@ -417,15 +318,3 @@ def _one_said(value: dict[str, Any]) -> Said:
 
 
 _WORDS = ("text", "reasoning", "mode")
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _list(row: sqlite3.Row, name: str) -> list[Any]:
-    try:
-        found = json.loads(rows.text(row, name))
-    except (ValueError, RecursionError):
-        return []
-    return found if isinstance(found, list) else []

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, ModelNotLoaded, Unexpected, WorkerDied
-from rwkv_chat.library import nodes
+from rwkv_chat.library import nodes, sampled
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.library.nodes import StoredNode
 from rwkv_chat.session import chain
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from engine.types import FeedRequest, TokenIds
     from rwkv_chat.library.database import Library
-    from rwkv_chat.library.nodes import Earlier
+    from rwkv_chat.library.sampled import Earlier
     from rwkv_chat.session.adapters import Adapters
     from rwkv_chat.session.border import EngineLike
     from rwkv_chat.session.initials import Initials
@@ -164,7 +164,7 @@ class Answering:
 
     async def _earlier(self, node: Node, length: int) -> Earlier:
         """How the `length` tokens of a cut reply were sampled."""
-        drawn = await self._library.run(nodes.drawn, node.id)
+        drawn = await self._library.run(sampled.drawn, node.id)
         before = tuple(each for each in drawn.earlier if each[0] < length)
         return before if drawn.params is None else (*before, (length, drawn.params))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import branches, nodes, threads
+from rwkv_chat.library import branches, nodes, sampled, threads
 from rwkv_chat.session.errors import NothingToContinue, NothingToRegenerate, ReplyWhole
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def cut_by_crash(db: sqlite3.Connection, thread: str) -> SamplingParams | None:
     node = None if tip is None else nodes.get(db, tip)
     if node is None or node.status != "growing":
         return None
-    drawn = nodes.drawn(db, node.id)
+    drawn = sampled.drawn(db, node.id)
     if (params := drawn.params) is None or not 0 < drawn.length < params.max_tokens:
         return None
     return replace(params, max_tokens=params.max_tokens - drawn.length, seed=node.seed)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from engine.prefix import extend
 from engine.types import FeedRequest, StateKey
-from rwkv_chat.library import capsules, states, threads
-from rwkv_chat.library.states import Initial
+from rwkv_chat.library import capsules, initials, threads
+from rwkv_chat.library.initials import Initial
 from rwkv_chat.session import capsule_files, jobs
 from rwkv_chat.session.capsule_files import MOST_STATES, Capsule, Opened
 from rwkv_chat.session.errors import NothingToConfirm, NothingToSave
@@ -148,7 +148,7 @@ class Capsules:
             NothingToConfirm: it has none, or of another model.
         """
         thread = await self._library.run(threads.get, thread_id)
-        initial = await self._library.run(states.initial, thread.initial)
+        initial = await self._library.run(initials.get, thread.initial)
         speaker = await self._desk.models.identified()
         if initial is None or initial.kind != "snapshot" or initial.model != speaker.info.id:
             raise NothingToConfirm(thread.title)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.types import InitialRequest, Registered
-from rwkv_chat.library import states
+from rwkv_chat.library import initials, states
 from rwkv_chat.session import jobs
 from rwkv_chat.session.errors import InitialGone
 
@@ -51,7 +51,7 @@ class Initials:
         Raises:
             EngineError: it is of another model, or damaged.  InitialGone.
         """
-        found = await self._library.run(states.initial, thread.initial) if thread.initial else None
+        found = await self._library.run(initials.get, thread.initial) if thread.initial else None
         if found is not None and found.kind == "snapshot":
             id_ = speaker.info.id or (await self._identified()).info.id
             if found.model != id_:  # the model in use reads the text itself
@@ -69,7 +69,7 @@ class Initials:
         id_ = await self.of(thread, speaker)
         if id_ and id_ != thread.initial and self._tuned() is not None:
             made = states.Initial(id_, "tuned", (str(self._tuned()),))
-            await self._library.run(states.add_initial, made)
+            await self._library.run(initials.add, made)
         return id_
 
     async def make_ready(self, id_: str, speaker: Speaker) -> None:
@@ -78,7 +78,7 @@ class Initials:
             self._speaker, self._ready = speaker, []
         if id_ in self._ready:
             return
-        found = await self._library.run(states.initial, id_)
+        found = await self._library.run(initials.get, id_)
         if found is None:
             raise InitialGone(id_)
         form = "snapshot" if found.kind == "snapshot" else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineClosed, EngineError, Unexpected
 from engine.types import Cancelled, Failed, Fed, FeedRequest, Prefilled
-from rwkv_chat.library import nodes, states
+from rwkv_chat.library import initials, nodes
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.session import chain
 from rwkv_chat.session.errors import SessionError
@@ -115,7 +115,7 @@ async def known_ends(desk: Desk, coded: chain.Chain, speaker: Speaker) -> int:
     keys = [key for _, key in coded.ends]
     info = replace(speaker.info, adapter=coded.adapter)
     known = await asyncio.to_thread(desk.engine.known, info, keys, coded.initial)
-    begun = None if coded.adapter else await desk.library.run(states.initial, coded.initial)
+    begun = None if coded.adapter else await desk.library.run(initials.get, coded.initial)
     if begun is not None:
         known |= {begun.prefix}  # it is in memory: nothing of it is saved under a key of ours
     return max((at for at, key in enumerate(keys, 1) if key in known), default=0)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
     from engine.types import FinishReason, GenerateRequest, SamplingParams, Usage
-    from rwkv_chat.library.nodes import Earlier
+    from rwkv_chat.library.sampled import Earlier
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.session.border import JobLike
     from rwkv_chat.session.chain import Asking, Chain

@@ -20,8 +20,9 @@ from engine.errors import (
     WeightsCorrupt,
 )
 from engine.types import FeedRequest, InitialRequest, Inspected, Registered, StateKey
-from rwkv_chat.library import states, threads
-from rwkv_chat.library.states import Initial, MadeState, StoredPersona
+from rwkv_chat.library import initials, states, threads
+from rwkv_chat.library.initials import Initial
+from rwkv_chat.library.states import MadeState, StoredPersona
 from rwkv_chat.session import jobs, state_files
 from rwkv_chat.session.capsule_files import is_capsule
 from rwkv_chat.session.errors import StateFileInvalid
@@ -166,16 +167,16 @@ class Sharing:
         difference = float("inf") if seen.difference is None else seen.difference
         same_tier = initial.tier == key.tier
         agrees = difference <= (AGREE.get(key.tier, AGREE_ROUNDED) if same_tier else AGREE_ROUNDED)
-        await self._library.run(states.found_difference, initial.id, difference)
+        await self._library.run(initials.found_difference, initial.id, difference)
         if agrees:
-            await self._library.run(states.trust, initial.id)
+            await self._library.run(initials.trust, initial.id)
             await self.drop_unneeded()
         yield Confirmed(agrees, difference, key)
 
     async def drop_unneeded(self) -> None:
         """Delete the files of states from outside that nothing begins from any more."""
-        for each in await self._library.run(states.unneeded_initials):
-            await self._library.run(states.remove_initial, each.id)
+        for each in await self._library.run(initials.unneeded):
+            await self._library.run(initials.remove, each.id)
             await asyncio.to_thread(self._delete, each.files)
 
     def _delete(self, files: tuple[str, ...]) -> None:

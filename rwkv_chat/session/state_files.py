@@ -19,7 +19,8 @@ from engine.prefix import extend
 from engine.store.portable import ABOUT, name_of, portable, read_portable
 from engine.types import StateKey
 from rwkv_chat.importers.json_tree import LONGEST_NAME
-from rwkv_chat.library.states import Initial, MadeState, Said, StoredPersona
+from rwkv_chat.library.initials import Initial
+from rwkv_chat.library.states import MadeState, Said, StoredPersona
 from rwkv_chat.settings import fitting_sampling
 from rwkv_chat.templates import names, scrub
 from rwkv_chat.transcript import ChatMessage

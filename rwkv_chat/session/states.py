@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import StateMissing
 from engine.prefix import extend
 from engine.types import Held, Inspected, StoreUse, Thinned
-from rwkv_chat.library import adapters, ladders, nodes, state_use, states, threads
+from rwkv_chat.library import adapters, initials, ladders, nodes, state_use, states, threads
 from rwkv_chat.library.states import MadeState, Said, StoredPersona
 from rwkv_chat.session import jobs
 from rwkv_chat.session.capsules import Capsules
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.types import Prefilled, StateProfile, TokenIds
-    from rwkv_chat.library.states import Initial
+    from rwkv_chat.library.initials import Initial
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.transcript import Node, Thread
 
@@ -254,7 +254,7 @@ class States:
         found = await self._library.run(states.get, persona_id)
         voice = await voiced(self._desk, found.template, found.mode)
         state = fitting(found, voice)
-        initial = None if state is None else await self._library.run(states.initial, state.initial)
+        initial = None if state is None else await self._library.run(initials.get, state.initial)
         if state is None or initial is None or initial.kind != "snapshot":
             raise NothingToConfirm(found.name)
         tokens = tuple(token for each in state.tokens for token in each)
@@ -294,7 +294,7 @@ class States:
 
     async def _files(self, state: MadeState) -> tuple[Path, ...]:
         """Where a persona's state may lie: in the store, or among those from outside."""
-        begun = await self._library.run(states.initial, state.initial)
+        begun = await self._library.run(initials.get, state.initial)
         outside = begun.files[:1] if begun is not None and begun.kind == "snapshot" else ()
         return (self._engine.file(key_of(state)), *(self._desk.initials.folder / each for each in outside))
 
@@ -336,7 +336,7 @@ class States:
 
     async def _shown(self, stored: StoredPersona) -> Persona:
         ids = {each.initial for each in stored.states if each.initial}
-        found = [await self._library.run(states.initial, each) for each in ids]
+        found = [await self._library.run(initials.get, each) for each in ids]
         outside = {each.id: each for each in found if each is not None and each.kind == "snapshot"}
         return await asyncio.to_thread(self._persona, stored, outside)
 

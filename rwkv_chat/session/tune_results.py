@@ -11,7 +11,8 @@ from engine.durable import into_place, sync_file
 from engine.types import InitialRequest, Registered
 from rwkv_chat.library import adapters, branches, nodes, states, threads
 from rwkv_chat.library.adapters import StoredAdapter
-from rwkv_chat.library.states import Initial, MadeState, StoredPersona
+from rwkv_chat.library.initials import Initial
+from rwkv_chat.library.states import MadeState, StoredPersona
 from rwkv_chat.session import jobs
 from rwkv_chat.session.errors import TuneNotDone, TuneOfOtherModel, TuneRuns
 from rwkv_chat.session.sharing import put_beside

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine import row
-from rwkv_chat.library import nodes
+from rwkv_chat.library import sampled
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import writing
 from tests.chat.real import GREEDY, answered, ask, model_folder, open_real
@@ -113,7 +113,7 @@ async def _gone_on(session: Session, thread: str, cut: Node) -> tuple[ChatMessag
     """What a cut reply says after so many tokens."""
     await session.branches.switch(thread, cut.id)
     await session.chats.settled(thread)
-    length = (await session.library.run(nodes.drawn, cut.id)).length
+    length = (await session.library.run(sampled.drawn, cut.id)).length
     assert length > 10
     end = await answered(session.chats.continue_reply(thread, replace(LIVELY, seed=None, max_tokens=MORE)))
     assert end.node is not None

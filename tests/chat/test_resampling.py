@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from engine.types import Prefilled, SamplingParams
-from rwkv_chat.library import nodes
+from rwkv_chat.library import sampled
 from rwkv_chat.own_words import BANS, STOPS
 from rwkv_chat.session.token_scores import TokenRow, TokenRows
 from tests.chat.real import answered as ended
@@ -46,7 +46,7 @@ async def test_a_change_reaches_the_reply_that_is_written_and_is_recorded(
     assert end is not None
     asked, (changed,) = engine.requests[0].params, engine.changed
     assert changed == replace(asked, temperature=0.25, bans=(7,))
-    drawn = await session.library.run(nodes.drawn, end.id)
+    drawn = await session.library.run(sampled.drawn, end.id)
     ((position, before),) = drawn.earlier
     assert (drawn.params, before) == (changed, asked)
     assert 0 < position <= drawn.length
@@ -239,13 +239,13 @@ async def test_the_real_engine_changes_and_the_record_says_from_where(
 
     async def recorded() -> bool:
         tip = (await session.chats.open(thread.id)).nodes[-1]
-        return len((await session.library.run(nodes.drawn, tip.id)).earlier) == 1
+        return len((await session.library.run(sampled.drawn, tip.id)).earlier) == 1
 
     await until(recorded)
     turn.stop()
     end = await ended(turn)
     assert end.node is not None
-    drawn = await session.library.run(nodes.drawn, end.node.id)
+    drawn = await session.library.run(sampled.drawn, end.node.id)
     assert drawn.params is not None
     ((position, before),) = drawn.earlier
     assert drawn.params == replace(before, penalty_decay=0.9)

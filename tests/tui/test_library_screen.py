@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from textual.widgets import Button, Input, Static
 
 from engine.types import Prefilled, StateKey
-from rwkv_chat.library import states
-from rwkv_chat.library.states import Initial
+from rwkv_chat.library import initials
+from rwkv_chat.library.initials import Initial
 from rwkv_chat.session.state_types import Confirmed, Shared
 from rwkv_chat.tui.library_query import typed
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
@@ -228,7 +228,7 @@ async def test_a_memory_from_a_file_is_marked(tmp_path: Path) -> None:
     begun = "UPDATE threads SET initial = 'i' WHERE title = ?"
     async with library(tmp_path) as (_, pilot, _, screen):
         database = screen.desk.session.library
-        await database.run(states.add_initial, Initial("i", "snapshot", ()))
+        await database.run(initials.add, Initial("i", "snapshot", ()))
         await database.run(lambda db: db.execute(begun, (SAID[1],)))
         screen.reload()
         await until(pilot, lambda: [each.who for each in screen.rows._rows] == ["", "unverified", ""])
