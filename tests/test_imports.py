@@ -31,6 +31,8 @@ IMPORTS = {
     "engine.weights.recognise": HEAVY + SHOWING + APP + ("numpy",),
     "engine.bench": HEAVY + SHOWING + APP + ("numpy",),
     "engine.service": HEAVY + SHOWING + APP,
+    "engine.tune": HEAVY + SHOWING + APP,
+    "engine.tune.rows": HEAVY + SHOWING + APP,
     "engine.transfers": HEAVY + SHOWING + APP,
     "engine.weights.catalog": HEAVY + SHOWING + APP + ("numpy",),
     "engine.weights.download": HEAVY + SHOWING + APP + ("numpy",),

@@ -25,12 +25,13 @@ _PACKED_BITS = {"int8": 8, "nf4": 4}
 _SCALE_BYTES = 2
 TRAINED_BYTES = 16  # value, gradient, two moments
 
-# Activations of one block and token, fitted to measurements: numbers of the run dtype for a channel and a
-# unit of the channel mix, and bytes of fp32 for a channel (the recurrence).
-BLOCK_NUMBERS, FFN_NUMBERS, FP32_BYTES = 40, 4, 320
+# Fitted to measurements on a CPU (tests/bench/README.md). What a block keeps of a token for its gradient:
+# numbers of the run dtype for a channel and a unit of the channel mix, bytes of fp32 for a channel (the
+# recurrence); and what the block at work takes beside.
+BLOCK_NUMBERS, FFN_NUMBERS, FP32_BYTES, WORKING_BYTES = 22, 2, 70, 320
 HEAD_ROWS = 512  # of which the logits are there at once, in fp32 twice
 LOGIT_BYTES = 10
-FIXED = {"cpu": 48 << 20, "cuda": 384 << 20}
+FIXED = {"cpu": 192 << 20, "cuda": 384 << 20}  # libraries; of a card not measured yet
 
 
 def is_packed(name: str, shape: tuple[int, ...], base: str) -> bool:
@@ -76,6 +77,7 @@ def activation_bytes(spec: ModelSpec, config: TuneConfig, tokens: int, *, cuda: 
     block = tokens * (C * (BLOCK_NUMBERS * run + FP32_BYTES) + spec.n_ffn * FFN_NUMBERS * run)
     kept = spec.n_layer * tokens * C * run * 2  # what enters each block; the first layer's value with it
     blocks = kept + block if config.recompute else spec.n_layer * block
+    blocks += tokens * C * WORKING_BYTES
     unpacked = 0 if config.base in {"fp32", "bf16"} else C * spec.n_ffn * run
     head = min(HEAD_ROWS, tokens) * spec.vocab_size * LOGIT_BYTES
     return blocks + unpacked + head + FIXED["cuda" if cuda else "cpu"]
