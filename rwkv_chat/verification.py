@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.store.check import check_all
 from rwkv_chat.explain import size
-from rwkv_chat.library import backup, health, index, initials, states, verify
+from rwkv_chat.library import adapters, backup, health, index, initials, states, verify
 from rwkv_chat.library.database import connect, transaction
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
@@ -57,6 +57,7 @@ def verification(paths: Paths, *, repair: bool) -> Iterator[Result]:
             yield from _messages(db, paths, mender)
             yield from _index(db, mender)
             yield from _outside(db, paths)
+            yield from _adapters(db, paths)
     yield from _states(paths, repair=repair)
 
 
@@ -116,6 +117,15 @@ def _outside(db: sqlite3.Connection, paths: Paths) -> Iterator[Result]:
             again = any(each.said for each in states.listed(db) if each.name in begun.get(initial.id, ()))
             text = say("verify.outside_text" if again else "verify.outside", names=names)
             yield Result("states", good=False, text=text)
+
+
+def _adapters(db: sqlite3.Connection, paths: Paths) -> Iterator[Result]:
+    """Nothing here makes one again, but a run that is still there."""
+    for each in adapters.listed(db):
+        folder = paths.adapters / each.file
+        if not folder.is_dir() or not any(of.stat().st_size for of in folder.iterdir()):
+            name = title(each.name) or each.id[:8]
+            yield Result("states", good=False, text=say("verify.adapter", name=name))
 
 
 def _states(paths: Paths, *, repair: bool) -> Iterator[Result]:
