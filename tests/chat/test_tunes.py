@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,12 @@ import pytest
 
 from engine.errors import UnsupportedFormat
 from engine.tune.folder import owner
-from engine.types import Evaluated, Step, Unloaded
+from engine.types import Evaluated, Step, TuneConfig, Unloaded
 from engine.types.tuning import CheckpointSaved, Started, Stopped
 from rwkv_chat.importers.filters import Filters
 from rwkv_chat.library import threads
 from rwkv_chat.paths import Paths
-from rwkv_chat.session import open_session
+from rwkv_chat.session import open_session, tune_probe
 from rwkv_chat.session.errors import (
     DeviceTaken,
     NotInPrivate,
@@ -395,3 +396,45 @@ async def test_a_file_that_is_no_adapter_changes_nothing(tmp_path: Path, opened:
     end = await ask(session, chat, "And then?")
     assert end.usage is not None
     assert end.usage.history_tokens == 0
+
+
+# ---------------------------------------------------------------------------------------- how long it takes
+
+WRITES = "import pathlib, sys; pathlib.Path(sys.argv[2], 'probe.json').write_text({text!r})"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"tokens_per_second": 7.5, "peak": 1}', 7.5),
+        ("[]", None),
+        ("{", None),
+        ('{"tokens_per_second": "x"}', None),
+    ],
+)
+def test_a_speed_is_what_a_few_steps_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: float | None
+) -> None:
+    monkeypatch.setattr(tune_probe, "TUNE", (sys.executable, "-c", WRITES.format(text=text)))
+    config = TuneConfig("model.pth")
+    assert tune_probe.measured(config, [3, 1, 2], tmp_path) == expected
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_speed_that_cannot_be_measured_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune_probe, "TUNE", (sys.executable, "-c", "import sys; sys.exit(1)"))
+    assert tune_probe.measured(TuneConfig("model.pth"), [3], tmp_path) is None
+    monkeypatch.setattr(tune_probe, "TUNE", (sys.executable, "-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(tune_probe, "LONGEST_SECONDS", 0.1)
+    assert tune_probe.measured(TuneConfig("model.pth"), [3], tmp_path) is None
+
+
+async def test_earlier_runs_tell_the_speed(ran: Ran, tmp_path: Path, opened: list[Session]) -> None:
+    opened.append(session := await open_copy(ran, tmp_path))
+    session.tunes.measure = lambda *_: None
+    plan = await planned(session, [ran.chat, *(each.id for each in await session.chats.threads())])
+    assert plan.estimate.tokens_per_second == (await session.tunes.show(ran.id)).tokens_per_second
+    other = await planned(session, [each.id for each in await session.chats.threads()], "lora")
+    assert other.minutes is None
+    again = session.tunes.with_preset(plan, "long")
+    assert (again.preset, again.found, again.name) == ("long", plan.found, plan.name)
