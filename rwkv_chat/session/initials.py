@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.types import InitialRequest, Registered
-from rwkv_chat.library import initials, states
+from rwkv_chat.library import initials
 from rwkv_chat.session import jobs
 from rwkv_chat.session.errors import InitialGone
 
@@ -68,7 +68,7 @@ class Initials:
         """
         id_ = await self.of(thread, speaker)
         if id_ and id_ != thread.initial and self._tuned() is not None:
-            made = states.Initial(id_, "tuned", (str(self._tuned()),))
+            made = initials.Initial(id_, "tuned", (str(self._tuned()),))
             await self._library.run(initials.add, made)
         return id_
 

@@ -79,7 +79,7 @@ class Sharing:
             source = self._desk.adapters.folder / state.adapter
             await asyncio.to_thread(give_adapter, source, path)
         else:
-            initial = await self._library.run(states.initial, state.initial)
+            initial = await self._library.run(initials.get, state.initial)
             if initial is None:
                 raise StateMissing("")
             await asyncio.to_thread(give_tuned, self._folder / initial.files[0], path)

@@ -87,7 +87,8 @@ async def planned(
     branch = branches_of(desk.library, voice)
     found = wish.found or await asyncio.to_thread(_found, wish.selection, voice, branch, _on_loop(look))
     device = await asyncio.to_thread(device_of, setting)
-    config = config_of(wish.preset, wish.method, card.path, found, device, **wish.changes)
+    width = speaker.info.spec.n_embd
+    config = config_of(wish.preset, wish.method, card.path, found, device, width, **wish.changes)
     tokens_per_second = await asyncio.to_thread(speed, config, _lengths(found))
     there = await asyncio.to_thread(room, device, speaker)
     name = title_from(wish.name) or f"{wish.method} {time.strftime('%Y-%m-%d %H:%M')}"
@@ -137,7 +138,8 @@ class Drawn:
 
     def _estimated(self, preset: PresetName) -> tuple[TuneConfig, Estimate]:
         of = self.wish
-        config = config_of(preset, of.method, self.card.path, self.found, self.device, **of.changes)
+        width, path = self.info.spec.n_embd, self.card.path
+        config = config_of(preset, of.method, path, self.found, self.device, width, **of.changes)
         lengths = _lengths(self.found)
         return config, estimate(config, self.info.spec, lengths, tokens_per_second=self.speed)
 

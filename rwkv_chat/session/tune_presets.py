@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.tune_types import PresetName
 
 BATCH = 8
+SMALL_WIDTH = 512
 SMALLEST_CONTEXT, LARGEST_CONTEXT = 64, 1024
 CHUNK = 16  # of the recurrence: contexts are whole ones
 
@@ -34,21 +35,25 @@ class Preset:
 
 
 PRESETS: dict[PresetName, Preset] = {
-    "quick": Preset(passes=4, least=40, most=250, evaluations=5, patience=0),
-    "good": Preset(passes=10, least=120, most=2_000, evaluations=12, patience=4),
+    "quick": Preset(passes=4, least=80, most=250, evaluations=5, patience=0),
+    "good": Preset(passes=10, least=160, most=2_000, evaluations=12, patience=4),
     "long": Preset(passes=30, least=400, most=20_000, evaluations=20, patience=6),
 }
 
 
 def config_of(
-    preset: PresetName, method: str, model: Path, found: Found, device: str, **changes: Any
+    preset: PresetName, method: str, model: Path, found: Found, device: str, width: int, **changes: Any
 ) -> TuneConfig:
-    """How to tune with what was found; `changes` are fields of `TuneConfig` that were asked for.
+    """How to tune with what was found.
+
+    Args:
+        width: channels of the model.  changes: fields of `TuneConfig` that were asked for.
 
     Raises:
         InvalidParameter, InvalidRequest: a change that cannot be.
     """
     of, rows = PRESETS[preset], max(1, found.train.examples)
+    rate, final_rate = _rates(method, width)
     batch = min(BATCH, rows)
     steps = changes.get("steps") or min(of.most, max(of.least, math.ceil(of.passes * rows / batch)))
     every = max(1, steps // of.evaluations)
@@ -60,6 +65,8 @@ def config_of(
         "steps": steps,
         "batch_size": batch,
         "context": _context(found.longest),
+        "learning_rate": rate,
+        "final_rate": final_rate,
         "warmup": min(10, steps // 10),
         "evaluate_every": every,
         "checkpoint_every": every,
@@ -68,6 +75,15 @@ def config_of(
         "threads": compute_threads() if device == "cpu" else 0,
     }
     return TuneConfig(**values | {name: value for name, value in changes.items() if value is not None})
+
+
+def _rates(method: str, width: int) -> tuple[float, float]:
+    """The highest and the last rate; 0: the method's own. States are of order 1, so RWKV-LM trains them from
+    1 down; a small model's adapter learns little at a large one's rate (measured with the built-in one).
+    """
+    if method == "state":
+        return 1.0, 0.02
+    return (4e-3, 4e-4) if method == "lora" and width < SMALL_WIDTH else (0.0, 0.0)
 
 
 def _context(longest: int) -> int:
