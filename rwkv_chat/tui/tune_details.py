@@ -148,10 +148,10 @@ def found_lines(found: Found) -> Content:
 
 
 def redaction_lines(found: Found, most: int) -> Content:
-    """What is taken out, and as what: the first of it."""
+    """What is taken out, and as what: the first of it, each once."""
     lines = [
         Content.styled(f"[{kind}] ", "$accent") + Content(title(text))
-        for text, kind in found.redactions[:most]
+        for text, kind in [*dict.fromkeys(found.redactions)][:most]
     ]
     return Content("\n").join(lines)
 

@@ -286,7 +286,7 @@ async def test_replies_beside_one_another_and_moments_blind(tmp_path: Path) -> N
         await pilot.press(*"Well?", "enter")
         await until(pilot, lambda: "at eight" in text(compare, "said-tuned"))
         assert text(compare, "said-base") == "I am a model."
-        await pilot.press("alt+b")
+        await pilot.press("f4")
         await until(pilot, lambda: "tuned 1" in text(compare, "moment"))  # the first was judged before
         await pilot.press("3")
         await until(pilot, lambda: "It was the tuned model." in text(compare, "compare-said"))

@@ -50,7 +50,7 @@ async def test_runs_and_their_comparison(
         await pilot.press(*"Well?", "enter")
         await until(pilot, lambda: "at eight" in text(compare, "said-tuned"))
         await album.take("beside")
-        await pilot.press("alt+b")
+        await pilot.press("f4")
         await until(pilot, lambda: "1 of 3 judged" in text(compare, "compare-said"))
         await until(pilot, lambda: "tuned 1" in text(compare, "moment"))
         await album.take("blind")

@@ -20,8 +20,16 @@ if TYPE_CHECKING:
     from rwkv_chat.session.examples_types import Found
 
 MINUTE = 60
-SHOWN_REDACTIONS = 8
+SHOWN_REDACTIONS = 5
 FIELDS = ("gap", "languages", "blocklist")
+
+
+class Tick(Checkbox):
+    """Tells what it is without a colour, too."""
+
+    @property
+    def BUTTON_INNER(self) -> str:  # noqa: N802  # pyright: ignore[reportIncompatibleVariableOverride]  Textual's
+        return "X" if self.value else " "
 
 
 class FoundPane(Horizontal):
@@ -46,9 +54,9 @@ class FoundPane(Horizontal):
         with VerticalScroll(id="found-options", can_focus=False):
             yield Static(say("tune_screen.found.options"), classes="heading", markup=False)
             with Horizontal(id="ticks"):
-                yield Checkbox(say("tune_screen.found.redact"), value=True, id="redact", compact=True)
-                yield Checkbox(say("tune_screen.found.aliases"), value=True, id="aliases", compact=True)
-                yield Checkbox(say("tune_screen.found.media"), id="media", compact=True)
+                yield Tick(say("tune_screen.found.redact"), value=True, id="redact", compact=True)
+                yield Tick(say("tune_screen.found.aliases"), value=True, id="aliases", compact=True)
+                yield Tick(say("tune_screen.found.media"), id="media", compact=True)
             yield from self._field("gap", f"{Selection().gap / MINUTE:g}")
             yield from self._field("languages")
             yield from self._field("blocklist")
