@@ -53,7 +53,7 @@ def run_in_pty(
 
 def _drain(fd: int, deadline: float, close_after: bytes | None) -> bytes:
     """What is drawn until the child closes the terminal, or has drawn `close_after`, or time is up."""
-    drawn = b""
+    drawn = bytearray()
     while time.monotonic() < deadline and (close_after is None or close_after not in drawn):
         if not select.select([fd], [], [], 0.5)[0]:
             continue
@@ -64,7 +64,7 @@ def _drain(fd: int, deadline: float, close_after: bytes | None) -> bytes:
         if not data:
             break
         drawn += data
-    return drawn
+    return bytes(drawn)
 
 
 def _ended(pid: int, deadline: float) -> int:

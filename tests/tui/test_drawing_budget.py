@@ -24,6 +24,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-
 
 BUDGET = 0.15
 SECONDS, LONG = 3, 30
+MOST_MARKDOWN, MOST_LAID_OUT, MOST_GROWN = 12, 40, 100_000_000
+ROOM = 0.05  # seconds: so little is nobody's wait, however quick an idle machine draws
 
 
 @pytest.mark.parametrize("kind", ["mixed", "list", "fence"])
@@ -44,3 +46,30 @@ def test_at_150_tokens_per_second_drawing_stays_within_its_budget(
     print(f"{kind}: {share:.1%} of one core at {TOKENS_PER_SECOND} tokens/s (streamed at {rate:.0f})")
     assert rate > TOKENS_PER_SECOND / 2, "the stream did not keep up"
     assert share <= BUDGET
+
+
+def test_a_long_conversation_and_typing_in_one_run(tmp_path: Path, sample: Sample) -> None:
+    """Opened, scrolled from end to end, without and with the focus; then letters are typed."""
+    from tests.tui.pty_run import run_in_pty
+
+    messages = sample("messages in a long conversation", 300, 5_000)
+    letters = sample("letters typed, idle and while a reply streams", 40, 300)
+    out = tmp_path / "measured.json"
+    env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "OMP_NUM_THREADS": "1"}
+    args = ["-m", "tests.tui.long_chat", str(tmp_path / "home"), str(messages), str(letters), str(out)]
+    drawn, _ = run_in_pty(args, env=env, seconds=600)
+    assert out.exists(), drawn[-3000:].decode(errors="replace")
+    found = json.loads(out.read_text())
+    stall = max(found["open"], found["scroll"], found["focus"])
+    print(
+        f"{messages} messages: stalls {found['open'] * 1e3:.0f} ms opened, {found['scroll'] * 1e3:.0f} ms"
+        f" scrolled, {found['focus'] * 1e3:.0f} ms focus; as Static {found['plain'] * 1e3:.0f} ms;"
+        f" {found['grown'] / 1e6:.0f} MB more; letters drawn in {found['idle'] * 1e3:.1f} ms idle,"
+        f" {found['busy'] * 1e3:.1f} ms streaming (p99 of {letters})"
+    )
+    assert found["messages"] == messages
+    assert stall <= 2 * found["plain"]
+    assert found["markdown"] <= MOST_MARKDOWN
+    assert found["laid_out"] <= MOST_LAID_OUT
+    assert found["grown"] < MOST_GROWN
+    assert found["busy"] <= max(3 * found["idle"], ROOM)

@@ -107,13 +107,10 @@ async def test_what_is_typed_during_the_start_stands_after_the_draft(tmp_path: P
 
 
 async def test_a_private_chat_leaves_no_draft(tmp_path: Path) -> None:
-    from rwkv_chat.library.database import MEMORY, Library
     from rwkv_chat.tui.app import RwkvChatApp
     from tests.fakes import fake_session
 
-    session = await fake_session(tmp_path, FakeEngine())
-    await session.library.close()
-    session.library, session.private = await Library.open(MEMORY), True
+    session = await fake_session(tmp_path, FakeEngine(), private=True)
     await session.change_settings(first_run_done=True)
     app = RwkvChatApp(session)
     async with app.run_test() as pilot:
