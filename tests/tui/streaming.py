@@ -27,9 +27,12 @@ class MeasuredApp(RwkvChatApp):
         super().first_frame()
         self.started: tuple[float, float] | None = None
         self.screen_of_chat = self.screen
-        self.set_timer(1.0, self.begin)  # the first second is start-up, not streaming
+        self.run_worker(self.begin())
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
+        while not getattr(self.screen_of_chat, "begun", False):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1.0)  # start-up is not streaming
         listener = self.desk.turns.listener
         assert listener is not None
 
