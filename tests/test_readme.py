@@ -20,6 +20,7 @@ from rwkv_chat.importers.formats import FORMATS
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import ALTERNATES, BINDINGS, shown_keys
 from rwkv_chat.tui.keymap import split
+from rwkv_chat.tui.slash import SLASH
 from rwkv_chat.tui.terminal_keys import TERMINALS, Terminal
 from tests.tui.screenshots import SHOTS
 
@@ -119,6 +120,11 @@ def test_the_tune_commands_are_those_of_the_table() -> None:
 def test_the_line_mode_commands_are_those_of_the_table() -> None:
     told = [(say(f"cli.slash.{row.name}.usage"), say(f"cli.slash.{row.name}.help")) for row in SLASH_COMMANDS]
     assert [(cells[0].strip("`"), cells[1]) for cells in rows("line mode")] == told
+
+
+def test_the_prompts_commands_are_those_of_the_table() -> None:
+    told = [(say(f"prompt.slash.{row.name}.usage"), say(f"prompt.slash.{row.name}.help")) for row in SLASH]
+    assert [(cells[0].strip("`"), cells[1]) for cells in rows("prompt commands")] == told
 
 
 def test_every_dependency_is_named_with_a_reason() -> None:

@@ -92,6 +92,7 @@ class MeasuredApp(RwkvChatApp):
         assert isinstance(screen, ChatScreen)
         await wait(lambda: screen.begun and self.desk.model.ready)
         self.session.chats.to_read = nothing_to_read
+        screen.gauge = nothing_to_count
         await asyncio.sleep(1.0)  # start-up is over
         await self._long(screen, Stalls())
         await self._typing(screen)
@@ -184,8 +185,12 @@ class MeasuredApp(RwkvChatApp):
 
 
 async def nothing_to_read(_: str) -> ToRead:
-    """What a model reads in the background is no part of drawing; the fake one has a token per byte."""
+    """What a model reads is the session's work, and no part of drawing; the fake one has a token per byte."""
     return ToRead(0, None)
+
+
+def nothing_to_count() -> None:
+    """So is counting what it has taken in."""
 
 
 def worst(seconds: list[float]) -> float:

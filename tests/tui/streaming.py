@@ -30,7 +30,7 @@ class MeasuredApp(RwkvChatApp):
         self.run_worker(self.begin())
 
     async def begin(self) -> None:
-        while not getattr(self.screen_of_chat, "begun", False):
+        while not getattr(self.screen_of_chat, "begun", False):  # noqa: ASYNC110  nothing tells of it
             await asyncio.sleep(0.01)
         await asyncio.sleep(1.0)  # start-up is not streaming
         listener = self.desk.turns.listener
