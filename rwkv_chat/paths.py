@@ -106,6 +106,11 @@ class Paths:
     def settings_file(self) -> Path:
         return self.config / "settings.toml"
 
+    @property
+    def presets(self) -> Path:
+        """A person's own sampling presets."""
+        return self.config / "presets"
+
     def make(self) -> Paths:
         """Make every folder, readable by its owner alone.
 

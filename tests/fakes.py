@@ -291,7 +291,7 @@ class FakeGenerate(FakeJob):
 
 
 class FakeScore(FakeJob):
-    """Every token has half of the probability, the next id a quarter."""
+    """Every token has half of the probability and the next id a quarter; a digit is a surprise of 5 bits."""
 
     def __init__(self, request: ScoreRequest, delay: float) -> None:
         super().__init__(delay)
@@ -311,11 +311,12 @@ class FakeScore(FakeJob):
 def _score(token: int, tokenizer: ByteTokenizer) -> TokenScore:
     half, quarter = -0.6931471805599453, -1.3862943611198906
     other = token % 256 + 1
+    digit = tokenizer.token_bytes(token).isdigit()
     found = [
         TopToken(each, tokenizer.token_bytes(each).decode(errors="replace"), share)
-        for each, share in ((token, half), (other, quarter))
+        for each, share in (((33, half), (other, quarter)) if digit else ((token, half), (other, quarter)))
     ]
-    return TokenScore(token, half, 0, tuple(found))
+    return TokenScore(token, 5 * half if digit else half, 2 if digit else 0, tuple(found))
 
 
 class FakeFeed(FakeJob):

@@ -168,6 +168,8 @@ def _finish(printer: Printer, session: Session, turn: Turn, *, as_json: bool, sa
     end = printer.end
     if end is not None and end.reason == "length" and end.usage is not None:
         note(say("cli.ask.cut", tokens=end.usage.reply_tokens))
+    elif end is not None and end.reason == "repeats":
+        note(say("cli.ask.repeats"))
     elif end is not None and end.reason == "stop" and printer.reasoning and not printer.text:
         note(say("cli.ask.no_answer"))
     if printer.refused is not None:

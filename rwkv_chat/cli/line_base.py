@@ -14,6 +14,8 @@ from rwkv_chat.cli.output import note, result
 from rwkv_chat.explain import not_saved_sentence
 from rwkv_chat.plain_text import title
 from rwkv_chat.session import ReplyEnded, ReplyGrew
+from rwkv_chat.settings import sampling_with
+from rwkv_chat.stronger import stronger
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class LineBase:
     def __init__(self, session: Session, runner: asyncio.Runner, options: Mapping[str, Any]) -> None:
         self.session, self._runner, self._options = session, runner, options
         self.thread: str | None = None
+        self.own: dict[str, Any] = {}  # sampling of the conversation that the first message makes
         self._asked = sys.stdin.isatty()
         self._manner = Manner.of(options)
         self._refused: set[str] = set()  # why states were not saved, as far as it was told
@@ -49,6 +52,38 @@ class LineBase:
     def _chosen(self) -> Any:
         """How to sample where a new seed is wanted; None as long as no option says anything."""
         return self._sampled if given(self._options) else None
+
+    def _speak(self, begin: Any) -> None:
+        """Print one reply, and what a person wants of one that repeats itself."""
+        printer = self._wait(self._turn(begin))
+        while (on := self._asked_on(printer)) is not None:
+            printer = self._wait(self._turn(on))
+
+    def _asked_on(self, printer: Printer) -> Any:
+        """How a reply goes on that has paused; None where it does not."""
+        end, thread = printer.end, self.thread
+        if end is None or end.reason != "repeats":
+            return None
+        note(say("app.repeats.text"))
+        if not self._asked or thread is None or end.node is None or not end.node.id:
+            return None
+        answer = self._answer_to(say("cli.chat.repeats"))
+        if answer.startswith("r"):
+            own = end.thread.sampling
+            raised = stronger(self._sampled(sampling_with(self.session.sampling, own)))
+            self._wait(self.session.chats.configure(thread, sampling={**own, **raised}))
+        if not answer.startswith(("g", "r")):
+            return None
+        go_on = answer.startswith("g")
+        return lambda: self.session.chats.continue_reply(thread, self._chosen, repeating=go_on)
+
+    def _answer_to(self, question: str) -> str:
+        """What a person types, in small letters; "" at the end of the input."""
+        note(question, end="")
+        try:
+            return input().strip().lower()
+        except EOFError:
+            return ""
 
     async def _turn(self, begin: Any) -> Printer:
         """Print one reply; Ctrl-C stops it and keeps what was said."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rwkv_chat import templates
 from rwkv_chat.cli.line_base import name_of
+from rwkv_chat.cli.line_sampling import SamplingCommands
 from rwkv_chat.cli.line_texts import TextCommands
 from rwkv_chat.cli.line_tree import TreeCommands
 from rwkv_chat.cli.manner import tell_oddities
@@ -48,7 +49,7 @@ def run(model: Path | None, options: Mapping[str, Any], *, private: bool = False
             runner.run(opening.__aexit__(None, None, None))
 
 
-class LineMode(TreeCommands, TextCommands):
+class LineMode(TreeCommands, TextCommands, SamplingCommands):
     """The conversation, and the table of commands."""
 
     def __init__(self, session: Session, runner: asyncio.Runner, options: Mapping[str, Any]) -> None:
@@ -117,12 +118,18 @@ class LineMode(TreeCommands, TextCommands):
             return
         new = self.thread is None
         if new:
-            self.thread = self._wait(self._manner.begun(self.session))
+            self.thread = self._wait(self._begun())
         tell_oddities(self.session, self._template(), text)
         system, whole = self._manner.system if new else "", self.with_quotes(text)
-        self._wait(
-            self._turn(lambda: self.session.chats.send(self.thread, whole, self._sampled, system=system))
-        )
+        self._speak(lambda: self.session.chats.send(self.thread, whole, self._sampled, system=system))
+
+    async def _begun(self) -> str | None:
+        """A new conversation, where something was chosen for it; the first message makes any other."""
+        thread = await self._manner.begun(self.session)
+        if own := self.own:
+            thread, self.own = thread or (await self.session.chats.create()).id, {}
+            await self.session.chats.configure(thread, sampling=own)
+        return thread
 
     def _template(self) -> str:
         """The one chosen for the open conversation, "" for the model's own."""
@@ -172,7 +179,7 @@ class LineMode(TreeCommands, TextCommands):
         ):
             if (turn := self._wait(begin(thread))) is not None:
                 note(say(f"cli.chat.{said}"))
-                self._wait(self._turn(lambda turn=turn: turn))
+                self._speak(lambda turn=turn: turn)
 
     def do_think(self, mode: str) -> None:
         """In the open conversation, and in those begun from now on."""

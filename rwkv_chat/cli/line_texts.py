@@ -37,9 +37,7 @@ class TextCommands(LineBase):
         """Add a line to a text and have the model go on."""
         text = self._wait(self.session.writings.open(thread))
         before = text.before + ("\n" if text.before else "") + line
-        self._wait(
-            self._turn(lambda: self.session.writings.complete(thread, before, text.after, self._sampled))
-        )
+        self._speak(lambda: self.session.writings.complete(thread, before, text.after, self._sampled))
 
     # ---------------------------------------------------------------- read
 

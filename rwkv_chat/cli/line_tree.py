@@ -25,21 +25,21 @@ class TreeCommands(LineBase):
 
     def do_regen(self) -> None:
         if (thread := self._open_one()) is not None:
-            self._wait(self._turn(lambda: self.session.chats.regenerate(thread, self._chosen)))
+            self._speak(lambda: self.session.chats.regenerate(thread, self._chosen))
 
     def do_begin(self, words: str) -> None:
         """The last message is answered again, with a reply that begins so."""
         if (thread := self._open_one()) is not None:
             chats = self.session.chats
-            self._wait(self._turn(lambda: chats.regenerate(thread, self._chosen, begin=words)))
+            self._speak(lambda: chats.regenerate(thread, self._chosen, begin=words))
 
     def do_continue(self) -> None:
         if (thread := self._open_one()) is not None:
-            self._wait(self._turn(lambda: self.session.chats.continue_reply(thread, self._chosen)))
+            self._speak(lambda: self.session.chats.continue_reply(thread, self._chosen))
 
     def do_aside(self, text: str) -> None:
         here = self.thread
-        self._wait(self._turn(lambda: self.session.chats.aside(here, text, self._sampled)))
+        self._speak(lambda: self.session.chats.aside(here, text, self._sampled))
         self.thread = here
 
     def do_alt(self, number: str) -> None:
@@ -109,7 +109,7 @@ class TreeCommands(LineBase):
         if isinstance(begun, Reading):
             self._wait(read(begun))
         else:
-            self._wait(self._turn(lambda: begun))
+            self._speak(lambda: begun)
 
     def do_go(self, number: str) -> None:
         if (thread := self._open_one()) is not None and (node := self._message(thread, number)) is not None:

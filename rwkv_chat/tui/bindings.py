@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 _InChat = Literal["chat", "prompt", "message", "replies", "writing", "books"]
-Scope = (
-    Literal["app", "library", "models", "states", "tune", "tune_new", "compare", "settings", "log", "exact"]
-    | _InChat
-)
+_Parts = Literal["tune", "tune_new", "compare", "settings", "log", "exact", "tokens"]
+Scope = Literal["app", "library", "models", "states"] | _Parts | _InChat
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("chat.edit_outside", "alt+w", "edit_outside", "chat", priority=True),
     KeyBinding("chat.unfold", "alt+z", "unfold", "chat", priority=True),
     KeyBinding("chat.plain_view", "alt+v", "plain_view", "chat", priority=True),
+    KeyBinding("chat.tokens", "alt+f", "tokens", "chat", priority=True),
     KeyBinding("message.edit", "e", "act('edit')", "message", shown=True),
     KeyBinding("message.regenerate", "r", "act('regenerate')", "message", shown=True),
     KeyBinding("message.alternatives", "a", "act('alternatives')", "message", shown=True),
@@ -79,6 +78,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("message.links", "o", "act('links')", "message"),
     KeyBinding("message.bookmark", "m", "act('bookmark')", "message", shown=True),
     KeyBinding("message.pin", "p", "act('pin')", "message"),
+    KeyBinding("message.tokens", "v", "act('tokens')", "message"),
     KeyBinding("message.persona", "s", "act('persona')", "message"),
     KeyBinding("message.capsule", "k", "act('capsule')", "message"),
     KeyBinding("message.delete", "delete,x", "act('delete')", "message", shown=True),
@@ -151,6 +151,10 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("log.copy", "c", "copy", "log", shown=True),
     KeyBinding("log.diagnostics", "d", "diagnostics", "log", shown=True),
     KeyBinding("log.back", "escape", "leave", "log", shown=True),
+    KeyBinding("tokens.part", "enter", "part", "tokens", shown=True),
+    KeyBinding("tokens.surprise", "n", "surprise(1)", "tokens", shown=True),
+    KeyBinding("tokens.surprise_before", "p", "surprise(-1)", "tokens"),
+    KeyBinding("tokens.close", "escape", "close", "tokens", shown=True),
     KeyBinding("tune.open", "enter", "open", "tune"),
     KeyBinding("tune.new", "n", "new", "tune", shown=True),
     KeyBinding("tune.stop", "s", "stop", "tune", shown=True),

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """A person's choices for one conversation; "" leaves one to the model."""
+    """A person's choices for one conversation; "" leaves one to the model.
+
+    Attributes:
+        own: how its sampling differs (see `Thread.sampling`).
+    """
 
     template: str = ""
     mode: str = ""
     keep_reasoning: bool = False
+    own: Mapping[str, Any] = field(default_factory=dict)

@@ -21,10 +21,9 @@ from rwkv_chat.tui.problems import ACTIONS
 from rwkv_chat.tui.setting_rows import value_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from engine.types import SamplingParams
     from rwkv_chat.tui.desk import Desk
 
 LEFT_OUT = {"prompt.send", "prompt.newline", "app.palette"}
@@ -153,16 +152,18 @@ class Presets(Entries):
     """Sampling presets: named ways to draw tokens."""
 
     async def find(self) -> list[Entry]:
-        from rwkv_chat.presets import presets
+        from rwkv_chat.presets import own, presets
 
+        shipped = await asyncio.to_thread(presets)
+        every = (*await asyncio.to_thread(own, self.desk.session.paths.presets), *shipped)
         return [
             Entry(say("app.palette.presets", name=title(each.title)), say("app.palette.preset_help"), run)
-            for each in await asyncio.to_thread(presets)
-            for run in [partial(self._take, each.params)]
+            for each in every
+            for run in [partial(self._take, each.values)]
         ]
 
-    def _take(self, params: SamplingParams) -> None:
-        self.app.run_worker(partial(self.desk.sample, params), exit_on_error=False)
+    def _take(self, values: Mapping[str, Any]) -> None:
+        self.app.run_worker(partial(self.desk.take_sampling, values), exit_on_error=False)
 
 
 class Choices(Entries):

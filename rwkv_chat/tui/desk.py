@@ -7,7 +7,7 @@ import functools
 import importlib
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
@@ -78,6 +78,7 @@ class Desk:
         self.open_thread: Thread | None = None  # in the chat
         self.on_change: Callable[[Iterable[str]], None] = _nothing  # settings were changed: their names
         self.to_tune: tuple[Branch, ...] = ()  # for a new run, once the Tune screen is shown
+        self.take_sampling: Callable[[Mapping[str, Any]], Awaitable[None]] = _unsampled  # of the open chat
         self.go: Callable[[str, str], Awaitable[None]] = _nowhere  # to a conversation, and a message in it
         self._watch: asyncio.Task[None] | None = None
         self._wanted: set[str] = set()  # downloads that are used when they are here
@@ -173,6 +174,7 @@ class Desk:
         """Remember how replies are sampled from now on."""
         try:
             await self.session.set_sampling(params)
+            await self.session.chats.resample()
         except (OSError, ValueError):
             log.exception("settings were not written")
 
@@ -304,6 +306,10 @@ def _import_next() -> None:
 
 def _nothing(_: Iterable[str]) -> None:
     """Until there is an app that shows it."""
+
+
+async def _unsampled(_values: Mapping[str, Any]) -> None:
+    """Until there is a screen that samples."""
 
 
 async def _nowhere(_thread: str, _node: str) -> None:

@@ -22,6 +22,8 @@ SLASH: tuple[SlashRow, ...] = (
     SlashRow("undo"),
     SlashRow("redo"),
     SlashRow("messages"),
+    SlashRow("tokens"),
+    SlashRow("preset", takes_text=True),
     SlashRow("refresh", takes_text=True),
     SlashRow("last", takes_text=True),
     SlashRow("read", takes_text=True),

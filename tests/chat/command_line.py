@@ -51,7 +51,10 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """The engine of every session that a command opens; script it before the call."""
     fake = FakeEngine()
 
-    async def open_fake(paths: Paths, *, model: Path | None = None, private: bool = False) -> Session:
+    async def open_fake(
+        paths: Paths, *, model: Path | None = None, private: bool = False, overrides: object = None
+    ) -> Session:
+        assert not overrides
         return await fake_session(paths.data.parent, fake, private=private)
 
     monkeypatch.setattr(opening, "open_session", open_fake)

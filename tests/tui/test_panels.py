@@ -25,6 +25,7 @@ from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.screens.replies import RepliesScreen
 from rwkv_chat.tui.screens.settings import SettingsScreen
 from rwkv_chat.tui.screens.states import StatesScreen
+from rwkv_chat.tui.screens.tokens import TokensScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from rwkv_chat.tui.screens.writing import WritingScreen
 from rwkv_chat.tui.widgets.key_table import KeyTable
@@ -59,12 +60,25 @@ async def test_a_stepped_value_is_kept_and_used_for_the_next_reply(tmp_path: Pat
     engine = FakeEngine()
     async with opened(tmp_path, engine) as (app, pilot, screen):
         await pilot.press("f4", "up", "up")
-        await until(pilot, lambda: app.session.sampling.temperature == 1.1)
+        await until(pilot, lambda: screen.choices.own == {"temperature": 1.1})
         await pilot.press("down")
-        await until(pilot, lambda: app.session.sampling.temperature == 1.05)
+        await until(pilot, lambda: screen.choices.own == {"temperature": 1.05})
         await pilot.press("f4")
         await say_to(pilot, screen, "hello")
         assert engine.requests[-1].params.temperature == 1.05
+        assert app.session.sampling.temperature == 1.0, "other chats stay as they are"
+    async with opened(tmp_path) as (_, pilot, screen):
+        await until(pilot, lambda: screen.choices.own == {"temperature": 1.05})
+
+
+async def test_what_one_chat_has_holds_for_all_when_that_is_wanted(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        await pilot.press("f4", "up")
+        await until(pilot, lambda: screen.choices.own == {"temperature": 1.05})
+        await pilot.click("#sampling-everywhere")
+        await until(pilot, lambda: app.session.sampling.temperature == 1.05)
+        await until(pilot, lambda: screen.choices.own == {})
+        assert not screen.query_one("#sampling-everywhere").display
     async with opened(tmp_path) as (app, _, _):
         assert app.session.sampling.temperature == 1.05
 
@@ -92,15 +106,15 @@ async def test_an_empty_seed_is_a_fresh_one_and_reset_brings_the_models_values(t
         seed.focus()
         seed.value = "42"
         await pilot.press("enter")
-        await until(pilot, lambda: app.session.sampling.seed == 42)
+        await until(pilot, lambda: screen.choices.own == {"seed": 42})
         seed.value = ""
         await pilot.press("enter")
-        await until(pilot, lambda: app.session.sampling.seed is None)
+        await until(pilot, lambda: screen.choices.own == {"seed": None})
         seed.value = "7"
         await pilot.press("enter")
-        await until(pilot, lambda: app.session.sampling.seed == 7)
+        await until(pilot, lambda: screen.choices.own == {"seed": 7})
         await pilot.click("#sampling-reset")
-        await until(pilot, lambda: app.session.sampling == app.session.models.current.sampling)
+        await until(pilot, lambda: screen.choices.own == {})
         assert panel.params == app.session.models.current.sampling
 
 
@@ -134,6 +148,7 @@ def test_every_action_of_the_table_exists() -> None:
         "settings": SettingsScreen,
         "log": LogScreen,
         "exact": ExactScreen,
+        "tokens": TokensScreen,
     }
     for row in BINDINGS:
         name = row.action.split("(")[0]

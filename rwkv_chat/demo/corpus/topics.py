@@ -24,7 +24,7 @@ Kind = Literal["key", "command", "parameter", "fact"]
 # after the corpus.
 UNTAUGHT_SCOPES = (
     *("message", "replies", "writing", "books", "library", "models", "states"),
-    *("settings", "log", "exact", "tune", "tune_new", "compare"),
+    *("settings", "log", "exact", "tune", "tune_new", "compare", "tokens"),
 )
 UNTAUGHT = frozenset(
     (
@@ -32,7 +32,7 @@ UNTAUGHT = frozenset(
         *("command.settings", "command.tune"),
         *(f"key.{row.id}" for row in BINDINGS if row.scope in UNTAUGHT_SCOPES),
         *(f"key.chat.{each}" for each in ("messages", "undo", "redo", "first", "last", "copy_block")),
-        *(f"key.chat.{each}" for each in ("edit_outside", "unfold", "plain_view")),
+        *(f"key.chat.{each}" for each in ("edit_outside", "unfold", "plain_view", "tokens")),
         *("key.app.library", "key.app.states", "key.app.settings", "key.app.tune"),
     )
 )

@@ -89,7 +89,7 @@ class AsidesScreen(ThreadScreen):
         thread = self.thread
         if thread is None:
             return self.pending
-        return Choices(thread.chosen_template, thread.mode, thread.keep_reasoning)
+        return Choices(thread.chosen_template, thread.mode, thread.keep_reasoning, thread.sampling)
 
     def manner(self) -> Manner | None:
         """What the choices come to with the model that is ready; None until one is."""
@@ -141,6 +141,7 @@ class AsidesScreen(ThreadScreen):
             template=chosen.template,
             mode=chosen.mode,
             keep_reasoning=chosen.keep_reasoning,
+            sampling=chosen.own,
         )
 
     # ---------------------------------------------------------------- the exact prompt

@@ -10,7 +10,7 @@ from textual.widgets import Static, TextArea
 
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
-from rwkv_chat.tui.screens.copying import CopyingScreen
+from rwkv_chat.tui.screens.sampling import SamplingScreen
 from rwkv_chat.tui.widgets.chat_list import ChatList
 from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 
     from rwkv_chat.tui.desk import Desk
     from rwkv_chat.tui.widgets.problem_line import ProblemLine
-    from rwkv_chat.tui.widgets.sampling_panel import SamplingPanel
 
 BEGUN = Path(__file__).with_name("begun.tcss")
 NARROW = 90  # cells; below, the list hides by itself
 
 
-class ChatScreen(CopyingScreen):
+class ChatScreen(SamplingScreen):
     """One conversation at a time; replies in others go on."""
 
     CSS_PATH = "chat.tcss"
@@ -63,6 +62,7 @@ class ChatScreen(CopyingScreen):
             self.desk.turns.listener = self.turn_event
             self.desk.watchers.append(self.model_changed)
             self.desk.go = self.go
+            self.desk.take_sampling = self.take_values
             self.desk.books.tell = self.told
             self.desk.books.watchers.append(self.show_status)
             self.desk.pulls.watchers.append(self.show_status)
@@ -79,6 +79,7 @@ class ChatScreen(CopyingScreen):
         from rwkv_chat.tui.widgets.continue_bar import ContinueBar
         from rwkv_chat.tui.widgets.key_footer import KeyFooter
         from rwkv_chat.tui.widgets.problem_line import ProblemLine
+        from rwkv_chat.tui.widgets.repeat_bar import RepeatBar
         from rwkv_chat.tui.widgets.suggestions import Suggestions
         from rwkv_chat.tui.widgets.transcript import Transcript
         from rwkv_chat.tui.widgets.waiting_line import WaitingLine
@@ -88,6 +89,7 @@ class ChatScreen(CopyingScreen):
         above = (
             ContinueBar(id="continue"),
             ProblemLine(id="problem"),
+            RepeatBar(id="repeats"),
             WaitingLine(id="waiting"),
             Completions(id="completions"),
         )
@@ -97,33 +99,13 @@ class ChatScreen(CopyingScreen):
         self.remove_class("-first")
         self.refresh_bindings()  # a footer that comes later waits for them
         if not self.has_class("-sampling-hidden"):
-            await self._sampling()
-
-    @property
-    def _panel(self) -> SamplingPanel | None:
-        """The sampling panel; None until it is shown for the first time."""
-        from rwkv_chat.tui.widgets.sampling_panel import SamplingPanel
-
-        return next(iter(self.query(SamplingPanel)), None)
-
-    async def _sampling(self) -> SamplingPanel:
-        """The panel, mounted when it is first shown: it has half of the screen's widgets."""
-        if (there := self._panel) is not None:
-            return there
-        from rwkv_chat.tui.widgets.sampling_panel import SamplingPanel
-
-        panel = SamplingPanel(self.desk.params, id="sampling")
-        await self.query_one("#columns").mount(panel)
-        # the panel's inputs ask for their places before the layout, and then nobody is told of a new size
-        self.call_after_refresh(self.transcript.on_resize)
-        return panel
+            await self.made_panel()
 
     def model_changed(self) -> None:
         """The model got further, or another was chosen."""
         if self.card is not self.desk.session.models.current:
             self.show_empty(empty=self.has_class("-empty"))
-            if (panel := self._panel) is not None:
-                panel.show(self.desk.params)
+            self.show_sampling()
         self.show_status()
         if self.desk.model.ready:
             self.show_asides()
@@ -154,7 +136,8 @@ class ChatScreen(CopyingScreen):
         if settings.show_sampling == self.has_class("-sampling-hidden"):
             self.set_class(not settings.show_sampling, "-sampling-hidden")
             if settings.show_sampling:
-                (await self._sampling()).show(self.desk.params)
+                await self.made_panel()
+        self.show_sampling()
 
     # ---------------------------------------------------------------- keys
 
@@ -204,14 +187,7 @@ class ChatScreen(CopyingScreen):
         if hidden:
             self.prompt.focus()
         else:
-            panel = await self._sampling()
-            panel.show(self.desk.params)
+            panel = await self.made_panel()
+            self.show_sampling()
             panel.take_focus()
         await self.desk.change(show_sampling=not hidden)
-
-    async def on_sampling_panel_changed(self, event: SamplingPanel.Changed) -> None:
-        await self.desk.sample(event.params)
-
-    async def on_sampling_panel_reset_asked(self) -> None:
-        await self.desk.sample(self.desk.session.models.current.sampling)
-        (await self._sampling()).show(self.desk.params)

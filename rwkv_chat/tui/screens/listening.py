@@ -42,7 +42,7 @@ class ListeningScreen(SendingScreen):
                 self.tell_not_saved(event)
             case Answered():
                 await self._answered(event, shown=shown)
-                self.send_waiting(live, well=not live.stopping)
+                self.send_waiting(live, well=not live.stopping and event.reason != "repeats")
             case TurnFailed():
                 self.send_waiting(live, well=False)
                 await self._failed(live, event, shown=current)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _OfTheTree = Literal["edit", "branch", "go", "previous", "next", "delete"]
 _OfAReply = Literal["regenerate", "begin", "continue", "alternatives"]
-What = Literal["copy", "block", "links", "bookmark", "pin", "persona", "capsule"] | _OfTheTree | _OfAReply
+_Seen = Literal["copy", "block", "links", "tokens"]
+What = Literal["bookmark", "pin", "persona", "capsule"] | _Seen | _OfTheTree | _OfAReply
 LONGEST = 300
 
 

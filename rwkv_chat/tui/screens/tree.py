@@ -160,6 +160,8 @@ class TreeScreen(AnswersScreen):
                 self._save_persona(thread, node)
             case "capsule":
                 self._pack(thread, node)
+            case "tokens":
+                await self.show_tokens(node)
             case _:
                 self.answer(act, thread)
 
@@ -178,6 +180,10 @@ class TreeScreen(AnswersScreen):
         await self.branches.switch(thread.id, other)
         await self.shown_again()
         await self._messages(other)
+
+    async def show_tokens(self, node: Node | None) -> None:
+        """How likely each token of a message was."""
+        raise NotImplementedError
 
     # ---------------------------------------------------------------- editing
 
