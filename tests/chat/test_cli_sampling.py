@@ -32,7 +32,7 @@ def test_values_of_one_conversation(cli: Cli, engine: FakeEngine) -> None:
         "/set top-k 5",
         "ho",
     )
-    said = cli(*CHAT, stdin="\n".join((*lines, "ho", "/set temperature", "hm", "/new", "other")))
+    said = cli(*CHAT, stdin="\n".join((*lines, "/set temperature", "hm", "/new", "other")))
     first, second, third, other = engine.requests
     assert (first.params.temperature, first.params.top_k, first.params.bans) == (0.8, 0, (7,))
     assert first.stop.texts[-2:] == ("END", "\nUser:")
