@@ -142,6 +142,7 @@ class Desk:
             await self.session.change_settings(**values)
         except (OSError, ValueError):
             log.exception("settings were not written")
+            return  # what the person sees has changed already, and stays
         self.on_change(values)
 
     async def reset(self, name: str) -> None:

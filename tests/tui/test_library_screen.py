@@ -6,12 +6,14 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from textual.widgets import Button, Input, Static
 
 from engine.types import Prefilled, StateKey
 from rwkv_chat.library import initials
 from rwkv_chat.library.initials import Initial
 from rwkv_chat.session.state_types import Confirmed, Shared
+from rwkv_chat.tui.cells import short_title
 from rwkv_chat.tui.library_query import typed
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.library import LibraryScreen
@@ -311,3 +313,15 @@ async def test_found_messages_are_not_taken_for_conversations(tmp_path: Path) ->
         await until(pilot, lambda: str(screen.query_one("#said", Static).render()) != "")
         await pilot.press("escape")
         await until(pilot, lambda: len(titles(app)) == 3)
+
+
+def test_a_cut_title_keeps_what_tells_a_branch_apart() -> None:
+    for text, width, cut in (
+        ("My cat is called Biscuit.", 40, "My cat is called Biscuit."),
+        ("My cat is called Biscuit. (2)", 20, "My cat is calle… (2)"),
+        ("My cat is called Biscuit.", 12, "My cat is c…"),
+        ("漢字漢字漢字 (12)", 12, "漢字漢… (12)"),
+        ("A (1234567)", 8, "A (1234…"),
+    ):
+        assert short_title(text, width) == cut
+        assert cell_len(short_title(text, width)) <= width

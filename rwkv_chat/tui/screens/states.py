@@ -162,9 +162,9 @@ class StatesScreen(StatesWork):
         known = persona_facts(persona)
         facts = Content("\n\n").join([known, profile_facts(profile)])
         self.query_one("#state-facts", Static).update(facts)
-        self.call_after_refresh(self._scroll_to, known.plain.count("\n") + 2)
+        self.call_after_refresh(self._show_line, known.plain.count("\n") + 2)
 
-    def _scroll_to(self, line: int) -> None:
+    def _show_line(self, line: int) -> None:
         """In a low terminal, what was asked for stands below what was there."""
         self.query_one("#state-details").scroll_to(y=line, animate=False)
 

@@ -12,7 +12,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import clean, title
-from rwkv_chat.tui.cells import cell
+from rwkv_chat.tui.cells import cell, short_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +118,8 @@ def _prompt(row: LibraryRow, width: int, marked: bool) -> Content:
     shown = min(cell_len(tags), room // 3)
     name = title(row.title, LONGEST) + (f"  ({row.who})" if row.who else "")
     line = Content.styled(mark, "bold $accent" if marked else "$muted")
-    line += Content.styled(cell(name, room - (shown + 1 if shown else 0)), "$foreground")
+    room -= shown + 1 if shown else 0
+    line += Content.styled(cell(short_title(name, room), room), "$foreground")
     if shown:
         line += Content.styled(" " + cell(tags, shown, right=True), "$accent")
     if date:
