@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from rwkv_chat.tui.desk import Desk
 
 
+ENDINGS = {"state": ".pth", "full": ".pth"}  # the usual ones of files; an adapter is a folder
+
+
 class TuneWork(Screen[None]):
     """Base of the Tune screen, which says what is shown (`reload`, `run_chosen`, `say_outcome`)."""
 
@@ -107,14 +110,18 @@ class TuneWork(Screen[None]):
     def action_export(self) -> None:
         tune = self.run_chosen()
         if tune is not None and tune.done:
-            question = say("tune_screen.export", name=title(tune.name))
+            ending = ENDINGS.get(tune.method, "")
+            question = say(
+                "tune_screen.export" if ending else "tune_screen.export_folder", name=title(tune.name)
+            )
             self.app.push_screen(Ask(question), partial(self._exported, tune))
 
     @telling
     async def _exported(self, tune: Tune, answer: str | None) -> None:
         """The warning stands with the outcome, since it concerns what is done with the file next."""
         if (path := typed_path(answer or "")) is not None:
-            async for event in self.tunes.export(tune.id, path):
+            target = path if path.suffix else path.with_suffix(ENDINGS.get(tune.method, ""))
+            async for event in self.tunes.export(tune.id, target):
                 if isinstance(event, Progress):
                     share = event.done / event.total if event.total else 0.0
                     self.say_outcome(say("tune_screen.writing", share=f"{share:.0%}"))
