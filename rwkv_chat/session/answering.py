@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from rwkv_chat.transcript import Node, Thread
     from rwkv_chat.windows import Windows
 
+LET_GO_SECONDS, LOOK_SECONDS = 0.5, 0.02
 log = logging.getLogger(__name__)
 
 
@@ -83,7 +86,8 @@ class Answering:
     async def run(self, begin: Callable[[], Awaitable[tuple[Thread, Node]]]) -> None:
         """The whole turn; every error ends in `TurnFailed`, and only cancellation comes out."""
         try:
-            with self._desk.windows.speaking(self._turn.thread):
+            with ExitStack() as alone:
+                await self._enter(alone)
                 thread, node = await begin()
                 if not self._wish.aside:
                     self._turn.emit(Committed(thread, node))
@@ -99,6 +103,21 @@ class Answering:
             self._turn.emit(TurnFailed(Unexpected(type(error).__name__, str(error))))
         finally:
             self._turn.close()
+
+    async def _enter(self, alone: ExitStack) -> None:
+        """A window that was just killed has its locks until the system has taken its memory back.
+
+        Raises: SpokenElsewhere.
+        """
+        until = time.monotonic() + LET_GO_SECONDS
+        while True:
+            try:
+                alone.enter_context(self._desk.windows.speaking(self._turn.thread))
+                return
+            except SpokenElsewhere:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _answer(self, thread: Thread, node: Node) -> None:
         while (speaker := await self._speaker()) is not None:

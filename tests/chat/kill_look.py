@@ -43,7 +43,7 @@ class Look:
 
     def __init__(self, home: Path, opening: Opening) -> None:
         self.home, self.opening = home, opening
-        self.paths = Paths.under(home)
+        self.paths = Paths.under(home).make()  # a life may end before it has made its folders
         self.faults: list[str] = []
         self.from_text: set[str] = set()  # messages that were taken in: their tokens were made from the text
         self.noted: Counter[str] = Counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,13 +13,15 @@ import pytest
 from engine.store.check import check_all
 from rwkv_chat.library import health
 from rwkv_chat.paths import Paths
-from rwkv_chat.session import Answered, Committed, TurnFailed
+from rwkv_chat.session import Answered, Committed, TurnFailed, answering
 from rwkv_chat.session.errors import ThreadElsewhere
 from rwkv_chat.windows import SpokenElsewhere, Windows
 from tests.chat.real import GREEDY, ask, model_folder, open_real, told
+from tests.chat.talk import until
 from tests.children import in_child, warm
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from rwkv_chat.session import Session
@@ -139,3 +142,38 @@ async def test_two_processes_in_the_same_conversations_leave_whole_files(
 
 def _faults(home: Path) -> tuple[str, ...]:
     return health.look(Paths.under(home).database).faults
+
+
+async def test_a_window_that_was_just_killed_is_waited_for(
+    tmp_path: Path, opened: list[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system lets go of its locks only when it has taken its memory back."""
+    monkeypatch.setattr(answering, "LET_GO_SECONDS", 60.0)
+    home = tmp_path / "home"
+    session = await open_real(home, model_folder(tmp_path / "model"))
+    opened.append(session)
+    thread = (await ask(session, None, "One")).thread.id
+    locks = Paths.under(home).locks
+    dying = Windows(locks)
+    refused, speaking = asyncio.Event(), Windows.speaking
+
+    @contextmanager
+    def seen(self: Windows, thread: str) -> Iterator[None]:
+        try:
+            with speaking(self, thread):
+                yield
+        except SpokenElsewhere:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(Windows, "speaking", seen)
+
+    async def ended() -> bool:
+        return not (locks / f"{thread}.lock").exists()
+
+    await until(ended)
+    with speaking(dying, thread):
+        turn = session.chats.send(thread, "Two", GREEDY)
+        await refused.wait()
+    assert isinstance(await turn.result(), Answered)
+    dying.close()
