@@ -32,11 +32,18 @@ async def keep_house(
         await asyncio.sleep(settle)
         await asyncio.to_thread(backup.rotate, paths.database, paths.backups)
         await asyncio.to_thread(sweep, paths.models)
+        await asyncio.to_thread(sweep_runs, paths)
         if unneeded := await library.run(erase.purge):
             engine.forget(unneeded)
             await settle_index(library)
     except (LibraryError, OSError) as error:
         log.warning("housekeeping failed: %s", type(error).__name__)
+
+
+def sweep_runs(paths: Paths) -> None:
+    from rwkv_chat.session.tune_runs import Runs
+
+    Runs(paths.tunes).sweep()
 
 
 async def tell_ladders(library: Library, engine: EngineLike) -> None:

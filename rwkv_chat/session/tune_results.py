@@ -107,9 +107,9 @@ class Results:
         made = Initial(id_, "tuned", (file,), persona.name)
         return await self._library.run(states.add, persona, (made,))
 
-    async def open_on(self, thread_id: str, persona: StoredPersona, title: str) -> Thread:
+    async def open_on(self, thread_id: str, persona: StoredPersona) -> Thread:
         """A conversation beside another one, at the same message, that speaks with a result."""
-        return await self._library.run(_beside, thread_id, persona.states[0], title_from(title))
+        return await self._library.run(_beside, thread_id, persona)
 
 
 def _persona_of(db: sqlite3.Connection, tried: Tried) -> StoredPersona | None:
@@ -120,9 +120,10 @@ def _persona_of(db: sqlite3.Connection, tried: Tried) -> StoredPersona | None:
     return None
 
 
-def _beside(db: sqlite3.Connection, thread: str, state: MadeState, title: str) -> Thread:
+def _beside(db: sqlite3.Connection, thread: str, persona: StoredPersona) -> Thread:
     found = threads.get(db, thread)
-    tip, title = nodes.tip(db, thread), title or found.title
+    tip, state = nodes.tip(db, thread), persona.states[0]
+    title = title_from(f"{found.title} · {persona.name}")
     made = threads.create(db, title) if tip is None else branches.fork(db, thread, tip, title)
     return adapters.speak_with(db, made.id, state.adapter, state.initial)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 LARGEST_LOG = 1 << 30
 SHOWN_NAMES = 5
 GONE = ".gone-"
+DAY = 86_400.0
 
 
 @dataclass(slots=True)
@@ -160,10 +163,14 @@ class Runs:
         shutil.rmtree(gone, ignore_errors=True)
 
     def sweep(self) -> None:
-        """What a crash left of runs that were being made or removed."""
+        """Delete what a crash left of runs that were being made or removed; another window may be making one
+        now, so only what is a day old.
+        """
         for each in (*self.root.glob(f"{GONE}*"), *self.root.glob(".new-*")):
-            if each.is_dir() and not each.is_symlink():
-                shutil.rmtree(each, ignore_errors=True)
+            with suppress(OSError):
+                old = time.time() - each.stat().st_mtime > DAY
+                if old and each.is_dir() and not each.is_symlink():
+                    shutil.rmtree(each, ignore_errors=True)
 
 
 def _tune(folder: Path, about: About, config: TuneConfig, told: Told, *, running: bool) -> Tune:

@@ -288,7 +288,7 @@ class Tunes:
         stored = await self._results.keep(tune, name)
         await asyncio.to_thread(self.runs.change, id_, kept=stored.id)
         persona = await self._states.get(stored.id)
-        opened = await self._results.open_on(thread, stored, "") if thread else None
+        opened = await self._results.open_on(thread, stored) if thread else None
         return Kept(persona, opened)
 
     async def export(

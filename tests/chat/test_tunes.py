@@ -36,6 +36,7 @@ from rwkv_chat.session.errors import (
 from rwkv_chat.session.examples_types import Branch, Selection
 from rwkv_chat.session.tune_child import device_lock, holder
 from rwkv_chat.session.tune_folder import ABOUT, read_about
+from rwkv_chat.session.tune_runs import Runs
 from rwkv_chat.windows import held, taken
 from tests.chat.real import GREEDY, ask, model_folder, open_real
 
@@ -179,6 +180,7 @@ async def _kept(session: Session, id_: str, chat: str, folder: Path) -> None:
     assert (await tunes.show(id_)).kept == kept.persona.id
     assert kept.thread is not None
     assert kept.thread.initial
+    assert kept.thread.title == "What is number 0? · Kept"
     before = await session.library.run(threads.get, chat)
     assert before.initial == ""
     assert kept.thread.tip == before.tip  # the same conversation, beside itself
@@ -364,6 +366,16 @@ async def test_names_that_are_none(tmp_path: Path, opened: list[Session]) -> Non
             await session.tunes.show(name)
         with pytest.raises(TuneUnknown):
             await session.tunes.find(name)
+
+
+def test_what_a_crash_left_goes_after_a_day(tmp_path: Path) -> None:
+    now, old = tmp_path / ".new-1", tmp_path / ".gone-2"
+    for each in (now, old, tmp_path / "0123456789ab"):
+        each.mkdir()
+    os.utime(old, (0, 0))
+    os.utime(tmp_path / "0123456789ab", (0, 0))
+    Runs(tmp_path).sweep()
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".new-1", "0123456789ab"]
 
 
 async def test_a_log_from_anywhere(tmp_path: Path, opened: list[Session]) -> None:
