@@ -184,7 +184,7 @@ class MeasuredApp(RwkvChatApp):
         return found
 
 
-async def nothing_to_read(_: str) -> ToRead:
+async def nothing_to_read(thread_id: str) -> ToRead:
     """What a model reads is the session's work, and no part of drawing; the fake one has a token per byte."""
     return ToRead(0, None)
 
