@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.plain_text import title
@@ -10,6 +9,7 @@ from rwkv_chat.setting_specs import GROUPS, SPECS, Spec
 from rwkv_chat.texts import lookup, say
 from rwkv_chat.tui.bindings import BINDINGS, KeyBinding, all_keys, shown_keys
 from rwkv_chat.tui.keymap import keys_of
+from rwkv_chat.tui.widgets.setting_list import SettingRow, SettingSection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,31 +17,6 @@ if TYPE_CHECKING:
     from rwkv_chat.settings import Settings
 
 LONGEST = 60  # characters of a value
-
-
-@dataclass(frozen=True, slots=True)
-class SettingRow:
-    """One line.
-
-    Attributes:
-        key: "set.<name>" or "key.<binding id>".  changed: it is not the default.
-        help: one sentence.  note: what it can be, and its default.
-    """
-
-    key: str
-    label: str
-    value: str
-    changed: bool
-    help: str
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class SettingSection:
-    """Rows under a title."""
-
-    title: str
-    rows: tuple[SettingRow, ...]
 
 
 def sections(values: Settings, keymap: Mapping[str, str], typed: str = "") -> tuple[SettingSection, ...]:

@@ -81,7 +81,7 @@ async def test_without_colours_what_is_chosen_is_told_by_its_letters(
 async def test_the_mouse_is_taken_or_left(mouse: bool, last: str, tmp_path: Path) -> None:
     async with opened(tmp_path, mouse=not mouse) as (app, _, _):
         sent: list[str] = []
-        app.send = sent.append
+        app.send = lambda sequence: sent.append(sequence)
         await app.desk.change(mouse=mouse)
         assert sent == [f"\x1b[?1000{last}\x1b[?1003{last}\x1b[?1015{last}\x1b[?1006{last}"]
 

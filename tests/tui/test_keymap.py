@@ -92,7 +92,8 @@ def test_the_terminals_keep_keys_at_all() -> None:
 @pytest.mark.parametrize("key", sorted({key for keys in ALTERNATES.values() for key in split(keys)}))
 def test_what_terminals_send_for_alt_is_that_key(key: str) -> None:
     """Alt is an escape before the character; the others have sequences of their own."""
-    sent = {"shift+pageup": "\x1b[5;2~", "shift+pagedown": "\x1b[6;2~"}
+    sent = {"alt+down": "\x1b[1;3B", "alt+up": "\x1b[1;3A"}
+    sent |= {"shift+pageup": "\x1b[5;2~", "shift+pagedown": "\x1b[6;2~"}
     parser = XTermParser()
     events = [*parser.feed(sent.get(key, f"\x1b{key[-1]}")), *parser.feed("")]
     assert [each.key for each in events if isinstance(each, Key)] == [key]

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from textual.binding import BindingType
 
-    from rwkv_chat.tui.setting_rows import SettingRow, SettingSection
-
 
 def _key(binding: BindingType) -> str:
     return binding.key if isinstance(binding, Binding) else binding[0]
@@ -27,6 +25,31 @@ def _key(binding: BindingType) -> str:
 
 CHANGED, PLAIN = "* ", "  "
 LABEL = 30  # cells, at most
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One line.
+
+    Attributes:
+        key: "set.<name>" or "key.<binding id>".  changed: it is not the default.
+        help: one sentence.  note: what it can be, and its default.
+    """
+
+    key: str
+    label: str
+    value: str
+    changed: bool
+    help: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingSection:
+    """Rows under a title."""
+
+    title: str
+    rows: tuple[SettingRow, ...]
 
 
 class SettingList(OptionList, inherit_bindings=False):
