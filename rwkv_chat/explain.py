@@ -50,6 +50,7 @@ EXIT_CODES = {
     "TuneRuns": USAGE,
     "TuneOver": USAGE,
     "TuneNotDone": USAGE,
+    "TuneIsModel": USAGE,
     "TuneOfOtherModel": USAGE,
     "TuneTooLarge": NO_MEMORY,
     "NoMoments": USAGE,

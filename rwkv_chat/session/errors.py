@@ -36,6 +36,7 @@ SessionError
 ├── TuneRuns(name)               a run goes on: it cannot be begun, resumed, tried or removed now
 ├── TuneOver(name)               a run has come to its end: there is nothing to go on with, or to stop
 ├── TuneNotDone(name)            a run has no result yet
+├── TuneIsModel(name)            what a run has made is a whole model: it is exported and imported
 ├── TuneDamaged(path, where)     a run's folder, or what is in it, cannot be read; `where`: the part
 ├── TuneNotStarted(name, reason) the process could not be begun
 ├── TuneTooLarge(name, needed, free)  it does not fit the device
@@ -260,6 +261,11 @@ class TuneOver(SessionError):
 
 @dataclass(eq=False)
 class TuneNotDone(SessionError):
+    name: str
+
+
+@dataclass(eq=False)
+class TuneIsModel(SessionError):
     name: str
 
 

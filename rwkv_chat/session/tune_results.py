@@ -14,7 +14,7 @@ from rwkv_chat.library.adapters import StoredAdapter
 from rwkv_chat.library.initials import Initial
 from rwkv_chat.library.states import MadeState, StoredPersona
 from rwkv_chat.session import jobs
-from rwkv_chat.session.errors import TuneNotDone, TuneOfOtherModel, TuneRuns
+from rwkv_chat.session.errors import TuneIsModel, TuneNotDone, TuneOfOtherModel, TuneRuns
 from rwkv_chat.session.sharing import put_beside
 from rwkv_chat.session.titles import title_from
 from rwkv_chat.session.tune_folder import read_about, result_of
@@ -64,13 +64,13 @@ class Results:
         return speaker
 
     async def tried(self, tune: Tune) -> Tried:
-        """The result, ready to be asked. Raises: see `result`, `speaker`; TuneNotDone of a whole model."""
+        """The result, ready to be asked. Raises: see `result`, `speaker`; TuneIsModel."""
         path = await self.result(tune)
         await self.speaker(tune)
         if tune.method in ADAPTERS:
             return Tried(adapter=await self._desk.adapters.try_on(path))
         if tune.method != "state":
-            raise TuneNotDone(tune.name)
+            raise TuneIsModel(tune.name)
         request = InitialRequest(str(path))
         return Tried(initial=(await jobs.outcome(self._desk.engine.register(request), Registered)).id)
 
