@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.types import StopRule, TokenIds
-    from rwkv_chat.session.border import TokenizerLike
 
 STOPS, BANS = "stop_texts", "ban_texts"
 LISTS = (STOPS, BANS)
@@ -24,6 +23,12 @@ MOST, LONGEST = 32, 200  # texts of a list; characters of one
 _ID = re.compile(r"#([0-9]{1,7})")
 _PART = re.compile(r"(?:\\.|[^,\\])+", re.DOTALL)
 _WRITTEN = {"n": "\n", "t": "\t"}
+
+
+class Encoder(Protocol):
+    """What is needed of a tokenizer: widgets know this module, and no session."""
+
+    def encode(self, text: str) -> TokenIds: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def with_stops(rule: StopRule, own: Mapping[str, Any]) -> StopRule:
     return StopRule(rule.ids, tuple(dict.fromkeys((*rule.texts, *texts_of(own, STOPS)))))
 
 
-def banned(texts: tuple[str, ...], tokenizer: TokenizerLike) -> Banned:
+def banned(texts: tuple[str, ...], tokenizer: Encoder) -> Banned:
     """`#123` is the token of that id; a text is the token that says it, and the one with a space before."""
     ids: list[int] = []
     unknown = []
@@ -61,7 +66,7 @@ def banned(texts: tuple[str, ...], tokenizer: TokenizerLike) -> Banned:
     return Banned(tuple(dict.fromkeys(ids)), tuple(unknown))
 
 
-def _ids(text: str, tokenizer: TokenizerLike) -> list[int]:
+def _ids(text: str, tokenizer: Encoder) -> list[int]:
     if (named := _ID.fullmatch(text)) is not None:
         return [int(named[1])]
     forms = (tokenizer.encode(text), tokenizer.encode(f" {text}"))
