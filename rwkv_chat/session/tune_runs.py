@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from engine.durable import into_place
 from engine.errors import EngineError
 from engine.tune.folder import Folder, ask_to_stop, read_config
 from engine.tune.log import read_events
@@ -158,7 +159,7 @@ class Runs:
         if tune_child.runs(folder):
             raise TuneRuns(self.read(id_).name)
         gone = folder.with_name(f"{GONE}{id_}")
-        folder.rename(gone)  # at once: what is half deleted is no run
+        into_place(folder, gone)  # at once: what is half deleted is no run
         self._told.pop(id_, None)
         shutil.rmtree(gone, ignore_errors=True)
 
