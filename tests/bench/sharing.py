@@ -27,7 +27,7 @@ from engine.types import Finished, GenerateRequest, LoadRequest, SamplingParams,
 
 if TYPE_CHECKING:
     from engine.job import Job
-    from engine.types import FeedRequest
+    from engine.types import FeedRequest, ScoreRequest
 
 Kind = Literal["bare", "thread", "process"]
 KINDS: tuple[Kind, ...] = ("bare", "thread", "process")
@@ -59,7 +59,7 @@ class Endless(Engine):
 
     tokens = 0
 
-    def submit(self, request: GenerateRequest | FeedRequest) -> Job:
+    def submit(self, request: GenerateRequest | FeedRequest | ScoreRequest) -> Job:
         if isinstance(request, GenerateRequest):
             params = replace(request.params, max_tokens=self.tokens)
             request = replace(request, stop=StopRule(ids=()), params=params)

@@ -27,6 +27,7 @@ from engine.types import (
     GenerateRequest,
     Held,
     Piece,
+    ScoreRequest,
     StateKey,
     StoreUse,
     Thinned,
@@ -96,7 +97,8 @@ class StoringEngine(FakeEngine):
         self.store = StateStore(self.folder, BUDGET)
         self.rng = random.Random(self.seed)
 
-    def submit(self, request: GenerateRequest | FeedRequest) -> FakeJob:
+    def submit(self, request: GenerateRequest | FeedRequest | ScoreRequest) -> FakeJob:
+        assert not isinstance(request, ScoreRequest), "no script asks for it"
         if isinstance(request, FeedRequest):
             return self._started(StoringFeed(request, self))
         texts = [self._text(request) for _ in range(request.n)]

@@ -9,7 +9,7 @@ import pytest
 from engine.generate import RING, Fed, Mark, RowEnd, Start, generate
 from engine.sampling import SamplerState
 from engine.tokenizer import load_tokenizer
-from engine.types import GenerateRequest, Piece, SamplingParams, StopRule
+from engine.types import GenerateRequest, Piece, Resampled, SamplingParams, StopRule
 from tests.engine import small
 from tests.engine.scripted import ScriptedModel, consumed
 
@@ -222,7 +222,7 @@ def test_alternatives_end_one_by_one_and_each_keeps_its_own_state(tokenizer: Tok
     request = GenerateRequest(PROMPT, params=params, n=6, stop=StopRule(ids=(0,)))
     samplers = tuple(SamplerState(seed) for seed in range(6))
 
-    def events() -> Iterator[Fed | Piece | Mark | RowEnd]:
+    def events() -> Iterator[Fed | Piece | Resampled | Mark | RowEnd]:
         return generate(model, tokenizer, request, Start(model.zero_state(), PROMPT, samplers))
 
     ends = [event for event in events() if isinstance(event, RowEnd)]

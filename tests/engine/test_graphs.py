@@ -17,7 +17,7 @@ from engine.graphs import DecodeGraph, PlainStepper, exempt_ids
 from engine.ops.sample import AHEAD
 from engine.sampling import Sampler, SamplerState, restrictions
 from engine.tokenizer import load_tokenizer
-from engine.types import GenerateRequest, Piece, SamplingParams, StopRule
+from engine.types import GenerateRequest, Piece, Resampled, SamplingParams, StopRule
 from tests.engine import small, tiny
 from tests.engine.scripted import ScriptedModel
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine.tokenizer import Tokenizer
     from tests.conftest import Sample
 
-Told = Fed | Piece | Mark | RowEnd
+Told = Fed | Piece | Resampled | Mark | RowEnd
 ARCHS = ("rwkv4", "rwkv5.2", "rwkv6", "rwkv7")
 PENALISED = SamplingParams(
     temperature=1.3, top_p=0.95, max_tokens=40, presence_penalty=0.4, frequency_penalty=0.6, penalty_decay=0.9

@@ -15,7 +15,7 @@ from textual.widgets import Button
 
 from rwkv_chat import paths
 from rwkv_chat.tui import browser, clipboard
-from rwkv_chat.tui.bindings import BINDINGS, all_keys, scope
+from rwkv_chat.tui.bindings import BINDINGS, Scope, all_keys, scope
 from rwkv_chat.tui.outside import OutsideFailed, edit, page
 from rwkv_chat.tui.prose.blocks import blocks, codes, links
 from rwkv_chat.tui.screens.dialogs import Confirm
@@ -280,6 +280,7 @@ def test_what_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_key_does_two_things_in_one_place() -> None:
-    for place in {row.scope for row in BINDINGS}:
+    places: set[Scope] = {row.scope for row in BINDINGS}
+    for place in places:
         keys = [key.strip() for row in scope(place) for key in all_keys(row).split(",")]
         assert sorted(keys) == sorted(set(keys)), place
