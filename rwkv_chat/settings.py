@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from rwkv_chat.own_words import LISTS, texts_of
 from rwkv_chat.texts import languages
 
 if TYPE_CHECKING:
@@ -105,6 +104,7 @@ def _fitted(base: SamplingParams, name: str, value: object) -> SamplingParams | 
 def fitting_sampling(values: object) -> dict[str, Any]:
     """Of a file's differences to a model's sampling those that are allowed. Raises: ValueError."""
     from engine.types import SamplingParams
+    from rwkv_chat.own_words import LISTS, texts_of  # help knows the settings, and has no time
 
     if not isinstance(values, dict):
         raise ValueError("sampling")
