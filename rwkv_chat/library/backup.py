@@ -132,6 +132,7 @@ def _erase_in(file: Path, thread: str, personas: Sequence[str]) -> None:
             erase.erase(db, thread)
             for each in personas:
                 db.execute("DELETE FROM personas WHERE id = ?", (each,))
+            db.execute("DELETE FROM drafts WHERE thread IS NULL")  # what was erased may have begun as one
             index.settle(db, begin=True)
             while index.settle(db):
                 pass
