@@ -6,13 +6,12 @@ along. Sent messages are looked up where they are kept, and nowhere else: what i
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rwkv_chat.library import rows
 from rwkv_chat.library.database import transaction
-from rwkv_chat.library.rows import text as text_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,8 +50,7 @@ def keep(db: sqlite3.Connection, thread: str | None, draft: Draft) -> bool:
         there = db.execute("SELECT 1 FROM threads WHERE id = ?", (thread,)).fetchone()
         if thread is not None and there is None:
             return False
-        folded = json.dumps(draft.folded, ensure_ascii=False)
-        values = thread, draft.text, folded, draft.queued, time.time()
+        values = thread, draft.text, rows.json_of(draft.folded), draft.queued, time.time()
         db.execute(
             "INSERT INTO drafts (thread, text, folded, queued, changed) VALUES (?, ?, ?, ?, ?)", values
         )
@@ -63,7 +61,7 @@ def sent(db: sqlite3.Connection, limit: int) -> tuple[str, ...]:
     """The last messages that were typed in chats, newest first, each once; none that was imported or is in
     the trash.
     """
-    found = (text_of(row, "text") for row in db.execute(_SENT, {"recent": RECENT}))
+    found = (rows.text(row, "text") for row in db.execute(_SENT, {"recent": RECENT}))
     kept: dict[str, None] = {}
     for each in found:
         if each.strip():
@@ -87,7 +85,7 @@ ORDER BY rowid DESC
 def _draft(row: sqlite3.Row) -> Draft:
     """A damaged list of folded texts costs those texts, not the rest."""
     try:
-        folded = tuple((str(name), str(text)) for name, text in json.loads(text_of(row, "folded")))
+        folded = tuple((str(name), str(text)) for name, text in rows.items(row, "folded"))
     except (ValueError, TypeError):
         folded = ()
-    return Draft(text_of(row, "text"), folded, text_of(row, "queued"))
+    return Draft(rows.text(row, "text"), folded, rows.text(row, "queued"))

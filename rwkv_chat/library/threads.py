@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -128,7 +127,7 @@ def configure(
     sampling: Mapping[str, Any] | None = None,
 ) -> Thread:
     """Choose how a thread is spoken from now on; None leaves a choice as it is. Raises: ThreadMissing."""
-    own = None if sampling is None else json.dumps(dict(sampling), ensure_ascii=False)
+    own = None if sampling is None else rows.json_of(dict(sampling))
     keep = None if keep_reasoning is None else int(keep_reasoning)
     db.execute(
         "UPDATE threads SET chosen_template = coalesce(?, chosen_template), mode = coalesce(?, mode), "

@@ -42,7 +42,7 @@ def test_it_stays_in_the_trash_and_goes_when_it_is_erased(db: sqlite3.Connection
 
 def test_folded_texts_that_are_damaged_cost_only_themselves(db: sqlite3.Connection) -> None:
     drafts.keep(db, None, DRAFT)
-    for damaged in ("{", "[1]", '[["a"]]', "7"):
+    for damaged in ("{", "[1]", '[["a"]]', "7", "[" * 100_000):
         db.execute("UPDATE drafts SET folded = ?", (damaged,))
         assert drafts.every(db)[None] == Draft(DRAFT.text, (), DRAFT.queued)
 
