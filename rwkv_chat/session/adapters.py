@@ -77,6 +77,7 @@ class Adapters:
 
         Raises:
             EngineError: it cannot be put into the model; the one before stays.  AdapterGone.
+            ModelNotLoaded: another model was chosen while this waited.
         """
         async with self._in_force(adapter):
             return self._engine.submit(request)
@@ -84,16 +85,23 @@ class Adapters:
     @asynccontextmanager
     async def _in_force(self, id_: str) -> AsyncIterator[None]:
         """What is asked for inside is answered with this adapter: the engine works in order."""
+        speaker = self._in_use()
         async with self._lock:
-            speaker = self._in_use()
-            if speaker is not self._speaker:  # it was loaded anew, and has none
-                self._speaker, self._now = speaker, ""
+            self._same(speaker)
+            if speaker is not self._speaker:  # loaded anew; what was asked of the one before may have met it
+                self._speaker, self._now = speaker, None if self._now != "" else ""
             if id_ != self._now:
                 await self._switch(id_)
+                self._same(speaker)
             yield
 
+    def _same(self, speaker: Speaker | None) -> None:
+        """Tokens of one model mean nothing to another. Raises: ModelNotLoaded."""
+        if self._in_use() is not speaker:
+            raise ModelNotLoaded
+
     async def _switch(self, id_: str) -> None:
-        path = await self._path(id_)
+        path = await self._source(id_)
         before, self._now = self._now, None
         try:
             done = await jobs.outcome(self._engine.adapt(AdaptRequest(path)), Adapted)
@@ -119,15 +127,17 @@ class Adapters:
             self._tried[done.info.adapter] = str(path)
             return done.info.adapter
 
-    async def _path(self, id_: str) -> str | None:
+    async def _source(self, id_: str) -> str | None:
         if not id_:
             return None
-        if id_ in self._tried:
-            return self._tried[id_]
+        return self._tried[id_] if id_ in self._tried else str(await self.path(id_))
+
+    async def path(self, id_: str) -> Path:
+        """Where one of the library lies. Raises: AdapterGone."""
         found = await self._library.run(adapters.find, id_)
         if found is None:
             raise AdapterGone(id_)
-        return str(self.folder / found.file)
+        return self.folder / found.file
 
     # ------------------------------------------------------------------ files
 

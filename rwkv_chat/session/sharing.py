@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -74,13 +75,14 @@ class Sharing:
 
     async def _export_trained(self, persona: StoredPersona, path: Path) -> Shared:
         """A tuned state in the form that the file's name tells, or an adapter as a new folder."""
+        if not persona.states:
+            raise StateMissing("")
         state = persona.states[0]
         if state.adapter:
-            source = self._desk.adapters.folder / state.adapter
-            await asyncio.to_thread(give_adapter, source, path)
+            await asyncio.to_thread(give_adapter, await self._desk.adapters.path(state.adapter), path)
         else:
             initial = await self._library.run(initials.get, state.initial)
-            if initial is None:
+            if initial is None or not initial.files:
                 raise StateMissing("")
             await asyncio.to_thread(give_tuned, self._folder / initial.files[0], path)
         return Shared(str(path), await asyncio.to_thread(_nbytes, path), 0, 1)
@@ -201,8 +203,12 @@ def give_adapter(source: Path, target: Path) -> None:
         raise FileInTheWay(str(target))
     files = [source / CONFIG, source / TENSORS] if source.is_dir() else [source]
     target.mkdir(parents=True)
-    for each in files:
-        put_beside(target / each.name, each.read_bytes)
+    try:
+        for each in files:
+            put_beside(target / each.name, each.read_bytes)
+    except BaseException:  # a part of it would be in the way of the next try
+        shutil.rmtree(target, ignore_errors=True)
+        raise
 
 
 def _nbytes(path: Path) -> int:

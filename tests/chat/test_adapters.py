@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.errors import DiskFailed, WeightsCorrupt
+from engine.errors import DiskFailed, ModelNotLoaded, WeightsCorrupt
 from engine.types import FeedRequest
 from rwkv_chat.explain import sentence
 from rwkv_chat.library import adapters, states, threads
@@ -121,6 +121,27 @@ async def test_another_model_speaks_alone(speaking: tuple[Session, FakeEngine]) 
     await session.library.run(adapters.speak_with, thread.id, ONE, "")
     await answered(session.chats.send(thread.id, "Hello"))
     assert engine.adapts == []
+
+
+async def test_tokens_for_one_model_never_reach_the_next(speaking: tuple[Session, FakeEngine]) -> None:
+    """It was chosen while the adapter was put in, perhaps into that one: there it is taken out again."""
+    session, engine = speaking
+    thread = await session.states.begin(await kept(session, ONE))
+    adapt, ask = engine.adapt, session.turns.desk.adapters.submit
+
+    def another() -> None:
+        session.models.unload()
+        engine.adapt = adapt
+
+    engine.adapt = lambda request: another() or adapt(request)
+    with pytest.raises(ModelNotLoaded):
+        await ask(FeedRequest((1,)), ONE)
+    await session.models.ready()
+    await ask(FeedRequest((1,)))
+    assert paths_of(engine) == [ONE, ""]
+    engine.adapt = lambda request: another() or adapt(request)
+    await answered(session.chats.send(thread.id, "Hello"))
+    assert paths_of(engine) == [ONE, "", ONE, ONE]
 
 
 async def test_a_saved_state_is_nothing_to_speak_with(speaking: tuple[Session, FakeEngine]) -> None:
