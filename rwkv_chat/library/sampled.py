@@ -29,6 +29,13 @@ class Drawn:
     earlier: Earlier
     length: int
 
+    def up_to(self, length: int) -> Earlier:
+        """How its first `length` tokens were sampled; what came after them may have been lost in a crash."""
+        before = tuple(each for each in self.earlier if each[0] < length)
+        later = (each for until, each in self.earlier if until >= length)
+        params = next(later, self.params)
+        return before if params is None else (*before, (length, params))
+
 
 def drawn(db: sqlite3.Connection, node: str) -> Drawn:
     """How a reply was sampled, and how many tokens of it are kept."""

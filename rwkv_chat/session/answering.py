@@ -183,9 +183,7 @@ class Answering:
 
     async def _earlier(self, node: Node, length: int) -> Earlier:
         """How the `length` tokens of a cut reply were sampled."""
-        drawn = await self._library.run(sampled.drawn, node.id)
-        before = tuple(each for each in drawn.earlier if each[0] < length)
-        return before if drawn.params is None else (*before, (length, drawn.params))
+        return (await self._library.run(sampled.drawn, node.id)).up_to(length)
 
     def _drawn(self, path: tuple[StoredNode, ...], rows: int) -> TokenIds:
         """What a crash left of the reply at the end of `path`, where it goes on from all of that."""

@@ -83,6 +83,16 @@ async def test_a_reply_that_goes_on_says_how_its_beginning_was_sampled(opened: l
     assert second.params.penalty_decay == 0.5
 
 
+def test_of_a_reply_whose_end_was_lost_the_params_of_what_is_left_count() -> None:
+    one, two, three = (SamplingParams(top_k=k) for k in (1, 2, 3))
+    drawn = sampled.Drawn(three, ((4, one), (8, two)), 10)
+    assert drawn.up_to(10) == ((4, one), (8, two), (10, three))
+    assert drawn.up_to(8) == ((4, one), (8, two))
+    assert drawn.up_to(6) == ((4, one), (6, two))
+    assert drawn.up_to(3) == ((3, one),)
+    assert sampled.Drawn(None, (), 10).up_to(10) == ()
+
+
 async def test_own_stop_texts_and_bans_are_asked_for(opened: list, tmp_path: Path) -> None:
     engine = FakeEngine()
     session: Session = await begin(opened, tmp_path, engine)
