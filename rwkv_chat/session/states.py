@@ -205,11 +205,12 @@ class States:
             let_go: conversations that speak with the adapter or tuned state that it is do so no more, and
                 its file goes.
         """
-        gone = await self._library.run(states.remove, persona_id)
-        keys = [key_of(each) for each in gone.states if each.model]
-        if let_go and gone.kind in ("tuned", "adapter"):
+        gone = await self._library.run(states.get, persona_id)
+        if let_go and gone.kind in ("tuned", "adapter"):  # first: killed after it, it can be done again
             for each in gone.states:
                 await self._library.run(adapters.let_go, each.adapter, each.initial)
+        await self._library.run(states.remove, persona_id)
+        keys = [key_of(each) for each in gone.states if each.model]
         needed = await self._library.run(state_use.needed, [each.prefix for each in keys])
         self._engine.release([each for each in keys if each.prefix in needed])
         self._engine.release([each for each in keys if each.prefix not in needed], forget=True)
