@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from engine.types.tuning import Sampled
 from rwkv_chat.texts import say
@@ -16,6 +16,7 @@ from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.tune_work import TuneWork
 from rwkv_chat.tui.tune_details import Live, command_line, run_facts, run_outcome, run_row, sample_lines
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.library_list import LibraryList
 from rwkv_chat.tui.widgets.loss_chart import LossChart
 
@@ -59,7 +60,7 @@ class TuneScreen(TuneWork):
                     yield Static(id="run-samples", markup=False)
                 yield Static(id="run-command", markup=False)
         yield Static(id="tune-said", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter()
 
     @property
     def rows(self) -> LibraryList:

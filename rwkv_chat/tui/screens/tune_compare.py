@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from rwkv_chat.plain_text import clean, title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -62,7 +63,7 @@ class CompareScreen(Screen[None]):
         with VerticalScroll(id="blind"):
             yield Static(id="moment", markup=False)
         yield Static(id="compare-said", markup=False)
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter()
 
     def on_mount(self) -> None:
         self.query_one("#blind").display = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Button, ContentSwitcher, Footer, Static
+from textual.widgets import Button, ContentSwitcher, Static
 
 from rwkv_chat.session.examples_types import Looked, Selection
 from rwkv_chat.session.tune_types import Plan
@@ -19,6 +19,7 @@ from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.tune_found import FoundPane
 from rwkv_chat.tui.screens.tune_plan import PlanPane
 from rwkv_chat.tui.screens.tune_source import SourcePane
+from rwkv_chat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ class NewTuneScreen(Screen[Plan | None]):
         with Horizontal(id="new-buttons"):
             yield Button(say("tune_screen.new.back"), id="new-back", compact=True)
             yield Button(say("tune_screen.new.next"), id="new-next", compact=True, variant="primary")
-        yield Footer(show_command_palette=False, compact=True)
+        yield KeyFooter()
 
     def on_mount(self) -> None:
         self._go(0)
