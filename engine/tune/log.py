@@ -6,23 +6,23 @@ A line is the event's class under "event", and its fields; an error's class unde
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
-from dataclasses import asdict, astuple, fields
+from dataclasses import Field, asdict, astuple, fields
 from typing import TYPE_CHECKING, Any, get_args
 
 from engine import errors
 from engine.errors import EngineError
 from engine.tune.folder import Folder, owner
 from engine.types import Failed, TuneEvent
-from engine.types.tuning import ENDINGS
+from engine.types.tuning import ENDINGS, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 EVENTS: dict[str, type[Any]] = {each.__name__: each for each in get_args(TuneEvent)}
-LONGEST_LINE = 1 << 20
 _BLOCK = 4 << 20  # bytes read at once
 
 
@@ -38,19 +38,45 @@ def line_of(event: TuneEvent) -> str:
 
 
 def event_of(line: str | bytes) -> TuneEvent | None:
-    """None for a line that is cut, or of an event that is not known."""
+    """None for a line that is cut, of an event that is not known, or with values that are none of it."""
     try:
         table = json.loads(line)
         kind = EVENTS[table["event"]]
         if kind is Failed:
             return Failed(_error(table["error"], table["fields"]))
-        return kind(**{each.name: _value(table[each.name]) for each in fields(kind) if each.name in table})
+        return kind(
+            **{each.name: _value(each, table[each.name]) for each in fields(kind) if each.name in table}
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _value(x: Any) -> Any:
-    return tuple(x) if isinstance(x, list) else x
+def _value(of: Field[Any], x: Any) -> Any:
+    """Raises TypeError: no value of this field, or a number without bounds."""
+    found = tuple(x) if isinstance(x, list) else x
+    if not _FITS[str(of.type)](found):
+        raise TypeError(of.name)
+    return found
+
+
+def _is_int(x: Any) -> bool:
+    return type(x) is int and abs(x) < 1 << 63
+
+
+def _is_float(x: Any) -> bool:
+    return _is_int(x) or (type(x) is float and math.isfinite(x))
+
+
+# a field's type, as it is written → whether a value that was read is one
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "int": _is_int,
+    "float": _is_float,
+    "float | None": lambda x: x is None or _is_float(x),
+    "bool": lambda x: type(x) is bool,
+    "str": lambda x: type(x) is str,
+    "StopReason": lambda x: x in get_args(StopReason),
+    "TokenIds": lambda x: type(x) is tuple and all(map(_is_int, x)),
+}
 
 
 def _error(name: str, values: list[Any]) -> EngineError:
@@ -58,7 +84,7 @@ def _error(name: str, values: list[Any]) -> EngineError:
     kind = vars(errors)[name]
     if not (isinstance(kind, type) and issubclass(kind, EngineError)):
         raise KeyError(name)
-    return kind(*values)
+    return kind(*(_value(*each) for each in zip(fields(kind), values, strict=True)))  # pyright: ignore[reportArgumentType]  every error is a dataclass
 
 
 class Log:

@@ -21,8 +21,9 @@ StopReason = Literal["finished", "asked", "early", "no-loss"]
 
 METHODS: tuple[Method, ...] = ("state", "lora", "pissa", "miss", "full")
 BASES: tuple[Base, ...] = ("fp32", "bf16", "int8", "nf4")
-# method → the rate to begin with where none is said: a state's numbers are of order 1, an adapter's are not
-RATES: dict[str, float] = {"state": 1e-2, "lora": 2e-4, "pissa": 1e-4, "miss": 1e-4, "full": 1e-5}
+# method → the highest rate where none is said: a state's numbers are of order 1, so it wants a rate of that
+# order (RWKV-LM's); those of the others are for large models
+RATES: dict[str, float] = {"state": 1.0, "lora": 2e-4, "pissa": 1e-4, "miss": 1e-4, "full": 1e-5}
 
 
 def _number(default: Any, low: float, high: float) -> Any:

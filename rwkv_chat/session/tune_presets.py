@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.devices import compute_threads
 from engine.types import TuneConfig
+from engine.types.tuning import RATES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +54,8 @@ def config_of(
         InvalidParameter, InvalidRequest: a change that cannot be.
     """
     of, rows = PRESETS[preset], max(1, found.train.examples)
-    rate, final_rate = _rates(method, width)
-    batch = min(BATCH, rows)
+    rate, final_rate = (0.0, 0.0) if changes.get("learning_rate") else _rates(method, width)
+    batch = changes.get("batch_size") or min(BATCH, rows)
     steps = changes.get("steps") or min(of.most, max(of.least, math.ceil(of.passes * rows / batch)))
     every = max(1, steps // of.evaluations)
     values: dict[str, Any] = {
@@ -78,11 +79,12 @@ def config_of(
 
 
 def _rates(method: str, width: int) -> tuple[float, float]:
-    """The highest and the last rate; 0: the method's own. States are of order 1, so RWKV-LM trains them from
-    1 down; a small model's adapter learns little at a large one's rate (measured with the built-in one).
+    """The highest and the last rate; 0: the method's own, and a tenth of the highest. States are of order 1,
+    so RWKV-LM trains them from 1 down; a small model's adapter learns little at a large one's rate
+    (measured with the built-in one: README of `engine.tune`).
     """
     if method == "state":
-        return 1.0, 0.02
+        return RATES["state"], 0.02
     return (4e-3, 4e-4) if method == "lora" and width < SMALL_WIDTH else (0.0, 0.0)
 
 

@@ -52,23 +52,18 @@ class Told:
     ended: Stopped | Failed | None = None
 
     def take(self, event: TuneEvent) -> None:
-        """An event whose numbers are none is passed over: the file may be damaged."""
         match event:
-            case Started(step=int(step), steps=int(steps)):
+            case Started(step=step, steps=steps):
                 self.begun, self.ended, self.step, self.steps = True, None, step, steps
-            case Step(step=int(step), loss=float() | int()):
-                self.step, self.loss, self.speed = step, event.loss, _number(event.tokens_per_second)
-            case Evaluated(step=int(step), loss=float() | int()):
-                self.first = event.loss if step == 0 else self.first
-                self.best = event.loss if self.best is None else min(self.best, event.loss)
-            case Stopped(reason=str(), result=str()) | Failed():
+            case Step(step=step, loss=loss, tokens_per_second=speed):
+                self.step, self.loss, self.speed = step, loss, speed if speed > 0 else None
+            case Evaluated(step=step, loss=loss):
+                self.first = loss if step == 0 else self.first
+                self.best = loss if self.best is None else min(self.best, loss)
+            case Stopped() | Failed():
                 self.ended = event
             case _:
                 pass
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 class Runs:

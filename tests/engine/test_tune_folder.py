@@ -102,7 +102,7 @@ def test_every_number_has_its_bounds() -> None:
 
 
 def test_rates_come_from_the_method() -> None:
-    assert tune_config({"model": "m", "method": "state"}).rate == 1e-2
+    assert tune_config({"model": "m", "method": "state"}).rate == 1.0
     assert tune_config({"model": "m", "method": "state", "learning_rate": 0.5}).last_rate == 0.05
     assert tune_config({"model": "m", "learning_rate": 0.5, "final_rate": 0.1}).last_rate == 0.1
 
@@ -142,7 +142,16 @@ def test_an_event_survives_its_line(event: TuneEvent) -> None:
     "line",
     ["", "{", "3", '{"event": "Popen"}', '{"event": "Step"}',
      '{"event": "Failed", "error": "Any", "fields": []}',
-     '{"event": "Failed", "error": "dataclass", "fields": []}', '{"event": ["Step"]}', "[" * 9999],
+     '{"event": "Failed", "error": "dataclass", "fields": []}', '{"event": ["Step"]}', "[" * 9999,
+     '{"event": "Failed", "error": "OutOfMemory", "fields": ["much", 3, "smaller"]}',
+     '{"event": "Failed", "error": "TuneBusy", "fields": []}',
+     '{"event": "Failed", "error": "TuneBusy", "fields": 3}',
+     '{"event": "Failed", "error": "EngineError", "fields": []}',
+     '{"event": "Evaluated", "step": true, "loss": 1}', '{"event": "Evaluated", "step": 1, "loss": [1]}',
+     '{"event": "Evaluated", "step": 1, "loss": Infinity}',
+     f'{{"event": "Evaluated", "step": {10**400}, "loss": 1}}',
+     '{"event": "Sampled", "step": 1, "index": 0, "tokens": ["a"], "stopped": true}',
+     '{"event": "Stopped", "step": 1, "reason": "other", "result": ""}'],
 )  # fmt: skip
 def test_other_lines_are_no_events(line: str) -> None:
     assert event_of(line) is None
