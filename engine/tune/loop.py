@@ -241,7 +241,7 @@ class Trainer:
         if self._validation:
             loss = self.evaluate()
             yield Evaluated(self.at.step, loss)
-            if self.at.best is None or loss < self.at.best:
+            if math.isfinite(loss) and (self.at.best is None or loss < self.at.best):
                 self.at = replace(self.at, best=loss, stale=0)
                 yield from self._save(BEST)
             else:

@@ -10,7 +10,8 @@ from typing import Literal
 LONGEST_MESSAGE = 20_000  # characters
 Media = Literal["drop", "word"]
 Dropped = Literal["media", "links", "blocked", "too-long", "too-short"]
-_LINKS = re.compile(r"(?:(?:https?://|www\.)\S+\s*)+")
+_LINK = r"(?:https?://|www\.)\S+"
+_LINKS = re.compile(rf"{_LINK}(?:\s+{_LINK})*\s*")  # one way to read any text: no backtracking
 _MARKS = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from rwkv_chat.importers import alike
 from rwkv_chat.importers.alike import Alike, likeness, signature
-from rwkv_chat.importers.filters import plain
+from rwkv_chat.importers.filters import Filters, plain
 from rwkv_chat.importers.language import LANGUAGES, language
 
 
@@ -75,3 +75,9 @@ def test_only_the_last_ones_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(known._kept) == 3
     assert len(known._bands) <= 3 * alike.NUMBERS // alike.BAND
     assert not known.seen(texts[0])
+
+
+def test_a_line_of_addresses_is_read_in_one_way() -> None:
+    """With words at its end: no search through all the ways in which it could be cut into addresses."""
+    assert Filters().against("https://a.example/b\n www.c.example ") == "links"
+    assert Filters().against("www.a" * 3_000 + " words") is None
