@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def into_place(part: Path, target: Path) -> None:
-    """`part` becomes `target`, in place of what was there. A folder is moved as it is: its files are synced
-    by whoever wrote them.
+    """`part` becomes `target`, in place of what was there. A folder is moved as it is: what is in it is
+    synced by whoever wrote it (`sync_within`).
 
     Raises:
         OSError: nothing was moved, or the move is not sure to last.
@@ -46,6 +46,17 @@ def sync_file(path: Path) -> None:
     """
     with path.open("r+b") as file:  # Windows syncs only what may be written
         os.fsync(file.fileno())
+
+
+def sync_within(folder: Path) -> None:
+    """The files that lie in a folder, and their names, are on the disk when this returns.
+
+    Raises:
+        OSError: the disk refused, or something else than files lies there.
+    """
+    for each in folder.iterdir():
+        sync_file(each)
+    sync_folder(folder)
 
 
 def sync_folder(folder: Path) -> None:

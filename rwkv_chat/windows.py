@@ -148,16 +148,18 @@ def held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        return not _lock(handle)
+        return not _lock(handle, shared=True)  # two who only look see nobody
     finally:
         os.close(handle)
 
 
-def _lock(handle: int) -> bool:
-    """Takes a file for this window alone; False where another one has it. Where there are no locks, True."""
+def _lock(handle: int, *, shared: bool = False) -> bool:
+    """Takes a file for this window alone (`shared`: so that others may share it, where the system can do
+    that); False where another one has it. Where there are no locks, True.
+    """
     try:
         if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         else:
             import msvcrt
 

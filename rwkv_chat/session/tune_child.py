@@ -91,7 +91,8 @@ def _started(folder: Path, handles: list[int], output: int) -> subprocess.Popen[
 def _note(handle: int, value: dict[str, str]) -> None:
     with suppress(OSError):
         os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(value).encode(), 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, json.dumps(value).encode())
 
 
 def holder(place: Path) -> str:

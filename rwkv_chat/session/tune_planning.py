@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.durable import into_place
+from engine.durable import into_place, sync_within
 from engine.tune import estimate, rows
 from engine.tune.folder import Folder, write_probes
 from rwkv_chat.library import state_use
@@ -222,6 +222,7 @@ def _write(plan: Plan, root: Path, about: About, voice: Voice, branch: ReadBranc
         write_json(part / MOMENTS, choosing.told())
         folder.config.write_text(toml_of(plan.config), encoding="utf-8")
         write_about(part, about)
+        sync_within(part)
         into_place(part, root / name)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -80,12 +80,12 @@ def config_of(
 
 def _rates(method: str, width: int) -> tuple[float, float]:
     """The highest and the last rate; 0: the method's own, and a tenth of the highest. States are of order 1,
-    so RWKV-LM trains them from 1 down; a small model's adapter learns little at a large one's rate
+    so RWKV-LM trains them from 1 down; a small model's adapters learn little at a large one's rate
     (measured with the built-in one: README of `engine.tune`).
     """
     if method == "state":
         return RATES["state"], 0.02
-    return (4e-3, 4e-4) if method == "lora" and width < SMALL_WIDTH else (0.0, 0.0)
+    return (4e-3, 4e-4) if method != "full" and width < SMALL_WIDTH else (0.0, 0.0)
 
 
 def _context(longest: int) -> int:

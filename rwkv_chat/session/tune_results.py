@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.durable import into_place, sync_file
+from engine.durable import into_place, sync_within
 from engine.types import InitialRequest, Registered
 from rwkv_chat.library import adapters, branches, nodes, states, threads
 from rwkv_chat.library.adapters import StoredAdapter
@@ -140,8 +140,7 @@ def _copied(source: Path, target: Path) -> None:
         else:
             part.mkdir(mode=0o700)
             shutil.copyfile(source, part / source.name)
-        for each in part.iterdir():
-            sync_file(each)
+        sync_within(part)
         into_place(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)

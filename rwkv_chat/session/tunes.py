@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from engine.tune.folder import Folder, read_config
 from engine.tune.log import read_events
 from engine.types import TokenizerRef, Unloaded
 from rwkv_chat.session import jobs, tune_child, tune_planning
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     Convert = Callable[[Path, Path, Conversion], AsyncIterator[Progress | Converted]]
 
 LOOK_SECONDS = 0.25
+SPEED_FIELDS = ("model", "method", "base", "device")
 
 
 def _nobody(_: object) -> None:
@@ -56,6 +58,11 @@ def free_there(device: str) -> int | None:
     from engine.weights.fit import free_bytes
 
     return free_bytes(device)
+
+
+def _alike(one: TuneConfig, other: TuneConfig) -> bool:
+    """Whether both go about as fast."""
+    return all(getattr(one, name) == getattr(other, name) for name in SPEED_FIELDS)
 
 
 class Tunes:
@@ -129,8 +136,7 @@ class Tunes:
     def _speed(self, config: TuneConfig, lengths: list[int]) -> float | None:
         """Tokens per second of the newest run that was like it, else as a few steps are measured."""
         for each in self.runs.listed():
-            same = (str(each.model), each.method) == (config.model, config.method)
-            if same and each.tokens_per_second:
+            if each.tokens_per_second and _alike(read_config(Folder(each.folder)), config):
                 return each.tokens_per_second
         return self.measure(config, lengths, self._paths.cache)
 

@@ -5,6 +5,7 @@ spoken with; stopped, killed and gone on with; damaged folders; erasing.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -320,6 +321,10 @@ def test_a_device_lock_names_its_run(tmp_path: Path) -> None:
     place = device_lock(tmp_path, "cuda")
     assert place == device_lock(tmp_path, "cuda:0")
     assert not held(place)
+    place.touch()
+    with place.open("r+b") as looking:  # somebody else who only looks is in the middle of it
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not held(place)
     handle = taken(place)
     assert handle is not None
     os.write(handle, json.dumps({"run": "x", "name": "Mine"}).encode())
@@ -446,7 +451,8 @@ async def test_earlier_runs_tell_the_speed(ran: Ran, tmp_path: Path, opened: lis
     session.tunes.measure = lambda *_: None
     plan = await planned(session, [ran.chat, *(each.id for each in await session.chats.threads())])
     assert plan.estimate.tokens_per_second == (await session.tunes.show(ran.id)).tokens_per_second
-    other = await planned(session, [each.id for each in await session.chats.threads()], "lora")
-    assert other.minutes is None
+    chats = [each.id for each in await session.chats.threads()]
+    assert (await planned(session, chats, "lora")).minutes is None
+    assert (await planned(session, chats, base="bf16")).minutes is None
     again = session.tunes.with_preset(plan, "long")
     assert (again.preset, again.found, again.name) == ("long", plan.found, plan.name)
