@@ -58,8 +58,8 @@ def keep(db: sqlite3.Connection, thread: str | None, draft: Draft) -> bool:
 
 
 def sent(db: sqlite3.Connection, limit: int) -> tuple[str, ...]:
-    """The last messages that were typed in chats, newest first, each once; none that was imported or is in
-    the trash.
+    """The last messages that were typed in chats, newest first, each once; none of a conversation that was
+    imported or is in the trash.
     """
     found = (rows.text(row, "text") for row in db.execute(_SENT, {"recent": RECENT}))
     kept: dict[str, None] = {}
@@ -74,10 +74,9 @@ def sent(db: sqlite3.Connection, limit: int) -> tuple[str, ...]:
 _SENT = """
 SELECT text FROM nodes
 WHERE rowid > (SELECT coalesce(max(rowid), 0) FROM nodes) - :recent
-AND role = 'user' AND kind = '' AND deleted IS NULL AND EXISTS (
-    SELECT 1 FROM threads WHERE threads.tree = nodes.tree AND threads.kind = 'chat'
-    AND threads.deleted IS NULL AND id NOT IN (SELECT thread FROM imports)
-)
+AND role = 'user' AND kind = '' AND deleted IS NULL
+AND tree IN (SELECT tree FROM threads WHERE kind = 'chat' AND deleted IS NULL)
+AND tree NOT IN (SELECT tree FROM threads WHERE id IN (SELECT thread FROM imports))
 ORDER BY rowid DESC
 """
 

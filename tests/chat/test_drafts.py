@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import drafts, erase, threads
+from rwkv_chat.library import branches, drafts, erase, threads
 from rwkv_chat.library.drafts import Draft
 from tests.chat.books import say
 
@@ -51,7 +51,7 @@ def test_what_was_sent_is_called_back_newest_first_and_once(db: sqlite3.Connecti
     thread, _ = say(db, "one")
     say(db, "two", thread)
     say(db, "one", thread)
-    say(db, "  ", thread)
+    _, last = say(db, "  ", thread)
     other, _ = say(db, "elsewhere")
     assert drafts.sent(db, 10) == ("elsewhere", "one", "two")
     assert drafts.sent(db, 2) == ("elsewhere", "one")
@@ -59,3 +59,5 @@ def test_what_was_sent_is_called_back_newest_first_and_once(db: sqlite3.Connecti
     assert drafts.sent(db, 10) == ("one", "two")
     db.execute("INSERT INTO imports (digest, thread) VALUES ('d', ?)", (thread,))
     assert drafts.sent(db, 10) == ()
+    branches.fork(db, thread, last)
+    assert drafts.sent(db, 10) == (), "nor in a branch of what was imported"
