@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.durable import into_place, link_into_place
+from engine.durable import into_place, link_into_place, sync_within
 from rwkv_chat.library import backup
 from rwkv_chat.library.database import connect
 from rwkv_chat.settings_file import write_atomically
@@ -73,6 +73,15 @@ def written(path: Path) -> Path:
 def test_into_place(asked: list, tmp_path: Path) -> None:
     into_place(written(tmp_path / "part"), tmp_path / "whole")
     assert (tmp_path / "whole").read_text() == "text"
+
+
+def test_a_folder_and_what_is_in_it(asked: list, tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    places = [written(tmp_path / "part" / name).stat().st_ino for name in ("one", "two")]
+    sync_within(tmp_path / "part")
+    assert {("sync", place) for place in places} < set(asked)
+    into_place(tmp_path / "part", tmp_path / "whole")
+    assert len([*(tmp_path / "whole").iterdir()]) == 2
 
 
 def test_link_into_place(asked: list, tmp_path: Path) -> None:

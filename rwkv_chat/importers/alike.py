@@ -2,7 +2,7 @@
 
 Of every conversation a signature of 32 numbers is kept; two texts agree in as many of them as their sets of
 five-letter pieces overlap (Jaccard), within 0.1 or so. Signatures that share a band of four are compared.
-Only the last `MOST` are kept, so that memory stays within some 50 MB for logs of any size.
+Only the last `MOST` are kept, so that memory stays within some 70 MB for logs of any size.
 """
 
 from __future__ import annotations

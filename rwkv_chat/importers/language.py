@@ -1,8 +1,9 @@
 """Which language a conversation is in, as far as letters and the commonest words tell. Pure.
 
-Scripts that one language writes are told by their letters; those written in Latin letters by words that stand
-in nearly every sentence. It needs no model and no package, takes the beginning of a text, and says "" rather
-than guess: a filter keeps what it cannot tell.
+Other scripts than the Latin one are told by their letters, and count as the language that most write in them
+(Ukrainian as Russian, Persian as Arabic); those written in Latin letters by words that stand in nearly every
+sentence. It needs no model and no package, takes the beginning of a text, and says "" where it cannot tell: a
+filter keeps that.
 """
 
 from __future__ import annotations
