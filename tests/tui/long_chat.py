@@ -28,6 +28,7 @@ from rwkv_chat.session.reading import ToRead
 from rwkv_chat.tui.app import RwkvChatApp
 from rwkv_chat.tui.screens.chat import ChatScreen
 from tests.fakes import FakeEngine, FakeReply, fake_session
+from tests.tui.own_time import own_time
 from tests.tui.texts import CHARACTERS_PER_TOKEN, TEXTS, TOKENS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Stalls:
 
     def __init__(self) -> None:
         self.longest = 0.0
-        self._last = time.perf_counter()
+        self._last = own_time()
         self._task = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
@@ -55,7 +56,7 @@ class Stalls:
             self._look()
 
     def _look(self) -> None:
-        now = time.perf_counter()
+        now = own_time()
         self.longest, self._last = max(self.longest, now - self._last), now
 
     async def of(self, work: Callable[[], Awaitable[Any]]) -> float:
@@ -175,10 +176,10 @@ class MeasuredApp(RwkvChatApp):
             await asyncio.sleep(0.03)
             wanted[0] = letter = LETTERS[place % len(LETTERS)]
             drawn.clear()
-            start = time.perf_counter()
+            start = own_time()
             self.post_message(events.Key(letter, letter))
             await asyncio.wait_for(drawn.wait(), PATIENCE)
-            found.append(time.perf_counter() - start)
+            found.append(own_time() - start)
             wanted[0] = ""
         driver.write = write
         return found

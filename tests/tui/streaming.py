@@ -15,6 +15,7 @@ from pathlib import Path
 from rwkv_chat.session.events import Answered, ReplyGrew
 from rwkv_chat.tui.app import RwkvChatApp
 from tests.fakes import FakeEngine, FakeReply, fake_session
+from tests.tui.own_time import own_time
 from tests.tui.texts import CHARACTERS_PER_TOKEN, TEXTS, TOKENS_PER_SECOND
 
 EVENTS_PER_SECOND = 20
@@ -39,7 +40,7 @@ class MeasuredApp(RwkvChatApp):
         async def measured(live, event):
             await listener(live, event)
             if isinstance(event, ReplyGrew) and self.started is None:
-                self.started = time.perf_counter(), time.process_time()
+                self.started = own_time(), time.process_time()
             if isinstance(event, Answered):
                 self.finish(event)
 
@@ -48,7 +49,7 @@ class MeasuredApp(RwkvChatApp):
 
     def finish(self, event: Answered) -> None:
         assert self.started is not None
-        wall = time.perf_counter() - self.started[0]
+        wall = own_time() - self.started[0]
         cpu = time.process_time() - self.started[1]
         text = event.node.message.text if event.node else ""
         Path(sys.argv[4]).write_text(json.dumps({"wall": wall, "cpu": cpu, "characters": len(text)}))

@@ -2,7 +2,7 @@
 
 Measured is the CPU time of the whole process (event loop, drawing, the library's writes) from the first piece
 of the reply to its end, over the time that so many tokens take at 150 a second. The fake engine costs next to
-nothing.
+nothing. Seconds are those of `own_time`: other programs may hold the processors meanwhile.
 """
 
 from __future__ import annotations
