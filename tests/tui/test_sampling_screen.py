@@ -176,6 +176,7 @@ async def test_another_reply_is_written_from_a_token_on(tmp_path: Path) -> None:
         await until(pilot, lambda: others.has_focus)
         await pilot.press("down", "enter")
         await until(pilot, lambda: "Oother." in shown(screen))  # in place of "n" its neighbour "o"
+        await until(pilot, lambda: screen.live is None, "the reply on the disk")
         assert len(await app.session.branches.siblings(screen.nodes[-1].id)) == 2
 
 

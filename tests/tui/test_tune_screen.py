@@ -235,7 +235,7 @@ async def test_a_run_is_watched_stopped_and_goes_on(tmp_path: Path) -> None:
     async with tuning(tmp_path, some_runs()) as (app, pilot, tunes, screen):
         await until(pilot, lambda: "finished" in text(screen, "run-facts"))
         await until(pilot, lambda: len(screen.live.train) == 40)
-        assert "see you at eight" in text(screen, "run-samples")
+        await until(pilot, lambda: "see you at eight" in text(screen, "run-samples"))
         assert "tune new" in text(screen, "run-command")
         await pilot.press("down")
         await until(pilot, lambda: "running, 30%" in text(screen, "run-facts"))
