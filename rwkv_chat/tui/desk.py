@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.errors import EngineError
-    from engine.types import SamplingParams
+    from engine.types import ModelInfo, SamplingParams
     from rwkv_chat.session import Session
     from rwkv_chat.session.examples_types import Branch
     from rwkv_chat.transcript import Thread
@@ -55,6 +55,7 @@ class ModelState:
 
     Attributes:
         share: of loading, 0…1.
+        device, nbytes: where its weights are, and how much they take up there.
         error: why loading failed, None if it did not.
     """
 
@@ -62,6 +63,8 @@ class ModelState:
     share: float | None = None
     tier: str = ""
     state_bytes: int = 0
+    device: str = ""
+    nbytes: int = 0
     error: EngineError | None = None
 
 
@@ -270,6 +273,8 @@ class Desk:
             "ready",
             tier=state.tier,
             state_bytes=state.state_bytes,
+            device=state.device,
+            memory=state.nbytes,
             download=download,
             private=private,
         )
@@ -286,7 +291,7 @@ class Desk:
                 case NotKept() | NotFast() | TierChosen():
                     self._notice(notice_sentence(event))
                 case Loaded(info=info):
-                    self._tell(ModelState(ready=True, tier=info.tier, state_bytes=info.state_nbytes))
+                    self._tell(_ready(info))
                 case Failed(error=error):
                     self._tell(ModelState(error=error))
 
@@ -298,6 +303,16 @@ class Desk:
         self.model = state
         for watcher in self.watchers:
             watcher()
+
+
+def _ready(info: ModelInfo) -> ModelState:
+    return ModelState(
+        ready=True,
+        tier=info.tier,
+        state_bytes=info.state_nbytes,
+        device=info.device,
+        nbytes=info.nbytes,
+    )
 
 
 def _import_next() -> None:

@@ -39,6 +39,7 @@ class Status:
         download: how far downloads, and texts that are read, are, in words.
         absorbed: how much of the conversation the model has taken in, in words.
         private: nothing of what is said is written.
+        device, memory: where the model is, and bytes that it takes up there.
     """
 
     model: str
@@ -53,6 +54,8 @@ class Status:
     download: str = ""
     absorbed: str = ""
     private: bool = False
+    device: str = ""
+    memory: int = 0
 
 
 class StatusLine(Static):
@@ -101,7 +104,12 @@ def _parts(status: Status) -> list[str]:
         *([say(f"app.status.source.{status.source}")] if status.source else []),
         *([say("app.status.prefill", rate=_rate(status.prefill))] if status.prefill else []),
         *([status.tier] if status.tier else []),
+        *([_memory(status)] if status.memory else []),
     ]
+
+
+def _memory(status: Status) -> str:
+    return say("app.status.memory", device=status.device, size=size(status.memory))
 
 
 def _rate(value: float) -> str:
