@@ -169,7 +169,7 @@ async def test_another_reply_is_written_from_a_token_on(tmp_path: Path) -> None:
     engine = FakeEngine([" One.", "ther."])
     async with opened(tmp_path, engine) as (app, pilot, screen):
         await say_to(pilot, screen, "hello")
-        await pilot.press("alt+f")
+        await pilot.press("ctrl+f")
         tokens = await tokens_of(app, pilot, 5)
         await pilot.press("down", "down", "enter")
         others = tokens.query_one("#others", OptionList)

@@ -38,7 +38,7 @@ async def test_sampling_and_tokens(size: str, tmp_path: Path, snapshot: Snapshot
         await pilot.click("#sampling-preset")
         await until(pilot, lambda: isinstance(app.screen, PresetsDialog))
         await album.take(f"presets-{size}")
-        await pilot.press("escape", "f4", "alt+f")
+        await pilot.press("escape", "f4", "ctrl+f")
         await until(pilot, lambda: isinstance(app.screen, TokensScreen) and len(app.screen.rows) > 30)
         await pilot.press("n")
         await album.take(f"tokens-{size}")
