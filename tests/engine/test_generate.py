@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from engine.tokenizer import Tokenizer
-    from engine.types import TokenIds
+    from engine.types import Resampled, TokenIds
 
 PROMPT = (0, 73, 74)
 USER = StopRule(ids=(0,), texts=("\n\nUser:",))
