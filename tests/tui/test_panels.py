@@ -26,6 +26,9 @@ from rwkv_chat.tui.screens.replies import RepliesScreen
 from rwkv_chat.tui.screens.settings import SettingsScreen
 from rwkv_chat.tui.screens.states import StatesScreen
 from rwkv_chat.tui.screens.tokens import TokensScreen
+from rwkv_chat.tui.screens.tune import TuneScreen
+from rwkv_chat.tui.screens.tune_compare import CompareScreen
+from rwkv_chat.tui.screens.tune_new import NewTuneScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from rwkv_chat.tui.screens.writing import WritingScreen
 from rwkv_chat.tui.widgets.key_table import KeyTable
@@ -149,6 +152,9 @@ def test_every_action_of_the_table_exists() -> None:
         "log": LogScreen,
         "exact": ExactScreen,
         "tokens": TokensScreen,
+        "tune": TuneScreen,
+        "tune_new": NewTuneScreen,
+        "compare": CompareScreen,
     }
     for row in BINDINGS:
         name = row.action.split("(")[0]
