@@ -178,7 +178,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
 
     def exit(self, result: int | None = None, return_code: int = 0, message: Any = None) -> None:
         """Leave: from here on, replies are kept but no longer drawn."""
-        self.desk.leave()
+        self.desk.forget_screens()
         super().exit(result, return_code, message)
 
     async def action_quit(self) -> None:

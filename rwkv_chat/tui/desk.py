@@ -139,22 +139,32 @@ class Desk:
             self._watch = asyncio.get_running_loop().create_task(self._follow_model())
         self.session.models.start()
 
-    async def change(self, **values: object) -> None:
-        """Remember settings; a file that cannot be written must not disturb the chat."""
+    async def change(self, **values: object) -> OSError | None:
+        """Make settings hold, and remember them. A file that cannot be written must not disturb the chat:
+        they hold for this run, and the error is given back for whoever wants to tell it.
+        """
+        unwritten = None
         try:
             await self.session.change_settings(**values)
-        except (OSError, ValueError):
+        except ValueError:
+            log.exception("settings were refused")
+            return None
+        except OSError as error:
             log.exception("settings were not written")
-            return  # what the person sees has changed already, and stays
+            unwritten = error
         self.on_change(values)
+        return unwritten
 
-    async def reset(self, name: str) -> None:
-        """Go back to a setting's default."""
+    async def reset(self, name: str) -> OSError | None:
+        """Go back to a setting's default; as `change`."""
+        unwritten = None
         try:
             await self.session.reset_setting(name)
-        except OSError:
+        except OSError as error:
             log.exception("settings were not written")
+            unwritten = error
         self.on_change((name,))
+        return unwritten
 
     async def use(self, path: Path | None) -> None:
         """Another model (None: the built-in guide), where nobody shows the outcome but the status line."""
@@ -183,22 +193,13 @@ class Desk:
             log.exception("settings were not written")
 
     def forget_screens(self) -> None:
-        """The screens are made anew: those that there were are told nothing more."""
+        """The screens go, or are made anew: those that there were are told nothing more."""
         self.watchers.clear()
         if self.prepared:
             self.drafts.leave()
             self.turns.listener = self.pulls.on_end = None
             self.pulls.watchers.clear()
             self.books.watchers.clear()
-
-    def leave(self) -> None:
-        """The screens are going: tell them nothing more."""
-        self.watchers.clear()
-        if self.prepared:
-            self.drafts.leave()
-            self.turns.listener = None
-            self.pulls.watchers.clear()
-            self.pulls.on_end = None
 
     async def close(self) -> None:
         if self.prepared:

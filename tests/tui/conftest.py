@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-BREATH = 0.002  # seconds in which a thread (the library's) may hand in what it has found
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+BREATH = 0.002  # seconds in which a thread that no pool knows may hand in what it has found
+LONGEST = 2.0  # seconds that a pool's threads are waited for: some tests hold one of them back
 LASTING = 3600.0  # seconds
 
 
 @pytest.fixture(autouse=True)
 def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Textual looks every 20 ms whether the process still uses its processor, twice for each key."""
+    at_work: set[Future[Any]] = set()
+    submit = ThreadPoolExecutor.submit
+
+    def noted(pool: ThreadPoolExecutor, *args: Any, **named: Any) -> Future[Any]:
+        future = submit(pool, *args, **named)
+        at_work.add(future)
+        future.add_done_callback(at_work.discard)
+        return future
+
+    async def settled(*_: float) -> None:
+        """Returns when neither the event loop has anything to do nor a pool of threads (the library's,
+        asyncio's), and both still have nothing a breath later.
+        """
+        ready: Any = asyncio.get_running_loop()
+        quiet, deadline = 0, monotonic() + LONGEST
+        while quiet < 2:
+            busy = ready._ready or (at_work and monotonic() < deadline)
+            quiet = 0 if busy else quiet + 1
+            await asyncio.sleep(0 if ready._ready else BREATH)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", noted)
     monkeypatch.setattr("textual.app.wait_for_idle", settled)
 
 
@@ -21,12 +48,3 @@ def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def lasting_toasts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was told stays told: on a busy machine it would be gone before a test looks."""
     monkeypatch.setattr("textual.notifications.Notification.time_left", LASTING)
-
-
-async def settled(*_: float) -> None:
-    """Returns when the event loop has nothing to do, and has nothing to do a breath later."""
-    ready: Any = asyncio.get_running_loop()
-    quiet = 0
-    while quiet < 2:
-        quiet = 0 if ready._ready else quiet + 1
-        await asyncio.sleep(BREATH if quiet == 1 else 0)

@@ -9,7 +9,10 @@ from textual import events
 from textual.widgets import Button, Input
 
 from engine.errors import DiskFailed, OutOfMemory, StoreFull
+from rwkv_chat.tui.screens.chat import ChatScreen
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
+from rwkv_chat.tui.screens.presets import PresetsDialog
+from rwkv_chat.tui.slash import SLASH
 from rwkv_chat.tui.widgets.chat_list import ChatList
 from rwkv_chat.tui.widgets.status_line import StatusLine
 from rwkv_chat.tui.widgets.suggestions import Suggestions
@@ -288,12 +291,14 @@ async def test_a_settings_file_that_cannot_be_written_does_not_disturb(
 ) -> None:
     async with opened(tmp_path) as (app, pilot, screen):
 
-        async def refuse(**_: object) -> None:
+        def refuse(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(app.session, "change_settings", refuse)
+        monkeypatch.setattr("rwkv_chat.settings_file.write_atomically", refuse)
         await pilot.press("f4")
-        await asyncio.sleep(0)
+        await until(pilot, lambda: not screen.has_class("-sampling-hidden") and screen.panel)
+        await app.desk.change(theme="contrast-dark")
+        assert app.theme == "contrast-dark"
         assert not screen.has_class("-sampling-hidden")
 
 
@@ -326,11 +331,29 @@ async def test_the_status_speaks_of_the_conversation_that_is_shown(tmp_path: Pat
     async with opened(tmp_path, engine) as (_, pilot, screen):
         await say_to(pilot, screen, "hello")
         status = screen.query_one(StatusLine)
-        assert "rebuilt" in str(status.render())
+        await until(pilot, lambda: "rebuilt" in str(status.render()))
         await pilot.press("ctrl+n")
         await until(pilot, lambda: "rebuilt" not in str(status.render()))
         await pilot.press("ctrl+pagedown")
         await until(pilot, lambda: "rebuilt" in str(status.render()))
+
+
+async def test_a_command_is_carried_out_or_stands_in_the_prompt_again(tmp_path: Path) -> None:
+    """What is done is a coroutine's, and it says whether it was."""
+    assert all(asyncio.iscoroutinefunction(getattr(ChatScreen, f"do_{row.name}")) for row in SLASH)
+    async with opened(tmp_path, FakeEngine([" Copy this."])) as (app, pilot, screen):
+        await say_to(pilot, screen, "hello")
+        screen.send("/copy")
+        await until(pilot, lambda: app.clipboard == "Copy this.")
+        screen.send("/preset nothing-like-it")
+        await until(pilot, lambda: screen.prompt.text == "/preset nothing-like-it")
+        screen.prompt.text = ""
+        screen.send("/preset")
+        await until(pilot, lambda: isinstance(app.screen, PresetsDialog))
+        assert screen.prompt.text == ""
+        await pilot.press("escape")
+        screen.send("/tune")
+        await until(pilot, lambda: app.current_mode == "tune")
 
 
 async def test_line_ends_around_a_pasted_text_are_not_sent(tmp_path: Path) -> None:

@@ -61,6 +61,22 @@ async def test_a_switch_turns_and_holds_at_once(tmp_path: Path) -> None:
         await until(pilot, lambda: not screen.has_class("-list-hidden"))
 
 
+async def test_what_cannot_be_written_holds_for_this_run_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+
+        def refuse(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("rwkv_chat.settings_file.write_atomically", refuse)
+        await at(app, pilot, "set.show_list")
+        await pilot.press("enter")
+        await until(pilot, lambda: "No space left" in outcome(app))
+        await until(pilot, lambda: screen.has_class("-list-hidden"))
+        assert "show_list" not in written(tmp_path)
+
+
 async def test_a_choice_is_stepped_or_chosen_from_a_list(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot, _):
         await at(app, pilot, "set.theme")

@@ -130,24 +130,25 @@ class CommandScreen(TreeScreen):
 
     # ---------------------------------------------------------------- the prompt
 
-    def do_edit(self) -> None:
-        self.call_later(self.run_action, "edit_outside")
+    async def do_edit(self) -> bool:
+        return await self.app.run_action("edit_outside", self)
 
-    def do_copy(self) -> None:
-        self.call_later(self.run_action, "copy_block")
+    async def do_copy(self) -> bool:
+        return await self.app.run_action("copy_block", self)
 
-    def do_plain(self) -> None:
-        self.call_later(self.run_action, "plain_view")
+    async def do_plain(self) -> bool:
+        return await self.app.run_action("plain_view", self)
 
     # ---------------------------------------------------------------- tuning
 
-    def do_tune(self) -> None:
+    async def do_tune(self) -> bool:
         """A new run that learns from this conversation, as far as it stands."""
         from rwkv_chat.session.examples_types import Branch
 
         if self.thread is not None and self.nodes:
             self.desk.to_tune = (Branch(self.thread.id, self.nodes[-1].id),)
         self.app.switch_mode("tune")
+        return True
 
 
 def _number(text: str, usual: int) -> int:

@@ -166,11 +166,8 @@ class SamplingScreen(CopyingScreen):
         self.notify(say("app.presets.saved", name=kept.title), markup=False)
         self.show_sampling()
 
-    def do_preset(self, name: str) -> None:
-        self.call_later(self._preset_wanted, name)
-
     @telling
-    async def _preset_wanted(self, name: str) -> None:
+    async def do_preset(self, name: str) -> bool:
         """By its name or title; without one, the list."""
         from rwkv_chat.presets import named
 
@@ -180,8 +177,10 @@ class SamplingScreen(CopyingScreen):
             self.notify(say("app.presets.used", name=found.title), markup=False)
         elif name:
             self.notify(say("app.presets.unknown", name=name), severity="warning", markup=False)
+            return False
         else:
             self.action_presets()
+        return True
 
     # ---------------------------------------------------------------- what repeats itself
 
@@ -245,8 +244,9 @@ class SamplingScreen(CopyingScreen):
         if parting is not None and self.idle() is not None:
             self.follow(lambda: self.chats.with_tokens(thread.id, node, parting.lead))
 
-    def do_tokens(self) -> None:
-        self.call_later(self.action_tokens)
+    async def do_tokens(self) -> bool:
+        await self.action_tokens()
+        return True
 
 
 def _is(params: SamplingParams, values: Mapping[str, Any]) -> bool:

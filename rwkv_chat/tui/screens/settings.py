@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
+from textual.worker import WorkerError
 
 from rwkv_chat.explain import sentence
 from rwkv_chat.plain_text import title
@@ -25,9 +27,11 @@ from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.setting_list import SettingList
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
     from textual.app import ComposeResult
+    from textual.worker import Worker
 
     from rwkv_chat.settings import Settings
     from rwkv_chat.tui.desk import Desk
@@ -44,6 +48,7 @@ class SettingsScreen(Screen[None]):
         super().__init__()
         self.desk = desk
         self._rows: dict[str, SettingRow] = {}
+        self._writing: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="settings-top"):
@@ -104,7 +109,8 @@ class SettingsScreen(Screen[None]):
 
     # ---------------------------------------------------------------- changing
 
-    def on_setting_list_chosen(self, event: SettingList.Chosen) -> None:
+    async def on_setting_list_chosen(self, event: SettingList.Chosen) -> None:
+        await self._last_written()
         self.change(event.key)
 
     def change(self, key: str) -> None:
@@ -156,24 +162,39 @@ class SettingsScreen(Screen[None]):
         self.say_outcome(say(f"app.settings.{done}", label=say(f"settings.{spec.name}.label"), value=words))
 
     def _write(self, **values: Any) -> None:
-        self.run_worker(partial(self._changed, values), group="settings", exit_on_error=False)
+        self._work(partial(self._changed, values))
+
+    def _work(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._writing = self.run_worker(write, group="settings", exit_on_error=False)
+
+    async def _last_written(self) -> None:
+        """Keys come faster than a disk writes: the next change begins from what the last one has made."""
+        if self._writing is not None:
+            with suppress(WorkerError):
+                await self._writing.wait()
 
     async def _changed(self, values: dict[str, Any]) -> None:
-        await self.desk.change(**values)
-        self.show()
+        self._written(await self.desk.change(**values))
 
     async def _reset(self, name: str) -> None:
-        await self.desk.reset(name)
+        self._written(await self.desk.reset(name))
+
+    def _written(self, error: OSError | None) -> None:
+        """What was changed holds; where it is not on the disk, that is said."""
         self.show()
+        if error is not None:
+            self.say_outcome(sentence(error), wrong=True)
 
     # ---------------------------------------------------------------- keys
 
-    def action_change(self) -> None:
+    async def action_change(self) -> None:
+        await self._last_written()
         if (current := self.query_one(SettingList).current) is not None:
             self.change(current)
 
-    def action_step(self, by: int) -> None:
+    async def action_step(self, by: int) -> None:
         """The next or the previous value of the highlighted setting."""
+        await self._last_written()
         kind, _, name = (self.query_one(SettingList).current or "").partition(".")
         if kind != "set" or SPECS[name].kind == "text":
             return
@@ -193,7 +214,7 @@ class SettingsScreen(Screen[None]):
         if kind == "key":
             self._write(keymap={id_: keys for id_, keys in self.values.keymap.items() if id_ != name})
         else:
-            self.run_worker(partial(self._reset, name), group="settings", exit_on_error=False)
+            self._work(partial(self._reset, name))
         self.say_outcome(say("app.settings.was_reset"))
 
     def action_search(self) -> None:
