@@ -30,6 +30,8 @@ from pathlib import Path
 from rwkv_chat.session import open_session
 from rwkv_chat.tui.app import RwkvChatApp
 import rwkv_chat.cli.open_tui
+from rwkv_chat.session import session
+session.HOUSE_SECONDS = 3600  # a clock, not the first frame, begins it: a machine may be too busy for that
 seen = []
 class Watched(RwkvChatApp):
     def first_frame(self):
@@ -37,11 +39,11 @@ class Watched(RwkvChatApp):
         seen.append(str(len(self.screen._compositor.visible_widgets)))
         self.exit(0)
 async def main():
-    session = await open_session()
-    app = Watched(session)
+    opened = await open_session()
+    app = Watched(opened)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-    await session.close()
+    await opened.close()
 asyncio.run(main())
 print(*[name for name in %r if name in seen], "widgets", seen[-1])
 """
