@@ -135,9 +135,6 @@ async def test_help_shows_every_binding_and_its_keys(tmp_path: Path) -> None:
 def test_every_action_of_the_table_exists() -> None:
     from rwkv_chat.tui.app import RwkvChatApp
     from rwkv_chat.tui.screens.chat import ChatScreen
-    from rwkv_chat.tui.screens.tune import TuneScreen
-    from rwkv_chat.tui.screens.tune_compare import CompareScreen
-    from rwkv_chat.tui.screens.tune_new import NewTuneScreen
     from rwkv_chat.tui.widgets.prompt import PromptBox
 
     owners = {

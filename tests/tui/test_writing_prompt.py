@@ -275,6 +275,22 @@ async def test_a_mark_goes_as_a_whole_and_can_be_opened(tmp_path: Path) -> None:
         assert screen.prompt.text == LONG
 
 
+async def test_many_lines_are_undone_and_done_again_at_once(tmp_path: Path) -> None:
+    """With them goes the scrollbar, while the cursor still stands where they were."""
+    async with opened(tmp_path) as (_, pilot, screen):
+        box = screen.prompt
+        for lines in (3, 12, 40):
+            text = "\n".join(f"line {n}" for n in range(lines))
+            box.insert(text)
+            await pilot.pause()
+            for step, expected in ((box.undo, ""), (box.redo, text), (box.clear, ""), (box.undo, text)):
+                step()
+                assert box.text == expected
+                await pilot.pause()
+                assert box.cursor_location[0] < box.document.line_count
+            box.load("")
+
+
 KEYS = (
     *("a", "space", "left", "right", "up", "down", "home", "end", "backspace", "delete", "ctrl+j"),
     *("ctrl+k", "ctrl+u", "ctrl+w", "ctrl+shift+k", "ctrl+z", "ctrl+y", "shift+left", "shift+up", "ctrl+x"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from textual.geometry import Offset
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -232,6 +233,12 @@ class PromptBox(TextArea):
             end = (inside[0], inside[2])
         edit.from_location, edit.to_location = start, end
         return super().edit(edit)
+
+    def scroll_cursor_visible(self, center: bool = False, animate: bool = False) -> Offset:
+        """An undo measures the box before it moves the cursor, which may then be below the last line."""
+        if self.cursor_location[0] >= self.document.line_count:
+            return Offset()
+        return super().scroll_cursor_visible(center, animate)
 
     def _mark_around(self, at: tuple[int, int]) -> tuple[int, int, int] | None:
         row, column = at
