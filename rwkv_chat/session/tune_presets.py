@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.tune_types import PresetName
 
 BATCH = 8
-SMALL_WIDTH = 512
+SMALL_WIDTH, SMALL_ADAPTER, SMALL_FULL = 512, 4e-3, 3e-4  # channels; rates below that
 SMALLEST_CONTEXT, LARGEST_CONTEXT = 64, 1024
 CHUNK = 16  # of the recurrence: contexts are whole ones
 
@@ -80,12 +80,14 @@ def config_of(
 
 def _rates(method: str, width: int) -> tuple[float, float]:
     """The highest and the last rate; 0: the method's own, and a tenth of the highest. States are of order 1,
-    so RWKV-LM trains them from 1 down; a small model's adapters learn little at a large one's rate
-    (measured with the built-in one: README of `engine.tune`).
+    so RWKV-LM trains them from 1 down; a small model learns little at a large one's rate (measured with the
+    built-in one: README of `engine.tune`).
     """
     if method == "state":
         return RATES["state"], 0.02
-    return (4e-3, 4e-4) if method != "full" and width < SMALL_WIDTH else (0.0, 0.0)
+    if width >= SMALL_WIDTH:
+        return 0.0, 0.0
+    return (SMALL_FULL if method == "full" else SMALL_ADAPTER), 0.0
 
 
 def _context(longest: int) -> int:

@@ -40,3 +40,10 @@ def test_more_examples_a_step_are_fewer_steps() -> None:
     assert config().steps == 10 * 400 // 8
     assert config(batch_size=16).steps == 10 * 400 // 16
     assert config(batch_size=16, steps=7).steps == 7
+
+
+def test_a_small_model_learns_at_a_higher_rate() -> None:
+    for method in METHODS:
+        assert config(method, SMALL_WIDTH - 1).rate >= config(method, SMALL_WIDTH).rate
+    assert config("lora", SMALL_WIDTH - 1).rate == 4e-3
+    assert config("full", SMALL_WIDTH - 1).rate == 3e-4
