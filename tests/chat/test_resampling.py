@@ -34,7 +34,7 @@ Kind = Literal["thread", "process"]
 async def test_a_change_reaches_the_reply_that_is_written_and_is_recorded(
     opened: list, tmp_path: Path
 ) -> None:
-    engine = FakeEngine([LONG], delay=0.01)
+    engine = FakeEngine([LONG], delay=0.05)
     session: Session = await begin(opened, tmp_path, engine)
     thread = await session.chats.create("x")
     turn = session.chats.send(thread.id, "a")
@@ -59,7 +59,7 @@ async def _taken(engine: FakeEngine) -> bool:
 
 
 async def test_settings_reach_the_replies_that_are_written(opened: list, tmp_path: Path) -> None:
-    engine = FakeEngine([LONG], delay=0.01)
+    engine = FakeEngine([LONG], delay=0.05)
     session: Session = await begin(opened, tmp_path, engine)
     turn = session.chats.send(None, "a")
     await until_shown(turn)

@@ -61,7 +61,7 @@ async def test_too_many_texts_are_refused_with_a_sentence(tmp_path: Path) -> Non
 
 
 async def test_a_value_that_changes_holds_for_the_reply_that_is_written(tmp_path: Path) -> None:
-    engine = FakeEngine([LONG], delay=0.02)
+    engine = FakeEngine([LONG], delay=0.05)
     async with opened(tmp_path, engine) as (_, pilot, screen):
         await pilot.press("f4")
         screen.prompt.text = "hello"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual import events
@@ -23,7 +24,6 @@ from tests.tui.helpers import opened, say_to, toasts, until
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
 
     from textual.pilot import Pilot
 
@@ -96,12 +96,20 @@ async def test_what_is_typed_during_the_start_stands_after_the_draft(tmp_path: P
     async with opened(tmp_path) as (_, pilot, screen):
         screen.prompt.text = "kept"
         await pilot.pause()
-    session = await fake_session(tmp_path, FakeEngine())
+    session, go_on = await fake_session(tmp_path, FakeEngine()), asyncio.Event()
     app = RwkvChatApp(session)
+    prepare = app.desk.prepare
+
+    async def held() -> None:
+        await go_on.wait()
+        await prepare()
+
+    app.desk.prepare = held
     async with app.run_test() as pilot:
-        screen = app.screen_stack[0]
-        screen.prompt.insert("typed")  # pyright: ignore[reportAttributeAccessIssue]
-        await until(pilot, lambda: screen.prompt.text == "kept\ntyped")  # pyright: ignore
+        screen: Any = app.screen_stack[0]
+        screen.prompt.insert("typed")
+        go_on.set()
+        await until(pilot, lambda: screen.prompt.text == "kept\ntyped")
         await app.desk.close()
     await session.close()
 
@@ -128,7 +136,7 @@ async def test_a_private_chat_leaves_no_draft(tmp_path: Path) -> None:
 
 
 async def test_a_message_waits_for_the_end_of_a_reply(tmp_path: Path) -> None:
-    engine = FakeEngine([" word" * 400, " Second."], delay=0.02)
+    engine = FakeEngine([" word" * 400, " Second."], delay=0.05)
     async with opened(tmp_path, engine) as (_, pilot, screen):
         await writing(pilot, screen)
         await pilot.press(*"next", "enter")
@@ -159,7 +167,7 @@ async def test_it_can_be_taken_back_and_a_stop_gives_it_back(tmp_path: Path) -> 
 
 async def test_a_failure_gives_it_back_and_a_kill_leaves_it_as_a_draft(tmp_path: Path) -> None:
     failing = FakeReply(" word" * 300, error=OutOfMemory(2, 1))
-    engine = FakeEngine([failing], delay=0.02)
+    engine = FakeEngine([failing], delay=0.05)
     async with opened(tmp_path, engine) as (app, pilot, screen):
         await writing(pilot, screen)
         await pilot.press(*"next", "enter")
@@ -174,7 +182,7 @@ async def test_a_failure_gives_it_back_and_a_kill_leaves_it_as_a_draft(tmp_path:
 
 
 async def test_it_is_sent_while_another_conversation_is_shown(tmp_path: Path) -> None:
-    engine = FakeEngine([" word" * 300, " Second."], delay=0.02)
+    engine = FakeEngine([" word" * 300, " Second."], delay=0.05)
     async with opened(tmp_path, engine) as (_, pilot, screen):
         await writing(pilot, screen)
         first = screen.thread_id
