@@ -5,18 +5,25 @@ every text that is there is asked for.
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
 import string
+import subprocess
+import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.cells import cell_len
 
 from engine.types import SamplingParams
+from rwkv_chat import texts
 from rwkv_chat.cli.commands import COMMANDS
-from rwkv_chat.texts import DEFAULT_LANGUAGE, lookup, say
+from rwkv_chat.paths import Paths
+from rwkv_chat.texts import DEFAULT_LANGUAGE, languages, lookup, say, use
 from rwkv_chat.tui.bindings import BINDINGS
 
 if TYPE_CHECKING:
@@ -29,10 +36,10 @@ ASKING = ("say", "lookup")
 TABLES = ("errors.", "keys.", "commands.", "sampling.", "settings.")
 
 
-def _texts() -> dict[str, str]:
+def _texts(language: str = DEFAULT_LANGUAGE) -> dict[str, str]:
     """Every text by its dotted name."""
     found: dict[str, str] = {}
-    for file in sorted(CATALOGUE.glob("*.toml")):
+    for file in sorted((CATALOGUE.parent / language).glob("*.toml")):
         _flatten(file.stem, tomllib.loads(file.read_text(encoding="utf-8")), found)
     return found
 
@@ -67,6 +74,11 @@ def _placeholders(text: str) -> set[str]:
 
 
 TEXTS = _texts()
+OTHERS = [each for each in languages() if each != DEFAULT_LANGUAGE]
+GROUPS = "models|convs|states|settings|tune"
+TYPED = re.compile(
+    rf"(?<![\w-])--[a-z][a-z-]+|\brwkv-chat (?:(?:{GROUPS}) )?[a-z]+|\bCtrl[+-][A-Z]\b|\bF\d+\b"
+)
 CALLS = list(_calls())
 
 
@@ -148,3 +160,82 @@ def test_a_text_that_is_not_there() -> None:
 
 def test_placeholders_are_filled() -> None:
     assert say("cli.version", version="1.2") == "rwkv-chat 1.2"
+
+
+@pytest.mark.parametrize(("text", "width"), [("models", 10), ("模型", 10), ("", 3), ("longer than that", 3)])
+def test_columns_count_cells(text: str, width: int) -> None:
+    row = texts.CELLS.format(f"{{name:<{width}}}|{{name:>{width}}}|{{number:>4}}", name=text, number=7)
+    left, right, number = row.split("|")
+    assert cell_len(left) == cell_len(right) == max(width, cell_len(text))
+    assert left.startswith(text)
+    assert right.endswith(text)
+    assert number == "   7"
+
+
+# ------------------------------------------------------------------------------------------- other languages
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_language_has_every_text_and_no_other(language: str) -> None:
+    there = _texts(language)
+    assert sorted(TEXTS.keys() - there.keys()) == []
+    assert sorted(there.keys() - TEXTS.keys()) == []
+    assert [name for name, text in there.items() if not isinstance(text, str) or not text.strip()] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_language_has_the_same_placeholders(language: str) -> None:
+    there = _texts(language)
+    assert [name for name in TEXTS if _placeholders(there[name]) != _placeholders(TEXTS[name])] == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_has_to_be_typed_is_the_same_in_every_language(language: str) -> None:
+    """Options, the program's commands, keys."""
+    there = _texts(language)
+    lost = {name: set(TYPED.findall(text)) - set(TYPED.findall(there[name])) for name, text in TEXTS.items()}
+    assert {name: each for name, each in lost.items() if each} == {}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_language_has_a_name_of_its_own(language: str) -> None:
+    assert lookup("settings.language_name", language) != lookup("settings.language_name", DEFAULT_LANGUAGE)
+
+
+def test_what_a_language_lacks_is_said_in_english(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(CATALOGUE, tmp_path / "en")
+    (tmp_path / "xx").mkdir()
+    (tmp_path / "xx" / "app.toml").write_text('untitled = "Namnlös"\n', encoding="utf-8")
+    with monkeypatch.context() as patched:
+        patched.setattr(texts, "HERE", tmp_path)
+        _forget()
+        use("xx")
+        assert say("app.untitled") == "Namnlös"
+        assert say("app.models.title") == TEXTS["app.models.title"]
+        assert say("cli.version", version="1.2") == "rwkv-chat 1.2"
+    _forget()
+    use(DEFAULT_LANGUAGE)
+
+
+def _forget() -> None:
+    texts.languages.cache_clear()
+    texts._part.cache_clear()
+
+
+@pytest.mark.parametrize("language", languages())
+def test_help_speaks_every_language(language: str, tmp_path: Path) -> None:
+    """In a process of its own, as its settings say: help is worded on import."""
+    settings = Paths.under(tmp_path).settings_file
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f'language = "{language}"\n', encoding="utf-8")
+    told = subprocess.run(
+        [sys.executable, "-m", "rwkv_chat", "--help"],
+        env={**os.environ, "RWKV_CHAT_HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"},
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout
+    words = "".join(told.split())
+    for name in ("cli.help", *(f"commands.{each.name}.short" for each in COMMANDS)):
+        assert "".join((lookup(name, language) or name).split()) in words

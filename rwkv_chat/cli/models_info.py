@@ -13,6 +13,7 @@ from rwkv_chat.cli.models_part import part_at, show_part
 from rwkv_chat.cli.models_shared import entry_record, find, json_option, print_json
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
+from rwkv_chat.cli.table import padded
 from rwkv_chat.explain import sentence, size
 from rwkv_chat.plain_text import title
 from rwkv_chat.session import Info
@@ -43,7 +44,7 @@ def command(model: str, as_json: bool) -> None:
         return
     for name, value in lines(found):
         label = say(f"models.row.{name}")
-        result(f"{label:<{LABEL}}{title(value, LONGEST)}".rstrip())
+        result(f"{padded(label, LABEL)}{title(value, LONGEST)}".rstrip())
     if found.entry.error is not None:
         note(sentence(found.entry.error))
 

@@ -9,6 +9,7 @@ import click
 
 from rwkv_chat.cli.output import result
 from rwkv_chat.cli.settings_shared import settings_file
+from rwkv_chat.cli.table import padded
 from rwkv_chat.explain import OK
 from rwkv_chat.plain_text import title
 from rwkv_chat.setting_specs import EMPTY, SPECS, Spec
@@ -29,7 +30,7 @@ def command(as_json: bool) -> int:
     for spec, value in shown:
         mark = "*" if value != spec.default else " "
         words = title(spec.written(value), LONGEST) or EMPTY
-        result(f"{mark} {spec.name:<20} {words:<12} {spec.allowed}")
+        result(f"{mark} {spec.name:<20} {padded(words, 12)} {spec.allowed}")
     return OK
 
 

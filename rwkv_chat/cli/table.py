@@ -31,6 +31,11 @@ def print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
     _print([headings, *rows], [True] * len(headings))
 
 
+def padded(text: str, cells: int) -> str:
+    """`text` with spaces up to so many cells."""
+    return text + " " * (cells - width(text))
+
+
 def _print(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
     widths = [max(width(line[at]) for line in lines) for at in range(len(right))]
     for line in lines:

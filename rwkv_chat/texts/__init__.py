@@ -3,18 +3,23 @@
     say("keys.chat.new.label")            -> "New chat"
     say("errors.ModelNotFound.what", path="x.pth")
 
-The first component names the file, the rest the nested tables. Placeholders are `str.format` fields.
+The first component names the file, the rest the nested tables. Placeholders are `str.format` fields; the
+width of one, as in `{name:<14}`, counts terminal cells.
 """
 
 from __future__ import annotations
 
 import functools
+import re
+import string
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 DEFAULT_LANGUAGE = "en"
 HERE = Path(__file__).parent
+COLUMN = re.compile(r"\{\w+:[<>]\d+\}")  # a place of a fixed width
 
 _spoken = [DEFAULT_LANGUAGE]  # one, the language in force
 
@@ -71,4 +76,19 @@ def say(name: str, /, **values: object) -> str:
     text = lookup(name)
     if text is None:
         raise KeyError(name)
-    return text.format(**values) if values else text
+    if not values:
+        return text
+    return CELLS.format(text, **values) if COLUMN.search(text) else text.format(**values)
+
+
+class _Cells(string.Formatter):
+    """Columns of a row ("{name:<14}") in terminal cells: a Chinese character takes two."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if not isinstance(value, str) or not format_spec:
+            return super().format_field(value, format_spec)
+        wide = sum(unicodedata.east_asian_width(each) in "WF" for each in value)
+        return format(value, f"{format_spec[0]}{max(0, int(format_spec[1:]) - wide)}")
+
+
+CELLS = _Cells()

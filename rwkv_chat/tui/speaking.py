@@ -25,10 +25,16 @@ if TYPE_CHECKING:
 
 
 async def speak(app: RwkvChatApp, language: str, modes: Mapping[str, Callable[[Desk], Screen[None]]]) -> None:
-    """Say everything in `language` from now on; the screen that is shown composes itself anew."""
+    """Say everything in `language` from now on; the screen that is shown composes itself anew.
+
+    The chat is made anew as the others are: its parts know one another, and cannot be taken from under it.
+    """
     texts.use(language)
     for each in _maps(app):
         _relabel(each)
+    shown = app.current_mode
+    if shown == "chat":
+        await app.switch_mode("settings")
     here = app.current_mode
     app.desk.forget_screens()
     for name, screen in modes.items():
@@ -36,6 +42,8 @@ async def speak(app: RwkvChatApp, language: str, modes: Mapping[str, Callable[[D
             await app.remove_mode(name)
             app.add_mode(name, partial(screen, app.desk))
     await app.screen.recompose()
+    if shown == "chat":
+        await app.switch_mode("chat")
     app.refresh_bindings()
 
 

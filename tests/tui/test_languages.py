@@ -1,0 +1,149 @@
+"""Every language in a window of 80 × 24: no heading, button or key at the foot is cut."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widgets import Button, Input, Static
+
+from rwkv_chat import texts
+from rwkv_chat.texts import DEFAULT_LANGUAGE, languages, say, spoken
+from rwkv_chat.tui.app import MODES
+from rwkv_chat.tui.screens.chat import ChatScreen
+from rwkv_chat.tui.widgets.key_footer import ALWAYS, KeyFooter
+from tests.tui.helpers import NARROW, opened, say_to, until
+from tests.tui.shelf import some_models
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+    from textual.screen import Screen
+    from textual.widget import Widget
+
+    from rwkv_chat.tui.app import RwkvChatApp
+
+# What stands over a screen, by the keys that open it from the chat, and the class of what has then come.
+OVERLAYS = {
+    "f1": "HelpScreen",
+    "f2": "Ask",
+    "f7": "MannerDialog",
+    "f8": "Confirm",
+    "ctrl+e": "MessagesScreen",
+    "ctrl+r": "ExactScreen",
+    "alt+f": "TokensScreen",
+}
+PATH = "settings-file"  # as long as it is
+DIALOGS = {  # of the other screens: mode, key, class
+    "import": ("models", "i", "AskPath"),
+    "log": ("library", "i", "AskLog"),
+    "export": ("library", "e", "Ask"),
+    "state": ("states", "i", "AskPath"),
+    "run": ("tune", "n", "NewTuneScreen"),
+}
+
+
+@pytest.fixture(params=languages())
+def language(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@asynccontextmanager
+async def speaking(home: Path, language: str) -> AsyncIterator[tuple[RwkvChatApp, Pilot[Any], ChatScreen]]:
+    """The app in a language, with one question and its answer; all speak English again afterwards."""
+    async with opened(home, size=NARROW, shelf=some_models()) as (app, pilot, screen):
+        await say_to(pilot, screen, "hello")
+        try:
+            await app.speak(language)
+            await until(pilot, lambda: app.chat is not None and app.chat.begun and spoken() == language)
+            chat = app.chat
+            assert isinstance(chat, ChatScreen)
+            yield app, pilot, chat
+        finally:
+            await app.speak(DEFAULT_LANGUAGE)
+            texts.use(DEFAULT_LANGUAGE)
+
+
+async def test_no_screen_cuts_a_word(language: str, tmp_path: Path) -> None:
+    async with speaking(tmp_path, language) as (app, pilot, _):
+        for mode in MODES:
+            app.switch_mode(mode)
+            await until(pilot, lambda mode=mode: app.current_mode == mode and _foot(app.screen))
+            await until(pilot, lambda: say("keys.app.quit.label") in _words(_foot(app.screen)))
+            assert _cut(app.screen) == [], mode
+            _look_at_foot(app)
+
+
+async def test_no_overlay_of_the_chat_cuts_a_word(language: str, tmp_path: Path) -> None:
+    async with speaking(tmp_path, language) as (app, pilot, chat):
+        for key, name in OVERLAYS.items():
+            await pilot.press(key)
+            await until(pilot, lambda name=name: type(app.screen).__name__ == name, name)
+            assert _cut(app.screen) == [], name
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is chat)
+
+
+async def test_no_dialog_cuts_a_word(language: str, tmp_path: Path) -> None:
+    async with speaking(tmp_path, language) as (app, pilot, _):
+        for mode, key, name in DIALOGS.values():
+            app.switch_mode(mode)
+            await until(
+                pilot, lambda mode=mode: app.current_mode == mode and _foot(app.screen), f"{mode} {key}"
+            )
+            under = app.screen
+            await until(pilot, lambda: app.focused is not None)
+            await pilot.press(key)
+            await until(pilot, lambda name=name: type(app.screen).__name__ == name, f"{mode} {key}")
+            assert _cut(app.screen) == [], f"{mode} {key}"
+            await pilot.press("escape")
+            await until(pilot, lambda under=under: app.screen is under)
+
+
+def _foot(screen: Screen[Any]) -> KeyFooter | None:
+    return next(iter(screen.query(KeyFooter)), None)
+
+
+def _words(widget: Widget | None) -> str:
+    return "" if widget is None else str(widget.render())
+
+
+def _look_at_foot(app: RwkvChatApp) -> None:
+    """It has the keys for help and for leaving, a few more, and room for all that it shows."""
+    foot = _foot(app.screen)
+    assert foot is not None
+    assert cell_len(_words(foot)) <= foot.content_size.width
+    assert all(say(f"keys.{each}.label") in _words(foot) for each in ALWAYS)
+    assert len(_words(foot).split("  ")) > len(ALWAYS) + 1
+
+
+def _cut(screen: Screen[Any]) -> list[str]:
+    """Of what is shown, what has less room than its words need."""
+    shown = [
+        each
+        for each in screen.query("Static, Button, Input")
+        if each.display and each.region and each.id != PATH
+    ]
+    return [f"{each!r}: {words}" for each in shown if (words := _said(each)) and not _fits(each, words)]
+
+
+def _said(widget: Widget) -> str:
+    if isinstance(widget, Input):
+        return widget.placeholder
+    if isinstance(widget, Button):
+        return str(widget.label)
+    return _words(widget) if isinstance(widget, Static) else ""
+
+
+def _fits(widget: Widget, words: str) -> bool:
+    """In the lines that it has; words that are not to be wrapped, in the width that it has."""
+    width, height = widget.content_size
+    wrapped = isinstance(widget, Static) and widget.styles.text_wrap == "wrap"
+    lines = Content(words).wrap(width) if wrapped and width else [Content(each) for each in words.split("\n")]
+    room = height if not widget.is_scrollable else len(lines)
+    return len(lines) <= room and all(each.cell_length <= width for each in lines)
