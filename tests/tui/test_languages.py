@@ -36,16 +36,8 @@ OVERLAYS = {
     "f8": "Confirm",
     "ctrl+e": "MessagesScreen",
     "ctrl+r": "ExactScreen",
-    "alt+f": "TokensScreen",
 }
 PATH = "settings-file"  # as long as it is
-DIALOGS = {  # of the other screens: mode, key, class
-    "import": ("models", "i", "AskPath"),
-    "log": ("library", "i", "AskLog"),
-    "export": ("library", "e", "Ask"),
-    "state": ("states", "i", "AskPath"),
-    "run": ("tune", "n", "NewTuneScreen"),
-}
 
 
 @pytest.fixture(params=languages())
@@ -87,22 +79,6 @@ async def test_no_overlay_of_the_chat_cuts_a_word(language: str, tmp_path: Path)
             assert _cut(app.screen) == [], name
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is chat)
-
-
-async def test_no_dialog_cuts_a_word(language: str, tmp_path: Path) -> None:
-    async with speaking(tmp_path, language) as (app, pilot, _):
-        for mode, key, name in DIALOGS.values():
-            app.switch_mode(mode)
-            await until(
-                pilot, lambda mode=mode: app.current_mode == mode and _foot(app.screen), f"{mode} {key}"
-            )
-            under = app.screen
-            await until(pilot, lambda: app.focused is not None)
-            await pilot.press(key)
-            await until(pilot, lambda name=name: type(app.screen).__name__ == name, f"{mode} {key}")
-            assert _cut(app.screen) == [], f"{mode} {key}"
-            await pilot.press("escape")
-            await until(pilot, lambda under=under: app.screen is under)
 
 
 def _foot(screen: Screen[Any]) -> KeyFooter | None:
