@@ -251,7 +251,9 @@ def test_sums_of_a_heads_rows(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(exp, torch.exp), (sigmoid, torch.sigmoid), (tanh, torch.tanh)], ids=str
+    ("ours", "theirs"),
+    [(exp, torch.exp), (sigmoid, torch.sigmoid), (tanh, torch.tanh)],
+    ids=["exp", "sigmoid", "tanh"],
 )
 def test_functions_are_those_of_the_textbook(ours: Callable, theirs: Callable) -> None:
     @compiled
