@@ -42,5 +42,5 @@ def saved_tensors(folder: Path, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def fed(events: list) -> int:
-    """Tokens fed before the first draw."""
-    return max(event.total for event in events if isinstance(event, Prefilled))
+    """Tokens fed before the first draw; of a single one no progress is told."""
+    return max((event.total for event in events if isinstance(event, Prefilled)), default=1)

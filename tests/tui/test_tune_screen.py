@@ -93,18 +93,18 @@ async def test_from_a_log_to_a_run(tmp_path: Path) -> None:
     async with tuning(tmp_path, FakeTunes(found=found(people=people))) as (app, pilot, tunes, screen):
         assert "There are no runs yet" in text(screen, "no-runs")
         new = await begin(app, pilot)
-        await pilot.click("#new-next")
+        await pilot.press("ctrl+j")
         await until(pilot, lambda: "Add a chat log" in text(new, "new-said"))
         path = messenger(tmp_path)
         await add_log(app, pilot, path, "Ann")
         assert "learn what Ann wrote" in text(new, "log-files")
-        await pilot.click("#new-next")
+        await pilot.press("ctrl+j")
         await until(pilot, lambda: "412 conversations" in text(new, "found-facts"))
         assert "⟦ sure\nsee you at eight␀⟧" in text(new, "found-examples")
-        await pilot.click("#new-next")  # nobody has agreed yet
+        await pilot.press("ctrl+j")  # nobody has agreed yet
         await until(pilot, lambda: new.query_one("#consent", Input).has_focus)
         await pilot.press(*AGREED)
-        await pilot.click("#new-next")
+        await pilot.press("ctrl+j")
         await until(pilot, lambda: new.plans.plan is not None and len(new.plans._plans) == 3)
         assert "rwkv-chat tune new" in text(new, "plan-command")
         options = new.query_one("#ways", OptionList)
@@ -112,7 +112,7 @@ async def test_from_a_log_to_a_run(tmp_path: Path) -> None:
         assert all(each in shown for each in ("2 min 0 s", "11 min 0 s", "1 h 35 min"))
         new.query_one("#tune-name", Input).value = "Ann [b]"
         await until(pilot, lambda: "--name 'Ann [b]'" in text(new, "plan-command"))
-        await pilot.click("#new-next")
+        await pilot.press("ctrl+j")
         await until(pilot, lambda: tunes.done == ["start Ann [b]"] and app.screen is screen)
         selection = tunes.plans[-1][0]
         assert [(each.path, each.speaker) for each in selection.files] == [(path, "Ann")]
@@ -124,13 +124,13 @@ async def test_fields_change_what_is_found_and_how(tmp_path: Path) -> None:
     async with tuning(tmp_path) as (app, pilot, tunes, _):
         new = await begin(app, pilot)
         await add_log(app, pilot, messenger(tmp_path), "Bob")
-        await pilot.click("#new-next")
+        await pilot.press("ctrl+j")
         await until(pilot, lambda: new._step == 1)
         new.query_one("#redact", Checkbox).value = False
         for name, value in (("gap", "20"), ("languages", "en, DE"), ("blocklist", "a b, c")):
             new.query_one(f"#{name}", Input).value = value
         await until(pilot, lambda: new.options.stale)
-        await pilot.click("#new-next")
+        await pilot.press("ctrl+j")
         await until(pilot, lambda: len(tunes.plans) == 2)
         selection = tunes.plans[-1][0]
         assert (selection.gap, selection.redact, selection.aliases) == (1_200.0, (), True)
