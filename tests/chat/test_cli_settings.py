@@ -78,3 +78,5 @@ def test_options_for_one_run_are_of_the_declaration() -> None:
     assert overrides() == {}
     named = {each.name for each in group.params}
     assert set(FOR_A_RUN) <= named
+    metavars = {"switch": "", "choice": "NAME", "text": "NAME", "whole": "NUMBER", "number": "NUMBER"}
+    assert {name: metavars[SPECS[name].kind] for name in FOR_A_RUN} == FOR_A_RUN

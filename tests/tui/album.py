@@ -26,6 +26,8 @@ class Album:
             each.cursor_blink = False  # pyright: ignore[reportAttributeAccessIssue]
         while any(each.group == "gauge" and each.is_running for each in self.app.workers):
             await self.pilot.pause()  # the status line is not what it will be yet
+        while any(screen.query("Button.-active") for screen in self.app.screen_stack):
+            await self.pilot.pause(0.02)  # a button that was clicked looks so for a moment
         await self.pilot.pause()
         await self.pilot.pause()
         picture = self.app.export_screenshot(title="RWKV Chat")
