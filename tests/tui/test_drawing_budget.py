@@ -26,6 +26,7 @@ BUDGET = 0.15
 SECONDS, LONG = 3, 30
 MOST_MARKDOWN, MOST_LAID_OUT, MOST_GROWN = 12, 40, 100_000_000
 ROOM = 0.05  # seconds: so little is nobody's wait, however quick an idle machine draws
+FEW, ROOM_OF_FEW = 100, 0.3  # the slowest of a few letters is one that waited for a processor
 
 
 @pytest.mark.parametrize("kind", ["mixed", "list", "fence"])
@@ -72,4 +73,4 @@ def test_a_long_conversation_and_typing_in_one_run(tmp_path: Path, sample: Sampl
     assert found["markdown"] <= MOST_MARKDOWN
     assert found["laid_out"] <= MOST_LAID_OUT
     assert found["grown"] < MOST_GROWN
-    assert found["busy"] <= max(3 * found["idle"], ROOM)
+    assert found["busy"] <= max(3 * found["idle"], ROOM if letters > FEW else ROOM_OF_FEW)
