@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-
 
 BUDGET = {"mixed": 0.15, "list": 0.3, "fence": 0.3}  # of one core; a list or fence without an end is rare
 SECONDS, LONG = 3, 30
+BEGINNING = 1.25  # of the bar in the short sample, of which the first frames are a good part
 MOST_MARKDOWN, MOST_LAID_OUT, MOST_GROWN = 12, 40, 100_000_000
 ROOM = 0.05  # seconds: so little is nobody's wait, however quick an idle machine draws
 FEW, ROOM_OF_FEW = 100, 0.3  # the slowest of a few letters is one that waited for a processor
@@ -46,7 +47,7 @@ def test_at_150_tokens_per_second_drawing_stays_within_its_budget(
     rate = tokens / measured["wall"]
     print(f"{kind}: {share:.1%} of one core at {TOKENS_PER_SECOND} tokens/s (streamed at {rate:.0f})")
     assert rate > TOKENS_PER_SECOND / 2, "the stream did not keep up"
-    assert share <= BUDGET[kind]
+    assert share <= BUDGET[kind] * (1 if seconds >= LONG else BEGINNING)
 
 
 def test_a_long_conversation_and_typing_in_one_run(tmp_path: Path, sample: Sample) -> None:
