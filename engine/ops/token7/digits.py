@@ -1,4 +1,5 @@
-"""Activations for matrices of few bits: x ≈ step · (coarse + fine/256), both within −127 … 127.
+"""Activations for matrices of few bits: x ≈ step · (coarse + fine/256), coarse from −127 and fine
+from −128, both to 127.
 
 That is off by 1/32,512 of the largest at most. The memory of one such input of K numbers is K bytes of coarse
 digits, K of fine ones, K/8 int32 of what is to be taken off (`dot_nibbles`), and three fp64: the step of a

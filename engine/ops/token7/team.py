@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Task = "Callable[[int], object]"
-
 
 class Team:
     """The caller is number 0; the others wait for work and end with the team.
