@@ -1,28 +1,42 @@
-"""What was found in a selection, in words: for every front end the same."""
+"""What was found in a chat log or in a selection, in words: for every front end the same."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rwkv_chat.importers.forms import Report
     from rwkv_chat.session.examples_types import Caution, Found
 
 NAMED = 5
 
 
-def counted(found: Found) -> str:
-    """ "n conversations, n messages, n left out because …"."""
-    skipped = sum(found.skipped.values())
-    listed = sorted(found.skipped.items(), key=lambda each: -each[1])
+def reported(told: Report) -> str:
+    """ "n conversations, n turns, n skipped because …": what was taken in of a log."""
+    why, skipped = _why(told.skipped), sum(told.skipped.values())
+    numbers = {"conversations": f"{told.conversations:,}", "turns": f"{told.turns:,}"}
+    return say("logs.counted", **numbers, skipped=f"{skipped:,}", why=why)
+
+
+def _why(skipped: Mapping[Any, int]) -> str:
+    """The reasons, the commonest first; "" for none."""
+    listed = sorted(skipped.items(), key=lambda each: -each[1])
     reasons = ", ".join(
         say("logs.reason", number=f"{number:,}", word=say(f"logs.skipped.{reason}"))
         for reason, number in listed
         if number
     )
-    why = say("logs.why", reasons=reasons) if skipped else ""
+    return say("logs.why", reasons=reasons) if reasons else ""
+
+
+def counted(found: Found) -> str:
+    """ "n conversations, n messages, n left out because …"."""
+    why, skipped = _why(found.skipped), sum(found.skipped.values())
     numbers = {"conversations": f"{found.conversations:,}", "turns": f"{found.turns:,}"}
     return say("examples.counted", **numbers, skipped=f"{skipped:,}", why=why)
 

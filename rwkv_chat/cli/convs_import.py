@@ -13,7 +13,9 @@ from rwkv_chat.cli.convs_shared import json_option, line, name_of, print_json, t
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.cli.progress import ProgressLine
+from rwkv_chat.example_words import reported
 from rwkv_chat.explain import OK
+from rwkv_chat.importers import whatsapp
 from rwkv_chat.importers.arrange import Cast
 from rwkv_chat.importers.formats import FORMATS
 from rwkv_chat.importers.forms import Report
@@ -74,6 +76,8 @@ async def _guessed(file: Path, form: str, cast: Cast) -> Cast:
     note(say("logs.guess", path=title(str(file), 300), form=FORMATS[found.form].label))
     for who, text in found.turns:
         note(say("logs.turn", who=title(who), text=title(text, SHOWN)))
+    if found.dates:
+        note(say(f"logs.dates.{found.dates}", day=whatsapp.DAY, month=whatsapp.MONTH))
     if found.participants and not (cast.me or cast.assistant or found.owner) and sys.stdin.isatty():
         note(say("logs.who", names=title(", ".join(found.participants), 300)))
         return Cast(me=await asyncio.to_thread(click.prompt, "", prompt_suffix="> ", err=True))
@@ -88,17 +92,7 @@ async def _file(session: Session, file: Path, form: str, cast: Cast) -> list[Imp
                 progress.show("import", event.done, event.total)
             elif isinstance(event, Report):
                 progress.clear()
-                note(_counted(event))
+                note(reported(event))
             else:
                 done.append(event)
     return done
-
-
-def _counted(told: Report) -> str:
-    reasons = ", ".join(
-        say("logs.reason", number=number, word=say(f"logs.skipped.{reason}"))
-        for reason, number in told.skipped.items()
-    )
-    why = say("logs.why", reasons=reasons) if reasons else ""
-    skipped = sum(told.skipped.values())
-    return say("logs.counted", conversations=told.conversations, turns=told.turns, skipped=skipped, why=why)

@@ -68,10 +68,14 @@ def tree(conversation: Conversation, cast: Cast) -> Tree:
     return Tree(thread, nodes)
 
 
-def messages(conversation: Conversation, cast: Cast, people: Iterable[str]) -> tuple[ChatMessage, ...]:
-    """The chosen branch as it is trained on. `people`: of the whole chat, of which this may be a part."""
+def messages(
+    conversation: Conversation, cast: Cast, people: Iterable[str]
+) -> tuple[tuple[ChatMessage, bool], ...]:
+    """The chosen branch as it is trained on; of each message whether it may be learnt. `people`: of the whole
+    chat, of which this may be a part.
+    """
     turns, _ = _joined(_spoken(conversation, cast, people), conversation.tip)
-    return tuple(_message(each) for each in turns)
+    return tuple((_message(each), each.learned) for each in turns)
 
 
 def _spoken(conversation: Conversation, cast: Cast, people: Iterable[str] = ()) -> tuple[Turn, ...]:

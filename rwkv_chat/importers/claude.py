@@ -71,7 +71,7 @@ def turn(message: dict[str, Any], id_: str) -> Turn | Skipped:
     if role is None:
         return Skipped("bad-record", id_)
     blocks = objects(message.get("content"))
-    said = "\n\n".join(text(each.get("text")) for each in blocks if each.get("type") == "text")
+    said = "\n\n".join(filter(None, map(_said, blocks)))
     said = _ARTIFACT.sub("", _UNSUPPORTED.sub("", said or text(message.get("text")))).strip()
     thought = "\n\n".join(text(each.get("thinking")) for each in blocks if each.get("type") == "thinking")
     attached = tuple(_attachments(message))
@@ -80,6 +80,14 @@ def turn(message: dict[str, Any], id_: str) -> Turn | Skipped:
     pasted = [text(each.get("extracted_content")) for each in objects(message.get("attachments"))]
     said = "\n\n".join(filter(None, (said, *pasted)))  # often the real question
     return Turn(id_, "", role, said, moment(message.get("created_at")), None, thought.strip(), attached)  # type: ignore[arg-type]
+
+
+def _said(block: dict[str, Any]) -> str:
+    """A text, or a document that was written beside the chat: newer exports have those in calls of a tool."""
+    if block.get("type") == "text":
+        return text(block.get("text"))
+    written = block.get("type") == "tool_use" and block.get("name") == "artifacts"
+    return text(fields(block.get("input")).get("content")) if written else ""
 
 
 def _attachments(message: dict[str, Any]) -> Iterator[Attachment]:

@@ -1,4 +1,6 @@
-"""DiscordChatExporter's JSON, one file per channel or part of one."""
+"""DiscordChatExporter's JSON, one file per channel or part of one; and what Discord gives out itself: the
+owner's messages alone, a folder per channel.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.importers.forms import Attachment, Conversation, Line, Skipped, Turn
 from rwkv_chat.importers.json_stream import Broken, Cut, JsonStream
+from rwkv_chat.importers.records import records
+from rwkv_chat.importers.sample import sample
 from rwkv_chat.importers.times import moment
 from rwkv_chat.importers.values import fields, name, objects, text
 
@@ -20,17 +24,24 @@ FORM = "discord"
 _SPOKEN = ("Default", "Reply")
 _EMOJI = re.compile(r"<a?(:\w{1,64}:)\d{1,20}>")
 _MENTION = re.compile(r"<@!?(\d{1,20})>")
+_PART = re.compile(r"^(.*?)(?: \[part (\d{1,6})\])?(?:\.[^.]*)?$", re.DOTALL)
+_OWN = {"ID", "Timestamp", "Contents"}  # of a message in the package
+ME = "me"
 
 
 def fits(found: Sample) -> bool:
     root = fields(found.root)
-    return "messages" in root and isinstance(root.get("channel"), dict) and "guild" in root
+    exported = "messages" in root and isinstance(root.get("channel"), dict) and "guild" in root
+    return exported or set(found.record) >= _OWN
 
 
 def read(sources: Sequence[Source]) -> Iterator[Conversation | Skipped]:
     """Parts of one channel, one file after the other, are one conversation."""
-    line = Line(FORM)
-    for source in sources:
+    line, people = None, People()
+    for source in sorted(sources, key=_part):
+        if set(sample(source).record) >= _OWN:
+            yield from _package(source)
+            continue
         with source.text() as told:
             stream = JsonStream(told.piece)
             head: dict[str, Any] = {}
@@ -39,17 +50,56 @@ def read(sources: Sequence[Source]) -> Iterator[Conversation | Skipped]:
                     if member != "messages":
                         head[member] = stream.value()
                         continue
-                    channel = fields(head.get("channel"))
-                    if line.id != name(channel.get("id")):
-                        if line.id:
-                            yield from line.rest()
-                        line = Line(FORM, name(channel.get("id")), _title(head))
-                    yield from _messages(stream, line, source.name)
+                    channel = name(fields(head.get("channel")).get("id"))
+                    if line is None or line.id != channel:
+                        yield from line.rest() if line is not None else ()
+                        line, people = Line(FORM, channel, _title(head)), People()
+                    yield from _messages(stream, line, people, source.name)
             except Cut:
                 stream.cut = True
             if stream.cut:
                 yield Skipped("truncated", source.name)
+    yield from line.rest() if line is not None else ()
+
+
+def _part(source: Source) -> tuple[str, str, int]:
+    """The first part of a channel has no number, and the tenth comes after the second."""
+    found = _PART.match(source.name)
+    stem, number = (found[1], found[2]) if found else (source.name, None)
+    return source.folder, stem, int(number or 1)
+
+
+def _package(source: Source) -> Iterator[Conversation | Skipped]:
+    channel = source.folder.rpartition("/")[2]
+    line = Line(FORM, f"{FORM}:{channel}" if channel else "", channel)
+    line.owner = ME
+    for record in records(source):
+        if isinstance(record, Skipped):
+            yield record
+            continue
+        links = text(record.get("Attachments")).split()[:100]
+        files = tuple(Attachment("file", name(each.rpartition("/")[2].partition("?")[0])) for each in links)
+        said, when = text(record.get("Contents")).strip(), moment(record.get("Timestamp"))
+        yield from line.add(Turn(name(record.get("ID")), ME, "other", said, when, attachments=files))
     yield from line.rest()
+
+
+class People:
+    """Names by the id of who bears them: one person keeps the first one that was shown, and no two have the
+    same.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def shown(self, author: dict[str, Any]) -> str:
+        id_, own = name(author.get("id")), name(author.get("name"))
+        wanted = name(author.get("nickname")) or own or id_ or "?"
+        key = id_ or wanted
+        if key not in self._names:
+            taken = wanted in self._names.values()
+            self._names[key] = f"{wanted} ({own if own not in ('', wanted) else key})" if taken else wanted
+        return self._names[key]
 
 
 def _title(head: dict[str, Any]) -> str:
@@ -57,7 +107,7 @@ def _title(head: dict[str, Any]) -> str:
     return channel if guild in ("", "Direct Messages") else f"{guild} #{channel}"
 
 
-def _messages(stream: JsonStream, line: Line, where: str) -> Iterator[Conversation | Skipped]:
+def _messages(stream: JsonStream, line: Line, people: People, where: str) -> Iterator[Conversation | Skipped]:
     for number, _ in enumerate(stream.elements()):
         raw = stream.value()
         if not isinstance(raw, dict):
@@ -66,12 +116,11 @@ def _messages(stream: JsonStream, line: Line, where: str) -> Iterator[Conversati
         elif raw.get("type") not in _SPOKEN:
             yield Skipped("system")
         else:
-            yield from line.add(turn(raw, str(number)))
+            yield from line.add(turn(raw, people, str(number)))
 
 
-def turn(raw: dict[str, Any], fallback: str) -> Turn:
-    author = fields(raw.get("author"))
-    shown = name(author.get("nickname")) or name(author.get("name")) or name(author.get("id")) or "?"
+def turn(raw: dict[str, Any], people: People, fallback: str) -> Turn:
+    shown = people.shown(fields(raw.get("author")))
     names = {
         name(each.get("id")): name(each.get("nickname")) or name(each.get("name"))
         for each in objects(raw.get("mentions"))

@@ -73,6 +73,7 @@ def _turn(raw: dict[str, Any], id_: str) -> Turn:
         if key in raw:
             named = objects(raw[key]) or [fields(raw[key])]
             attached += [Attachment(kind, name(text(each.get("uri")).rpartition("/")[2])) for each in named]
-    author = repaired(name(raw.get("sender_name"))) or "?"
+    # repaired first: some of the broken letters count as blanks
+    author = name(repaired(text(raw.get("sender_name")))) or "?"
     said = repaired(text(raw.get("content"))).strip()
     return Turn(id_, author, "other", said, moment(raw.get("timestamp_ms")), None, "", tuple(attached))

@@ -42,11 +42,17 @@ class Format:
         label: what people call it.
         fits: whether the beginning of a file is of this format; by content alone.
         read: all files of a log that fit, in the order of their names.
+        of: another format, whose files it reads in another way; it is never guessed.
     """
 
     label: str
     fits: Callable[[Sample], bool]
     read: Callable[[Sequence[Source]], Iterator[Conversation | Skipped]]
+    of: str = ""
+
+
+def _never(_: Sample) -> bool:
+    return False
 
 
 FORMATS: dict[str, Format] = {
@@ -71,6 +77,8 @@ FORMATS: dict[str, Format] = {
     training.RWKV: Format("RWKV jsonl", training.fits_rwkv, training.read_rwkv),
     line_app.FORM: Format("LINE", line_app.fits, line_app.read),
     whatsapp.FORM: Format("WhatsApp", whatsapp.fits, whatsapp.read),
+    whatsapp.DAY: Format("WhatsApp, day first", _never, whatsapp.read_day_first, whatsapp.FORM),
+    whatsapp.MONTH: Format("WhatsApp, month first", _never, whatsapp.read_month_first, whatsapp.FORM),
     wechat.FORM: Format("WeChat", wechat.fits, wechat.read),
     tables.PAIRS: Format("CSV", tables.fits, tables.read),
     tables.CHAT: Format("CSV of a chat", tables.fits_chat, tables.read_chat),

@@ -24,10 +24,12 @@ Reason = Literal[
     "system",  # notices of the program: joins, encryption, pins
     "deleted",
     "hidden",  # shown to nobody: drafts, notes, narrators
+    "rejected",  # an answer that somebody marked as a bad one
     "tool",  # what was said to tools and by them
     "other-file",  # no chat log: pictures, settings
     "encrypted",
 ]
+Dates = Literal["", "day", "month"]
 PART_TURNS = 5_000  # a messenger's chat of years is given in parts of so many turns …
 PART_CHARACTERS = 8_000_000  # … or of so many characters: memory stays bounded
 LONGEST_TEXT = 4_000_000  # characters of one turn
@@ -57,6 +59,7 @@ class Turn:
         time: seconds since the epoch, UTC; None where the log does not say.
         parent: id of the turn before, None for a first one.
         edited: the log says that it was changed after it was sent.
+        learned: False: the log says that this answer is to be read, and not to be learnt.
     """
 
     id: str
@@ -68,6 +71,7 @@ class Turn:
     reasoning: str = ""
     attachments: tuple[Attachment, ...] = ()
     edited: bool = False
+    learned: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Conversation:
         tip: id of the turn where the chosen branch ends; "" for the last.
         owner: the author who exported it, where the log says so.
         part: 0, 1, … of a long conversation.
+        dates: which number of its dates was taken for the first one, where it may be the other way round.
     """
 
     form: str
@@ -91,6 +96,7 @@ class Conversation:
     tip: str = ""
     owner: str = ""
     part: int = 0
+    dates: Dates = ""
 
     @property
     def participants(self) -> tuple[str, ...]:
@@ -136,11 +142,12 @@ class Report:
 class Line:
     """A conversation whose turns follow one another: collects them, and gives it out in parts.
 
-    What is not known when the first turns come (title, owner) may be set until a part is given.
+    What is not known when the first turns come (title, owner, dates) may be set until a part is given.
     """
 
     def __init__(self, form: str, id_: str = "", title: str = "", created: float | None = None) -> None:
         self.form, self.id, self.title, self.created, self.owner = form, id_, title, created, ""
+        self.dates: Dates = ""
         self._turns: list[Turn] = []
         self._ids: set[str] = set()
         self._characters, self._part = 0, 0
@@ -162,7 +169,8 @@ class Line:
         self._above = self._last
         id_ = self._own(turn.id)
         said = (turn.author, turn.role, turn.text, turn.time, self._last, turn.reasoning)
-        self._turns.append(Turn(id_, *said, turn.attachments, turn.edited))  # `replace` takes thrice as long
+        more = (turn.attachments, turn.edited, turn.learned)
+        self._turns.append(Turn(id_, *said, *more))  # `replace` takes thrice as long
         self._characters += len(turn.text) + len(turn.reasoning)
         self._last = id_
 
@@ -195,6 +203,7 @@ class Line:
             self._last or "",
             self.owner,
             self._part,
+            self.dates,
         )
 
 

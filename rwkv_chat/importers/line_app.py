@@ -26,10 +26,15 @@ _DATE = re.compile(
 _HALF = "AM|PM|午前|午後|上午|下午|오전|오후"
 _TIME = rf"(?:(?P<before>{_HALF})\s?)?(?P<h>\d{{1,2}}):(?P<min>\d{{2}})(?P<after>\s?(?:AM|PM))?"
 _TABBED = re.compile(rf"{_TIME}\t(?P<name>[^\t]*)(?:\t(?P<text>.*))?", re.DOTALL)
-_SPACED = re.compile(rf"{_TIME} (?P<name>\S+) (?P<text>.*)", re.DOTALL)
 _PM = ("PM", "午後", "下午", "오후")
 _AM = ("AM", "午前", "上午", "오전")
 _NOTICE = re.compile(r"unsent a message|メッセージの送信を取り消しました|已收回訊息")
+
+
+def _spaced(other: str = "") -> re.Pattern[str]:
+    """A row of a computer's: only of the name in the head is it known where it ends."""
+    known = rf"{re.escape(other)}|" if other else ""
+    return re.compile(rf"{_TIME} (?P<name>{known}\S+) (?P<text>.*)", re.DOTALL)
 
 
 def fits(found: Sample) -> bool:
@@ -51,23 +56,26 @@ class _Open:
 
 
 def _chat(source: Source) -> Iterator[Conversation | Skipped]:
-    line, tabbed = Line(FORM), "\t" in source.head
+    line, tabbed, spaced = Line(FORM), "\t" in source.head, _spaced()
     date: tuple[int, int, int] | None = None
     open_: _Open | None = None
+    names: set[str] = set()
     with source.text() as text:
         for number, row in enumerate(text.lines()):
             if number == 0 and (head := _HEAD.match(row)):
                 named = _WITH.match(head["title"].strip())
                 line.title = named["name"] if named else head["title"]
+                spaced = _spaced(line.title)
                 continue
             if date is None and number < 3 and not _DATE.fullmatch(row):
                 continue  # when it was saved
-            inside = open_ is not None and open_.quoted
+            begun = (_TABBED if tabbed else spaced).fullmatch(row)
+            # a quotation mark may be the person's own: then the next message of somebody known ends it
+            inside = open_ is not None and open_.quoted and (begun is None or begun["name"] not in names)
             if not inside and (found := _DATE.fullmatch(row)):
                 date = int(found["y"]), int(found["m"]), int(found["d"])
                 continue
-            begun = None if inside else (_TABBED if tabbed else _SPACED).fullmatch(row)
-            if begun is None:
+            if begun is None or inside:
                 if open_ is None:
                     yield from (Skipped("bad-record", f"{source.name}:{number + 1}"),) if row.strip() else ()
                 elif len(open_.lines) < LONGEST_TEXT // 50:
@@ -77,6 +85,7 @@ def _chat(source: Source) -> Iterator[Conversation | Skipped]:
                     open_.quoted = False
                 continue
             yield from _closed(line, open_)
+            names.add(begun["name"])
             open_ = _opened(begun, date, str(number), tabbed=tabbed)
             if open_ is None:
                 yield Skipped("system")
@@ -97,7 +106,7 @@ def _opened(
     elif half in _AM and hour == 12:
         hour = 0
     when = local(*date, hour, int(match["min"])) if date else None
-    quoted = tabbed and said.startswith('"') and (len(said) == 1 or not said.endswith('"'))
+    quoted = tabbed and said.startswith('"') and said.count('"') % 2 == 1
     return _Open(Turn(id_, match["name"].strip(), "other", "", when), [said], quoted)
 
 
@@ -105,8 +114,8 @@ def _closed(line: Line, open_: _Open | None) -> Iterator[Conversation | Skipped]
     if open_ is None:
         return
     said = "\n".join(open_.lines).strip()
-    if len(open_.lines) > 1 and said.startswith('"'):
-        said = said[1:].removesuffix('"').replace('""', '"').strip()
+    if "\n" in said and said.startswith('"') and said.endswith('"'):
+        said = said[1:-1].replace('""', '"').strip()
     meant = placeholder(said)
     if meant == "deleted" or _NOTICE.search(said):
         yield Skipped("deleted")

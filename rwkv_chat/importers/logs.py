@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
-    from rwkv_chat.importers.forms import Turn
+    from rwkv_chat.importers.forms import Dates, Turn
     from rwkv_chat.importers.sample import Sample
     from rwkv_chat.importers.sources import Source
 
@@ -44,12 +44,14 @@ class Guess:
         turns: the first ones, to be shown.
         participants: names whose roles are to be chosen, as far as the log was read; () where it says.
         owner: who exported it, where it says.
+        dates: which number was taken for the first one, where the dates leave that open.
     """
 
     form: str
     turns: tuple[tuple[str, str], ...]
     participants: tuple[str, ...]
     owner: str
+    dates: Dates = ""
 
 
 def form_of(found: Sample) -> str | None:
@@ -97,7 +99,8 @@ def guess(path: Path, form: str = "") -> Guess:
     names = dict.fromkeys(name for each in first for name in each.participants)
     shown = tuple((each.author or each.role, _said(each)) for each in first[0].path()[:SHOWN_TURNS])
     owner = next((each.owner for each in first if each.owner), "")
-    return Guess(first[0].form, shown, tuple(names), owner)
+    unsure = max(first, key=lambda each: bool(each.dates))
+    return Guess(first[0].form, shown, tuple(names), owner, unsure.dates)
 
 
 def _said(turn: Turn) -> str:
@@ -136,7 +139,7 @@ def _grouped(sources: list[Source], form: str) -> tuple[dict[str, list[Source]],
     others: list[Source] = []
     for source in sources:
         its = form_of(sample(source))
-        if form and (its == form or len(sources) == 1):
+        if form and (its in (form, FORMATS[form].of) or len(sources) == 1):
             its = form
         if its is None or (form and its != form):
             others.append(source)

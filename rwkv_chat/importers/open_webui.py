@@ -23,7 +23,7 @@ FORM = "open-webui"
 _ROLES = ("user", "assistant", "system")
 _MARK = re.compile(
     r"^[ \t]{0,3}(?P<fence>`{3,}|~{3,})|(?P<close></details>\n?)"
-    r'|<details\b(?:\s+type="(?P<kind>reasoning|tool_calls|code_interpreter)")?[^<>]*>',
+    r'|<details\b(?:(?=[^<>]*\stype="(?P<kind>reasoning|tool_calls|code_interpreter)"))?[^<>]*>',
     re.MULTILINE,
 )
 _SUMMARY = re.compile(r"<summary>.{0,500}?</summary>", re.DOTALL)

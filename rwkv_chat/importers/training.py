@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.importers.forms import Attachment, Conversation, Line, Skipped, Turn
@@ -87,7 +88,15 @@ def read_openai(sources: Sequence[Source]) -> Iterator[Conversation | Skipped]:
         yield from bare.rest() if number else ()
 
 
+def _refused(record: dict[str, Any]) -> bool:
+    """An answer that somebody marked as a bad one."""
+    return record.get("kto_tag") is False or record.get("label") is False
+
+
 def openai(record: dict[str, Any]) -> Iterator[Conversation | Skipped]:
+    if _refused(record):
+        yield Skipped("rejected")
+        return
     made = moment(record.get("created_at") or record.get("create_time") or record.get("created"))
     line = Line(OPENAI, name(record.get("id")), text(record.get("title") or record.get("name")), made)
     for number, message in enumerate(_listed(record)):
@@ -104,7 +113,9 @@ def _message(line: Line, message: dict[str, Any], id_: str) -> Iterator[Conversa
     else:
         said, attached = _content(message.get("content"))
         thought = text(message.get("reasoning_content") or message.get("reasoning"))
-        yield from line.add(_turn(id_, name(message.get("name")), role, said, thought, attached))
+        made = _turn(id_, name(message.get("name")), role, said, thought, attached)
+        weight = message.get("weight")
+        yield from line.add(replace(made, learned=False) if weight == 0 and weight is not False else made)
 
 
 def _content(content: object) -> tuple[str, tuple[Attachment, ...]]:
@@ -133,10 +144,16 @@ def fits_sharegpt(found: Sample) -> bool:
 
 
 def sharegpt(record: dict[str, Any]) -> Iterator[Conversation | Skipped]:
+    """Of a preference the answer that was chosen stands beside what comes before it."""
+    if _refused(record):
+        yield Skipped("rejected")
+        return
     line = Line(SHAREGPT, name(record.get("id")), text(record.get("title")))
     if system := text(record.get("system")).strip():
         yield from line.add(Turn("system", "", "system", system))
-    for number, each in enumerate(objects(record.get("conversations"))):
+    chosen = fields(record.get("chosen"))
+    told = objects(record.get("conversations")) + ([chosen] if chosen else [])
+    for number, each in enumerate(told):
         role = _ROLES.get(text(each.get("from")).lower())
         if role is None or role == "tool":
             yield Skipped("tool" if role else "bad-record")
@@ -167,6 +184,9 @@ def fits_alpaca(found: Sample) -> bool:
 
 def alpaca(record: dict[str, Any]) -> Iterator[Conversation | Skipped]:
     """Of a preference only what was chosen."""
+    if _refused(record):
+        yield Skipped("rejected")
+        return
     if objects(record.get("chosen")) and "role" in record["chosen"][0]:
         before = objects(record.get("prompt"))
         yield from openai({"messages": before + objects(record["chosen"])})

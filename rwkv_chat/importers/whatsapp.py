@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rwkv_chat.importers.sample import Sample
     from rwkv_chat.importers.sources import Source
 
-FORM = "whatsapp"
+FORM, DAY, MONTH = "whatsapp", "whatsapp-day", "whatsapp-month"
 _MARKS = "\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff"
 _AM = "上午|午前|오전|凌晨|早上"
 _PM = "下午|午後|오후|晚上|中午"
@@ -57,10 +57,21 @@ def read(sources: Sequence[Source]) -> Iterator[Conversation | Skipped]:
         yield from _chat(source)
 
 
-def _chat(source: Source) -> Iterator[Conversation | Skipped]:
+def read_day_first(sources: Sequence[Source]) -> Iterator[Conversation | Skipped]:
+    for source in sources:
+        yield from _chat(source, Order(2, 1, 0))
+
+
+def read_month_first(sources: Sequence[Source]) -> Iterator[Conversation | Skipped]:
+    for source in sources:
+        yield from _chat(source, Order(2, 0, 1))
+
+
+def _chat(source: Source, told: Order | None = None) -> Iterator[Conversation | Skipped]:
     found = [match for each in source.head.split("\n") if (match := _LINE.match(each))]
-    order, colons = date_order(found), _names_with_colons(found)
+    order, colons = told or date_order(found), _names_with_colons(found)
     line = Line(FORM, title=_title(source))
+    line.dates = "" if order.sure else "day" if order.day == 0 else "month"
     with source.text() as text:
         for number, (match, said) in enumerate(_messages(text.lines())):
             if match is None or len(said) > LONGEST_TEXT:

@@ -40,6 +40,11 @@ NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted(StoredNode):
+    """An answer that is read, and not learnt: its log says so."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dialogue:
     """One conversation that is trained on.
 
@@ -154,7 +159,7 @@ class Reading:
         yield Dialogue(tuple(map(self._cleaned, stored)), began, turns, document)
 
     def _against(self, stored: tuple[StoredNode, ...], *, document: bool) -> Left | None:
-        if not stored:
+        if not stored or not (document or any(map(_is_learnt, stored))):
             return "one-sided"
         if len(stored) < self._filters.fewest and not document:
             return "few-messages"
@@ -178,7 +183,8 @@ class Reading:
         text = self._aliases(redacted(message.text, found))
         if text == message.text:
             return stored
-        return StoredNode(replace(stored.node, message=replace(message, text=text), tokens=None))
+        node = replace(stored.node, message=replace(message, text=text), tokens=None)
+        return replace(stored, node=node, tail="", drawn=())
 
 
 def names(selection: Selection) -> Iterator[Looked | tuple[str, ...]]:
@@ -217,8 +223,12 @@ def _linked(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
     return tuple(replace(each, parent=parent) for each, parent in zip(turns, above, strict=False))
 
 
-def _nodes(said: Iterable[ChatMessage]) -> tuple[StoredNode, ...]:
-    return tuple(StoredNode(Node("", None, each)) for each in said)
+def _nodes(said: Iterable[tuple[ChatMessage, bool]]) -> tuple[StoredNode, ...]:
+    return tuple((StoredNode if learnt else Quoted)(Node("", None, message)) for message, learnt in said)
+
+
+def _is_learnt(stored: StoredNode) -> bool:
+    return stored.node.message.role == "assistant" and not isinstance(stored, Quoted)
 
 
 def _answered(stored: tuple[StoredNode, ...]) -> tuple[StoredNode, ...]:

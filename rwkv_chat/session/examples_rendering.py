@@ -1,7 +1,8 @@
 """From a conversation to tokens with a loss weight for each, by the code that chats are fed by.
 
-The loss falls on what the assistant said, on what ends it, and on the 0 that ends the example. What ends an
-answer is what ends it in a chat: the stop text, which is the beginning of the next turn.
+The loss falls on what the assistant said, on what ends it, and on the 0 that ends the example; not on
+answers that a log marks as not to be learnt. What ends an answer is what ends it in a chat: the stop text,
+which is the beginning of the next turn.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rwkv_chat.session import chain
+from rwkv_chat.session.examples_reading import Quoted
 from rwkv_chat.session.examples_types import Example, Piece
 from rwkv_chat.templates import scrub
 from rwkv_chat.texts import say
@@ -58,14 +60,18 @@ def _turns(dialogue: Dialogue, voice: Voice) -> tuple[list[int], list[float]]:
 
 def _weights(stored: StoredNode, fed: TokenIds, voice: Voice, *, ends_answer: bool) -> list[float]:
     if stored.node.message.role == "assistant":
-        return [1.0] * len(fed)
+        return [0.0 if isinstance(stored, Quoted) else 1.0] * len(fed)
     ends = _ending(fed, voice) if ends_answer else 0
     return [1.0] * ends + [0.0] * (len(fed) - ends)
 
 
 def _is_whole(stored: StoredNode | None) -> bool:
-    """Whether it is an answer that ends where it should; one that was cut teaches nothing of ends."""
-    return stored is not None and stored.node.message.role == "assistant" and stored.node.status not in CUT
+    """Whether it is an answer that is learnt and ends where it should; one that was cut teaches nothing of
+    ends.
+    """
+    if stored is None or isinstance(stored, Quoted):
+        return False
+    return stored.node.message.role == "assistant" and stored.node.status not in CUT
 
 
 def _ending(fed: TokenIds, voice: Voice) -> int:

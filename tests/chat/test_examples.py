@@ -103,6 +103,21 @@ def test_the_loss_falls_on_answers_what_ends_them_and_the_end(tmp_path: Path) ->
     ]
 
 
+def test_answers_that_a_log_marks_are_read_and_not_learnt(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    said = [("user", "Hi", 1), ("assistant", "No", 0), ("user", "Hm", 1), ("assistant", "Yes a@b.example", 1)]
+    said += [("user", "Bye", 1), ("assistant", "Never a@b.example", 0)]
+    messages = [{"role": role, "content": text, "weight": weight} for role, text, weight in said]
+    path.write_text(json.dumps({"messages": messages}) + "\n" + json.dumps({"messages": messages[:2]}) + "\n")
+    selection = Selection(files=(LogFile(path),))
+    (row,) = all_rows(selection)
+    assert masked(row) == (
+        "·User: Hi\n\nAssistant: No\n\nUser: Hm\n\nAssistant:{ Yes [e-mail]\n\nUser:} Bye\n\n"
+        "Assistant: Never [e-mail]·"
+    )
+    assert look(selection, WORLD).skipped == {"one-sided": 1}
+
+
 @pytest.mark.parametrize("name", template_names())
 def test_every_template_renders_and_masks(name: str, tmp_path: Path) -> None:
     voice = replace(WORLD, template=template(name))

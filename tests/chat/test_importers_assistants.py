@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -48,6 +49,26 @@ def test_claude_flat_and_as_a_tree() -> None:
     assert report.skipped == {"tool": 1, "no-turns": 1}
 
 
+def test_claude_documents_that_were_written_by_a_tool(tmp_path: Path) -> None:
+    document = {
+        "type": "tool_use",
+        "name": "artifacts",
+        "input": {"command": "create", "content": "print(1)"},
+    }
+    blocks = [
+        {"type": "text", "text": "Here:"},
+        document,
+        {"type": "tool_use", "name": "search", "input": {}},
+    ]
+    messages = [
+        {"uuid": "1", "sender": "human", "text": "Code?"},
+        {"uuid": "2", "sender": "assistant", "text": "", "content": blocks},
+    ]
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps([{"uuid": "c", "name": "C", "chat_messages": messages}]))
+    assert said(one(path)) == [("user", "Code?"), ("assistant", "Here:\n\nprint(1)")]
+
+
 def test_deepseek_takes_the_newest_attempt() -> None:
     (new, old), _ = read("deepseek.json")
     assert said(new) == [("user", "Why?"), ("assistant", "Therefore.")]
@@ -70,6 +91,7 @@ def test_open_webui_unfolds_thoughts_and_leaves_code_alone() -> None:
 
 def test_folded_thoughts_that_were_cut_or_hold_others() -> None:
     assert unfolded('<details type="reasoning" done="false">\n> a') == ("", "a")
+    assert unfolded('<details done="true" type="reasoning">\n> a\n</details>b') == ("b", "a")
     inner = '<details type="reasoning"><details>x</details>y</details>z'
     assert unfolded(inner) == ("z", "<details>x</details>y")
     assert unfolded('<details type="reasoning">' * 50_000)[0] == ""  # and it does not take long
@@ -154,6 +176,27 @@ def test_sharegpt_alpaca_and_preferences() -> None:
     assert said(system)[0] == ("system", "S")
     assert [text for _, text in said(picked)] == ["Pick", "good"]
     assert [text for _, text in said(listed)] == ["P", "C"]
+
+
+def lined(path: Path, *records: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(each) + "\n" for each in records))
+    return path
+
+
+def test_answers_that_are_not_to_be_learnt_or_were_refused(tmp_path: Path) -> None:
+    asked, said_there = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}
+    path = lined(tmp_path / "x.jsonl", {"messages": [asked, said_there | {"weight": 0}, asked, said_there]})
+    assert [each.learned for each in one(path).turns] == [True, False, True, True]
+    good, bad = ({"messages": [asked, said_there], "kto_tag": each} for each in (True, False))
+    (found,), report = read(lined(path, bad, good))
+    assert (len(found.turns), report.skipped) == (2, {"rejected": 1})
+    pairs = ({"prompt": "P", "completion": "C", "label": each} for each in (True, False))
+    (found,), report = read(lined(path, *pairs))
+    assert ([each.text for each in found.turns], report.skipped) == (["P", "C"], {"rejected": 1})
+    chosen, rejected = {"from": "gpt", "value": "good"}, {"from": "gpt", "value": "bad"}
+    before = [{"from": "human", "value": "Q"}]
+    (found,), _ = read(lined(path, {"conversations": before, "chosen": chosen, "rejected": rejected}))
+    assert said(found) == [("user", "Q"), ("assistant", "good")]
 
 
 def test_rwkv_documents_are_turns_or_one_text() -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rwkv_chat.importers.facebook import repaired
 from rwkv_chat.importers.forms import Attachment
+from rwkv_chat.importers.logs import guess
 from rwkv_chat.importers.placeholders import placeholder
 from rwkv_chat.importers.whatsapp import _LINE, date_order
-from tests.chat.logs import one, read, said
+from tests.chat.logs import LOGS, one, read, said
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def at(year: int, month: int, day: int, hour: int, minute: int, second: int = 0) -> float:
@@ -65,6 +72,23 @@ def test_whatsapp_in_other_languages() -> None:
 def test_which_number_is_the_day(lines: list[str], day: int, sure: bool) -> None:
     order = date_order([match for each in lines if (match := _LINE.match(each))])
     assert (order.day, order.sure) == (day, sure)
+
+
+def test_where_the_dates_leave_it_open_it_is_said_and_can_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "chat.txt"
+    path.write_text("1/2/24, 10:00 AM - A: x\n1/2/24, 10:01 AM - B: y\n")
+    assert guess(path).dates == "month"  # a clock of twelve hours, and slashes
+    assert one(path).turns[0].time == at(2024, 1, 2, 10, 0)
+    assert one(path, "whatsapp-day").turns[0].time == at(2024, 2, 1, 10, 0)
+    assert (guess(path, "whatsapp-day").dates, one(path, "whatsapp-day").form) == ("", "whatsapp")
+    assert one(path, "whatsapp-month").turns[0].time == at(2024, 1, 2, 10, 0)
+    path.write_text("1.2.24, 10:00 - A: x\n1.2.24, 10:01 - B: y\n")
+    assert guess(path).dates == "day"
+    assert guess(LOGS / "whatsapp_ios.txt").dates == ""
+    with zipfile.ZipFile(tmp_path / "chat.zip", "w") as packed:  # beside other files, too
+        packed.write(path, "_chat.txt")
+        packed.writestr("Ann.vcf", "BEGIN:VCARD\nEND:VCARD\n")
+    assert one(tmp_path / "chat.zip", "whatsapp-month").turns[0].time == at(2024, 1, 2, 10, 0)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +148,46 @@ def test_discord_names_emoji_and_forwards() -> None:
     assert report.skipped == {"system": 1, "empty": 1}
 
 
+def part(folder: Path, name: str, *messages: tuple[str, dict[str, Any], str]) -> None:
+    told = [
+        {"id": id_, "type": "Default", "timestamp": "2024-01-01T10:00:00Z", "author": author, "content": text}
+        for id_, author, text in messages
+    ]
+    head = {"guild": {"id": "0", "name": "Direct Messages"}, "channel": {"id": "7", "name": "talk"}}
+    (folder / name).write_text(json.dumps({**head, "messages": told, "messageCount": len(told)}))
+
+
+def test_discord_parts_in_their_order_and_people_by_their_ids(tmp_path: Path) -> None:
+    ann, other = {"id": "5", "name": "ann", "nickname": "Ann"}, {"id": "6", "name": "ann2", "nickname": "Ann"}
+    part(tmp_path, "talk [7].json", ("1", ann, "one"), ("2", other, "two"))
+    part(tmp_path, "talk [7] [part 2].json", ("3", ann | {"nickname": "Annie"}, "three"))
+    part(tmp_path, "talk [7] [part 10].json", ("4", other, "four"))
+    (found,), _ = read(tmp_path)
+    assert (found.id, found.title) == ("7", "talk")
+    assert said(found) == [("Ann", "one"), ("Ann (ann2)", "two"), ("Ann", "three"), ("Ann (ann2)", "four")]
+
+
+def test_discords_own_package_has_its_owners_messages(tmp_path: Path) -> None:
+    folder = tmp_path / "messages" / "c123"
+    folder.mkdir(parents=True)
+    rows = [
+        {"ID": 9, "Timestamp": "2024-01-05 10:00:00", "Contents": "hi", "Attachments": ""},
+        {
+            "ID": 10,
+            "Timestamp": "2024-01-05 10:01:00",
+            "Contents": "",
+            "Attachments": "https://x/a/cat.png?e=1",
+        },
+        {"ID": 11, "Timestamp": "2024-01-05 10:02:00", "Contents": "", "Attachments": ""},
+    ]
+    (folder / "messages.json").write_text(json.dumps(rows))
+    (folder / "channel.json").write_text('{"id": "123", "type": 1}')
+    (found,), report = read(tmp_path / "messages")
+    assert (found.title, found.owner, said(found)) == ("c123", "me", [("me", "hi"), ("me", "<file>")])
+    assert found.turns[1].attachments[0].name == "cat.png"
+    assert (found.turns[0].time, report.skipped) == (at(2024, 1, 5, 10, 0), {"other-file": 1, "empty": 1})
+
+
 def test_line_in_shift_jis_and_with_spaces() -> None:
     (found,), report = read("line.txt")
     assert found.title == "ハナ"
@@ -135,6 +199,26 @@ def test_line_in_shift_jis_and_with_spaces() -> None:
     assert report.skipped == {"system": 1}
     assert said(one("line_en.txt")) == [
         *(("Hana", "Good afternoon"), ("Taro", "Hi\nthere"), ("Hana", "<image>"), ("Taro", "<call>")),
+    ]
+
+
+def test_line_of_a_computer_and_a_name_of_two_words(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    rows = ("15:05 Hana Sato Good afternoon", "15:06 Taro Hi there")
+    path.write_text("[LINE] Chat history with Hana Sato\nSaved on: x\n\n2024/01/15(Mon)\n" + "\n".join(rows))
+    assert said(one(path)) == [("Hana Sato", "Good afternoon"), ("Taro", "Hi there")]
+
+
+def test_line_tells_its_quotation_marks_from_a_persons(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    rows = (
+        *("15:05\tHana\tHi", '15:06\tTaro\t"Ok" then', "15:07\tHana\tyes"),
+        *('15:08\tTaro\t"two', 'lines"', '15:09\tHana\t"open', "15:10\tTaro\tnext", '15:11\tTaro\t"A" b', ""),
+    )
+    path.write_text("[LINE] Chat history with Hana\nSaved on: x\n\n2024/01/15(Mon)\n" + "\n".join(rows))
+    assert said(one(path)) == [
+        *(("Hana", "Hi"), ("Taro", '"Ok" then'), ("Hana", "yes"), ("Taro", "two\nlines")),
+        *(("Hana", '"open'), ("Taro", "next"), ("Taro", '"A" b')),
     ]
 
 
@@ -165,3 +249,38 @@ def test_signal_and_facebook() -> None:
     assert (found.title, said(found)) == ("Zoë", [("Max", "<image>"), ("Zoë", "schön 😀")])  # oldest first
     assert report.skipped == {"deleted": 1}
     assert (repaired("Ã©"), repaired("é"), repaired("日")) == ("é", "é", "日")
+
+
+def test_facebook_names_whose_broken_letters_count_as_blanks(tmp_path: Path) -> None:
+    broken = "Nicolà Åse".encode().decode("latin-1")
+    message = {"sender_name": broken, "timestamp_ms": 1_700_000_000_000, "content": broken}
+    (tmp_path / "message_1.json").write_text(json.dumps({"participants": [], "messages": [message]}))
+    assert said(one(tmp_path / "message_1.json")) == [("Nicolà Åse", "Nicolà Åse")]
+
+
+def test_signal_as_text_and_beside_its_records(tmp_path: Path) -> None:
+    rows = (
+        "[2024-05-29 15:04:00] Me: Hi",
+        "there",
+        "",
+        "[2024-05-29 15:05:00] Ida: ![x](media/x.jpg) look (- Me: 👍 -)",
+        "[2024-05-29 15:06:00] Me:",
+    )
+    chat = tmp_path / "Ida"
+    chat.mkdir()
+    (chat / "chat.md").write_text("\n".join(rows))
+    (found,), report = read(chat / "chat.md")
+    assert (found.form, found.owner) == ("signal", "Me")
+    assert said(found) == [("Me", "Hi\nthere"), ("Ida", "look")]
+    assert (found.turns[0].time, found.turns[1].attachments) == (
+        at(2024, 5, 29, 15, 4),
+        (Attachment("image", "x"),),
+    )
+    assert report.skipped == {"empty": 1}
+    (chat / "data.json").write_bytes((LOGS / "signal.json").read_bytes())
+    (found,), report = read(tmp_path)  # one chat, not two
+    assert (found.title, found.id, said(found)) == ("Ida", "signal:Ida", [("Me", "Hi"), ("Ida", "<image>")])
+    assert report.skipped == {"deleted": 1, "other-file": 1}
+    (chat / "data.json").unlink()
+    (chat / "chat.md").write_text("[2024-05-29 15:04:00] Ann: Hi\n[2024-05-29 15:05:00] Bob: Ho\n")
+    assert one(chat / "chat.md").form == "whatsapp"  # nobody is called Me

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from textual.screen import Screen
 
 from engine.types import Prefilled
+from rwkv_chat.example_words import reported
 from rwkv_chat.exporters import EXPORTERS
 from rwkv_chat.exporters.file import form_of
 from rwkv_chat.importers.arrange import Cast
+from rwkv_chat.importers.forms import Report
 from rwkv_chat.importers.logs import Progress
 from rwkv_chat.plain_text import title
 from rwkv_chat.session.logs import Imported
@@ -112,16 +114,20 @@ class LibraryFiles(Screen[None]):
     @telling
     async def _take_in(self, log: Log) -> None:
         found: list[Imported] = []
+        counted = ""
         async for event in self.convs.take_in(log.path, log.form, Cast(me=log.who)):
             if isinstance(event, Progress) and event.total:
                 share = f"{event.done / event.total:.0%}"
                 self.say_outcome(say("app.library.import.reading", share=share))
             elif isinstance(event, Imported):
                 found.append(event)
+            elif isinstance(event, Report):
+                counted = reported(event)
         new = [each.thread.id for each in found if each.new]
         unverified = await self.capsules.unverified(each.thread.id for each in found)
         done = "app.library.import.unverified" if unverified else "app.library.import.done"
-        self.say_outcome(say(done, new=len(new), known=len(found) - len(new)))
+        told = say(done, new=len(new), known=len(found) - len(new))
+        self.say_outcome(f"{told} {counted}".rstrip())
         self.reload(new[0] if new else None)
 
     # ---------------------------------------------------------------- capsules

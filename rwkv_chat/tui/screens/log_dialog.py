@@ -175,7 +175,11 @@ def seen(found: Guess | None) -> str:
     turns = "\n".join(
         say("app.chat_log.turn", who=title(who), text=title(text, SHOWN)) for who, text in found.turns
     )
-    return say("app.chat_log.seen", form=FORMATS[found.form].label, turns=turns)
+    told = say("app.chat_log.seen", form=FORMATS[found.form].label, turns=turns)
+    if not found.dates:
+        return told
+    labels = {each: FORMATS[f"{found.form}-{each}"].label for each in ("day", "month")}
+    return f"{told}\n{say(f'logs.dates.{found.dates}', **labels)}"
 
 
 def _value(select: Select[str]) -> str:
