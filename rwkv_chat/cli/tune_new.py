@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.tune_types import Cost, Plan
 
 MINUTE = 60
+SHOWN_REDACTIONS = 5
 
 
 @click.command("new", help=say("tune.new.help"))
@@ -133,6 +134,8 @@ def _found(found: Found) -> Iterator[str]:
     if found.redacted:
         number = sum(found.redacted.values())
         yield say("tune.plan.redacted", number=number)
+        for text, kind in [*dict.fromkeys(found.redactions)][:SHOWN_REDACTIONS]:
+            yield say("tune.plan.redaction", text=title(text), kind=kind)
     yield say(
         "tune.plan.tokens",
         train=f"{found.train.tokens:,}",

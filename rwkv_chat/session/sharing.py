@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from engine.durable import into_place, link_into_place
+from engine.durable import into_place, link_into_place, sync_within
 from engine.errors import (
     FileInTheWay,
     InvalidRequest,
@@ -34,12 +34,13 @@ from rwkv_chat.session.titles import title_from
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from engine.types import Prefilled, TokenIds
     from rwkv_chat.session.answering import Desk
 
 SAFETENSORS = (".safetensors",)
+PRIVATE = 0o700  # of a folder that holds what was learnt from somebody
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"  # of an adapter's folder
 # largest relative difference of a tensor between two readings of the same tokens, by tier: fp32 differs by
 # the order of sums alone; in the others every step rounds, on another machine another way
@@ -85,7 +86,7 @@ class Sharing:
             if initial is None or not initial.files:
                 raise StateMissing("")
             await asyncio.to_thread(give_tuned, self._folder / initial.files[0], path)
-        return Shared(str(path), await asyncio.to_thread(_nbytes, path), 0, 1)
+        return Shared(str(path), await asyncio.to_thread(nbytes, path), 0, 1)
 
     async def take(self, path: Path) -> StoredPersona:
         """A persona from a file; one that is here already is given as it is.
@@ -197,21 +198,34 @@ def give_tuned(source: Path, target: Path) -> None:
     convert_tuned_state(source, target, form)
 
 
-def give_adapter(source: Path, target: Path) -> None:
-    """Into a new folder, as peft reads it. Raises: FileInTheWay, OSError."""
-    if target.exists():
+def give_adapter(source: Path, target: Path, beside: Mapping[str, bytes] | None = None) -> None:
+    """Into a new folder, as peft reads it, whole or not at all.
+
+    Args:
+        beside: more files for the folder, by their names.
+
+    Raises:
+        FileInTheWay, OSError.
+    """
+    if os.path.lexists(target):
         raise FileInTheWay(str(target))
-    files = [source / CONFIG, source / TENSORS] if source.is_dir() else [source]
-    target.mkdir(parents=True)
+    target.absolute().parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
     try:
-        for each in files:
-            put_beside(target / each.name, each.read_bytes)
-    except BaseException:  # a part of it would be in the way of the next try
-        shutil.rmtree(target, ignore_errors=True)
-        raise
+        part.mkdir(mode=PRIVATE)
+        for each in [source / CONFIG, source / TENSORS] if source.is_dir() else [source]:
+            shutil.copyfile(each, part / each.name)
+        for name, data in (beside or {}).items():
+            (part / name).write_bytes(data)
+        sync_within(part)
+        into_place(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
-def _nbytes(path: Path) -> int:
+def nbytes(path: Path) -> int:
+    """Of a file, or of the files of a folder."""
     return sum(each.stat().st_size for each in ([path] if path.is_file() else path.iterdir()))
 
 

@@ -1,13 +1,17 @@
-"""A run's result as files for other programs, with a model card beside them."""
+"""A run's result as files for other programs, with a model card beside them.
+
+The card comes first: a result never stands anywhere without the word that it may reveal what it has read.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import InvalidRequest
-from rwkv_chat.session.sharing import give_adapter, give_tuned, new_file
+from rwkv_chat.session.sharing import give_adapter, give_tuned, nbytes, put_beside
 from rwkv_chat.session.shelf_convert import Conversion, format_of
 from rwkv_chat.session.shelf_types import Converted
 from rwkv_chat.session.state_types import Shared
@@ -16,7 +20,7 @@ from rwkv_chat.session.tune_results import ADAPTERS
 from rwkv_chat.texts import lookup, say
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from engine.types import Progress
@@ -49,22 +53,29 @@ class Exporting:
                 merged model those and .gguf. Of an adapter a folder that is not there yet.
 
         Raises:
-            FileInTheWay, InvalidRequest.
+            FileInTheWay: where the result or its card is to stand; InvalidRequest.
         """
         result = await self._results.result(tune)
-        if what == "merged" or tune.method == "full":
-            async for event in self._merged(tune, result, target, dtype):
-                yield event
-        elif tune.method in ADAPTERS:
-            await asyncio.to_thread(give_adapter, result, target)
-            yield await self._carded(tune, target)
+        about = await asyncio.to_thread(read_about, tune.folder)
+        text = card(tune, about).encode()
+        if tune.method in ADAPTERS and what == "result":
+            await asyncio.to_thread(give_adapter, result, target, {CARD: text})
         else:
-            await asyncio.to_thread(give_tuned, result, target)
-            yield await self._carded(tune, target)
+            with _carded(target, text):
+                async for event in self._file(tune, result, target, what, dtype):
+                    yield event
+        yield Shared(str(target), await asyncio.to_thread(nbytes, target), about.turns, 1)
 
-    async def _merged(
-        self, tune: Tune, result: Path, target: Path, dtype: str
-    ) -> AsyncIterator[Progress | Shared]:
+    async def _file(
+        self, tune: Tune, result: Path, target: Path, what: What, dtype: str
+    ) -> AsyncIterator[Progress]:
+        if tune.method == "state" and what == "result":
+            await asyncio.to_thread(give_tuned, result, target)
+            return
+        async for event in self._merged(tune, result, target, dtype):
+            yield event
+
+    async def _merged(self, tune: Tune, result: Path, target: Path, dtype: str) -> AsyncIterator[Progress]:
         form = format_of(target)
         if form is None or tune.model is None:
             raise InvalidRequest(f"{target.suffix or target.name}: no form of a model's file")
@@ -75,20 +86,25 @@ class Exporting:
         async for event in self._convert(source, target, wish):
             if not isinstance(event, Converted):
                 yield event
-        yield await self._carded(tune, target)
-
-    async def _carded(self, tune: Tune, target: Path) -> Shared:
-        about = await asyncio.to_thread(read_about, tune.folder)
-        nbytes = await asyncio.to_thread(_carded, target, card(tune, about))
-        return Shared(str(target), nbytes, about.turns, 1)
 
 
-def _carded(target: Path, text: str) -> int:
-    """A card into a folder or beside a file; the bytes of what it is the card of. Raises: OSError."""
-    place = target / CARD if target.is_dir() else target.with_name(f"{target.name}.md")
-    new_file(place, lambda file: file.write(text.encode()))
-    files = [target] if target.is_file() else [*target.iterdir()]
-    return sum(each.stat().st_size for each in files)
+@contextmanager
+def _carded(target: Path, text: bytes) -> Iterator[None]:
+    """A card beside a file that is written inside; where that comes to nothing, no card either.
+
+    Raises:
+        FileInTheWay, DiskFailed, DiskFull, OSError.
+    """
+    from engine.weights.place import check_place
+
+    place = target.with_name(f"{target.name}.md")
+    check_place(target, len(text))
+    put_beside(place, lambda: text)
+    try:
+        yield
+    finally:
+        if not target.exists():
+            place.unlink(missing_ok=True)
 
 
 def card(tune: Tune, about: About) -> str:

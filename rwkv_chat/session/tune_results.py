@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.durable import into_place, sync_within
+from engine.errors import FileInTheWay
 from engine.types import InitialRequest, Registered
 from rwkv_chat.library import adapters, branches, nodes, states, threads
 from rwkv_chat.library.adapters import StoredAdapter
@@ -15,9 +15,10 @@ from rwkv_chat.library.initials import Initial
 from rwkv_chat.library.states import MadeState, StoredPersona
 from rwkv_chat.session import jobs
 from rwkv_chat.session.errors import TuneIsModel, TuneNotDone, TuneOfOtherModel, TuneRuns
-from rwkv_chat.session.sharing import put_beside
+from rwkv_chat.session.sharing import give_adapter, put_beside
 from rwkv_chat.session.titles import title_from
 from rwkv_chat.session.tune_folder import read_about, result_of
+from rwkv_chat.session.tune_types import Voice
 
 if TYPE_CHECKING:
     import sqlite3
@@ -95,7 +96,8 @@ class Results:
         )
         if tried.initial:
             return await self._keep_state(path, persona, tried.initial)
-        await asyncio.to_thread(_copied, path, self._desk.adapters.folder / tried.adapter)
+        with suppress(FileInTheWay):  # it is there already: its name is what is in it
+            await asyncio.to_thread(give_adapter, path, self._desk.adapters.folder / tried.adapter)
         made = StoredAdapter(tried.adapter, tune.method, tried.adapter, named, tune.model_id, tune.model_name)
         return await self._library.run(adapters.add, made, persona)
 
@@ -107,9 +109,17 @@ class Results:
         made = Initial(id_, "tuned", (file,), persona.name)
         return await self._library.run(states.add, persona, (made,))
 
+    async def voices(self) -> tuple[Voice, ...]:
+        return await self._library.run(_voices)
+
     async def open_on(self, thread_id: str, persona: StoredPersona) -> Thread:
         """A conversation beside another one, at the same message, that speaks with a result."""
         return await self._library.run(_beside, thread_id, persona)
+
+
+def _voices(db: sqlite3.Connection) -> tuple[Voice, ...]:
+    found = (each for each in states.listed(db) if each.kind in ("tuned", "adapter") and each.states)
+    return tuple(Voice(each.id, each.name, each.states[0].adapter, each.states[0].initial) for each in found)
 
 
 def _persona_of(db: sqlite3.Connection, tried: Tried) -> StoredPersona | None:
@@ -126,21 +136,3 @@ def _beside(db: sqlite3.Connection, thread: str, persona: StoredPersona) -> Thre
     title = title_from(f"{found.title} · {persona.name}")
     made = threads.create(db, title) if tip is None else branches.fork(db, thread, tip, title)
     return adapters.speak_with(db, made.id, state.adapter, state.initial)
-
-
-def _copied(source: Path, target: Path) -> None:
-    """A folder or a file of tensors, whole or not at all. Raises: OSError."""
-    if target.exists():
-        return
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        if source.is_dir():
-            shutil.copytree(source, part, symlinks=False)
-        else:
-            part.mkdir(mode=0o700)
-            shutil.copyfile(source, part / source.name)
-        sync_within(part)
-        into_place(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -131,6 +131,20 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Voice:
+    """A tuned state or an adapter of the library, that a conversation may speak with.
+
+    Attributes:
+        id: of the persona.  adapter, initial: the engine's ids, "" for none.
+    """
+
+    id: str
+    name: str
+    adapter: str = ""
+    initial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """A part of a reply in a comparison; `index` counts the moments of a blind one."""
 

@@ -39,7 +39,18 @@ if TYPE_CHECKING:
     from rwkv_chat.session.tune_export import What
     from rwkv_chat.session.tune_folder import About
     from rwkv_chat.session.tune_runs import Runs
-    from rwkv_chat.session.tune_types import Count, Losses, Moment, Plan, PresetName, Said, Side, Tune
+    from rwkv_chat.session.tune_types import (
+        Count,
+        Losses,
+        Moment,
+        Plan,
+        PresetName,
+        Said,
+        Side,
+        Tune,
+        Voice,
+    )
+    from rwkv_chat.transcript import Thread
 
     Free = Callable[[str], int | None]
     Measure = Callable[[TuneConfig, list[int], Path], float | None]
@@ -296,6 +307,16 @@ class Tunes:
         persona = await self._states.get(stored.id)
         opened = await self._results.open_on(thread, stored) if thread else None
         return Kept(persona, opened)
+
+    async def voices(self) -> tuple[Voice, ...]:
+        """What a conversation may speak with beside the model alone, by name; see `speak_with`."""
+        return await self._results.voices()
+
+    async def speak_with(self, thread: str, voice: str) -> Thread:
+        """Choose what a conversation speaks with from its next reply on: a voice by its id, "" for the model
+        alone. Raises: see `States.speak_with`.
+        """
+        return await self._states.speak_with(thread, voice or None)
 
     async def export(
         self, id_: str, target: Path, what: What = "result", dtype: str = "stored"

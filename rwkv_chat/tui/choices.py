@@ -15,9 +15,11 @@ class Choices:
 
     Attributes:
         own: how its sampling differs (see `Thread.sampling`).
+        voice: what it speaks with (`Voice.id`), "" for the model alone; only where that is asked.
     """
 
     template: str = ""
     mode: str = ""
     keep_reasoning: bool = False
     own: Mapping[str, Any] = field(default_factory=dict)
+    voice: str = ""

@@ -210,7 +210,11 @@ def test_what_a_plan_warns_of_has_words(cli: Cli, tunes: FakeTunes) -> None:
     from rwkv_chat.session.examples_types import Caution, Warned
 
     every = tuple(Caution(kind, 3, "classic") for kind in get_args(Warned))
-    tunes.found = replace(FOUND, warnings=every, skipped={"alike": 2}, people=("Ann",), redacted={"card": 1})
+    tunes.found = replace(
+        FOUND, warnings=every, skipped={"alike": 2}, people=("Ann",), redacted={"e-mail": 2}
+    )
+    tunes.found = replace(tunes.found, redactions=(("a@b.example", "e-mail"),) * 2)
     done = cli("tune", "new", "log.txt", "--dry-run")
     assert done.code == OK
     assert "Ann" in done.err
+    assert done.err.count("a@b.example → [e-mail]") == 1  # what goes is seen before it does

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from engine.errors import UnsupportedFormat
+from engine.errors import DiskFailed, FileInTheWay, InvalidRequest, UnsupportedFormat
 from engine.tune.folder import owner
 from engine.types import Evaluated, Step, TuneConfig, Unloaded
 from engine.types.tuning import CheckpointSaved, Started, Stopped
 from rwkv_chat.importers.filters import Filters
 from rwkv_chat.library import threads
 from rwkv_chat.paths import Paths
-from rwkv_chat.session import open_session, tune_probe
+from rwkv_chat.session import open_session, tune_child, tune_probe
 from rwkv_chat.session.errors import (
     DeviceTaken,
     NotInPrivate,
@@ -35,6 +35,7 @@ from rwkv_chat.session.errors import (
     TuneUnknown,
 )
 from rwkv_chat.session.examples_types import Branch, Selection
+from rwkv_chat.session.state_types import Shared
 from rwkv_chat.session.tune_child import device_lock, holder
 from rwkv_chat.session.tune_folder import ABOUT, read_about
 from rwkv_chat.session.tune_runs import Runs
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rwkv_chat.session import Session
+    from rwkv_chat.session.tune_export import What
     from rwkv_chat.session.tune_types import Plan, Tune
 
 CHATS = 12
@@ -188,9 +190,10 @@ async def _kept(session: Session, id_: str, chat: str, folder: Path) -> None:
     await ask(session, kept.thread.id, "And now?")
     begun = await session.states.begin(kept.persona.id)
     await ask(session, begun.id, "Hello?")
-    events = [each async for each in tunes.export(id_, folder / "out.pth")]
-    assert events[-1].path == str(folder / "out.pth")  # pyright: ignore[reportAttributeAccessIssue]  the last one is
+    shared = await exported(session, id_, folder / "out.pth")
+    assert (shared.path, shared.reveals) == (str(folder / "out.pth"), True)
     assert "may learn" in (folder / "out.pth.md").read_text()
+    await _in_the_way(session, id_, folder)
     await session.states.export(kept.persona.id, folder / "again.st")
     taken_in = await session.states.import_(folder / "again.st")
     assert taken_in.kind == "tuned"
@@ -198,6 +201,50 @@ async def _kept(session: Session, id_: str, chat: str, folder: Path) -> None:
     assert await tunes.list() == ()
     assert (await session.states.get(kept.persona.id)).name == "Kept"
     await ask(session, begun.id, "And now?")
+
+
+async def exported(session: Session, id_: str, target: Path, what: What = "result") -> Shared:
+    *_, shared = [each async for each in session.tunes.export(id_, target, what)]
+    assert isinstance(shared, Shared)
+    return shared
+
+
+async def _in_the_way(session: Session, id_: str, folder: Path) -> None:
+    """Whatever hinders one of the two files, neither is written."""
+    (folder / "no.pth.md").write_text("mine")
+    with pytest.raises(FileInTheWay):
+        await exported(session, id_, folder / "no.pth")
+    assert ((folder / "no.pth.md").read_text(), (folder / "no.pth").exists()) == ("mine", False)
+    (folder / "here.pth").write_text("mine")
+    with pytest.raises(FileInTheWay):
+        await exported(session, id_, folder / "here.pth")
+    with pytest.raises(InvalidRequest):
+        await exported(session, id_, folder / "what.txt")
+    with pytest.raises(DiskFailed):
+        await exported(session, id_, folder / "nowhere" / "x.pth")
+    cards = {
+        name
+        for name in ("no", "here", "what", "x", "out")
+        for end in (".pth.md", ".txt.md")
+        if (folder / f"{name}{end}").exists()
+    }
+    assert cards == {"no", "out"}
+
+
+async def _written(session: Session, id_: str, folder: Path) -> None:
+    """An adapter as a folder, and merged into the model: each with a card, never over what is there."""
+    shared = await exported(session, id_, folder / "adapter")
+    assert sorted(each.name for each in (folder / "adapter").iterdir()) == [
+        *("README.md", "adapter_config.json", "adapter_model.safetensors"),
+    ]
+    assert shared.nbytes == sum(each.stat().st_size for each in (folder / "adapter").iterdir())
+    assert "LoRA" in (folder / "adapter" / "README.md").read_text()
+    with pytest.raises(FileInTheWay):
+        await exported(session, id_, folder / "adapter")
+    session.shelf.apart = False  # a process of its own takes seconds
+    await exported(session, id_, folder / "merged.safetensors", "merged")
+    assert "may learn" in (folder / "merged.safetensors.md").read_text()
+    assert (folder / "merged.safetensors").stat().st_size > 10_000
 
 
 async def test_an_adapter_of_one_conversation_and_not_of_another(
@@ -238,6 +285,7 @@ async def test_an_adapter_of_one_conversation_and_not_of_another(
     assert (stopped.status, stopped.step > begun[1]) == ("stopped", True)
     with pytest.raises(TuneOver):
         await tunes.stop(tune.id)
+    await _written(session, tune.id, tmp_path)
     await _spoken(session, tune.id, chats[0])
 
 
@@ -264,6 +312,10 @@ async def _spoken(session: Session, id_: str, chat: str) -> None:
     back = await session.states.speak_with(tuned, kept.persona.id)
     assert back.adapter == kept.thread.adapter
     assert (await ask(session, tuned, "Still?")).usage.history_tokens == 0  # pyright: ignore[reportOptionalMemberAccess]  it has one
+    (voice,) = await session.tunes.voices()
+    assert (voice.id, voice.adapter, voice.initial) == (kept.persona.id, back.adapter, "")
+    assert (await session.tunes.speak_with(tuned, "")).adapter == ""
+    assert (await session.tunes.speak_with(tuned, voice.id)).adapter == back.adapter
     saved = await session.states.made_from(chat)
     assert [each.id for each in saved] == [kept.persona.id]
     folder = Paths.under(session.paths.data.parent).adapters / back.adapter
@@ -280,7 +332,7 @@ async def _spoken(session: Session, id_: str, chat: str) -> None:
 
 
 async def test_what_does_not_fit_is_refused_and_the_chat_model_leaves_first(
-    tmp_path: Path, opened: list[Session]
+    tmp_path: Path, opened: list[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened.append(session := await open_tuning(tmp_path))
     chats, tunes = await talked(session, 3), session.tunes
@@ -290,8 +342,11 @@ async def test_what_does_not_fit_is_refused_and_the_chat_model_leaves_first(
     with pytest.raises(TuneTooLarge):
         await tunes.start(plan)
     assert await tunes.list() == ()
-    await tunes._leave()
-    assert session.models.speaker is None
+    assert session.models.speaker is not None
+    there: list[object] = []
+    monkeypatch.setattr(tune_child, "begin", lambda *_: there.append(session.models.speaker))
+    await tunes.start(replace(plan, fits=True, leaves=True))
+    assert there == [None]  # it had left before the run began
     (ended_with,) = [each async for each in session._engine.unload()]
     assert ended_with == Unloaded(0)  # it has gone
     await ask(session, chats[0], "Are you there?")  # and comes again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from textual.widgets import Button, OptionList, Static
 
 from rwkv_chat.library import trees
 from rwkv_chat.session.exact import ExactPrompt
+from rwkv_chat.session.tune_types import Voice
 from rwkv_chat.transcript import ChatMessage, Node, Thread, Tree
 from rwkv_chat.tui.prose.exact import exact_rows, token_text, visible
 from rwkv_chat.tui.screens.exact import ExactScreen
@@ -100,6 +102,43 @@ async def test_a_chats_template_mode_and_memory_are_changed_and_kept(tmp_path: P
         await until(pilot, lambda: screen.thread is not None)
         assert screen.choices.template == "bot"
         assert screen.choices.keep_reasoning is True
+
+
+async def test_a_chat_speaks_with_what_was_tuned_and_with_the_model_alone_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        rows = await manner(app, pilot)
+        assert not any("voice:" in (each.id or "") for each in rows.options)  # nothing was tuned
+        await pilot.press("escape")
+        await say_to(pilot, screen, "hello")
+        chosen: list[str] = []
+
+        async def voices() -> tuple[Voice, ...]:
+            return (Voice("p", "Like me", initial="s"), Voice("q", "As Ann", adapter="a"))
+
+        async def speak_with(thread: str, voice: str) -> Thread:
+            chosen.append(voice)
+            adapter, initial = {"p": ("", "s"), "q": ("a", ""), "": ("", "")}[voice]
+            assert screen.thread is not None
+            assert screen.thread.id == thread
+            return replace(screen.thread, adapter=adapter, initial=initial)
+
+        monkeypatch.setattr(app.session.tunes, "voices", voices)
+        monkeypatch.setattr(app.session.tunes, "speak_with", speak_with)
+        for voice, before in (("p", "the model alone"), ("q", "Like me"), ("", "As Ann")):
+            rows = await manner(app, pilot)
+            assert f"(x) {before}" in lines(rows)
+            await choose(pilot, rows, f"voice:{voice}")
+            await pilot.press("escape")
+            await until(pilot, lambda voice=voice: chosen[-1:] == [voice] and app.screen is screen)
+            await until(
+                pilot, lambda voice=voice: screen.thread is not None and _voice(screen.thread) == voice
+            )
+
+
+def _voice(thread: Thread) -> str:
+    return {("", "s"): "p", ("a", ""): "q", ("", ""): ""}[thread.adapter, thread.initial]
 
 
 async def test_a_click_chooses_too(tmp_path: Path) -> None:

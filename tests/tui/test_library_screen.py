@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 from textual.widgets import Button, Input, Static
 
-from engine.types import Prefilled, StateKey
-from rwkv_chat.library import initials
+from engine.types import Prefilled, StateKey, TuneConfig
+from rwkv_chat.library import initials, state_use
 from rwkv_chat.library.initials import Initial
 from rwkv_chat.session.state_types import Confirmed, Shared
+from rwkv_chat.session.tune_folder import About, toml_of, write_about
 from rwkv_chat.tui.cells import short_title
 from rwkv_chat.tui.library_query import typed
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
@@ -253,6 +254,14 @@ async def test_a_chat_between_people_is_asked_about(tmp_path: Path) -> None:
         who.value = "Ann"
         ask.query_one("#take", Button).press()
         await until(pilot, lambda: "1 new" in said(screen))
+        assert "1 conversations, 8 turns, 0 skipped." in said(screen)
+        log.write_text("1/2/25, 11:50 PM - Ann: Hi\n1/2/25, 11:51 PM - Bob: Ho\n")
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, AskLog))
+        app.screen.query_one("#path", Input).value = str(log)
+        await pilot.press("enter")
+        await until(pilot, lambda: getattr(app.focused, "id", "") == "who")
+        assert "choose the format WhatsApp, day first" in str(app.screen.query_one("#log-seen").render())
 
 
 async def test_marked_ones_go_to_the_archive_the_trash_and_a_file_together(tmp_path: Path) -> None:
@@ -286,6 +295,27 @@ def test_a_line_is_taken_apart() -> None:
     assert not typed("#work in:trash").searches
     assert typed("in:trash").wanted.deleted
     assert typed("in:archive").wanted.archived
+
+
+async def test_erasing_names_the_tuning_runs_that_read_it(tmp_path: Path) -> None:
+    async with library(tmp_path) as (app, pilot, _, screen):
+        (thread,) = screen.chosen()
+        tree = await app.session.library.run(state_use.tree, thread.id)
+        folder = app.session.paths.tunes / "0123456789ab"
+        folder.mkdir(parents=True)
+        (folder / "config.toml").write_text(toml_of(TuneConfig("model.pth")))
+        write_about(folder, About("Like me", trees=(tree,)))
+        await pilot.press("shift+delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert "Like me" in app.screen.question  # type: ignore[attr-defined]
+        await pilot.press("escape", "down", "shift+delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert "Tuning" not in app.screen.question  # type: ignore[attr-defined]
+        await pilot.press("escape", "home", "shift+delete")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.click("#yes")
+        await until(pilot, lambda: len(titles(app)) == 2)
+        assert not folder.exists()
 
 
 async def test_what_was_erased_is_shown_nowhere(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from textual.widgets import Button, Checkbox, Input, OptionList, Static
+from textual.widgets import Button, Checkbox, Input, OptionList, Select, Static
 
+from engine.errors import InvalidRequest
 from rwkv_chat.session.errors import NothingToTrain
 from rwkv_chat.session.examples_types import AGREED, Branch, Caution
-from rwkv_chat.tui.screens.dialogs import Ask, Confirm
+from rwkv_chat.tui.screens.dialogs import Confirm
+from rwkv_chat.tui.screens.export_dialog import AskExport
 from rwkv_chat.tui.screens.library import LibraryScreen
 from rwkv_chat.tui.screens.log_dialog import AskLog
 from rwkv_chat.tui.screens.tune import TuneScreen
@@ -93,6 +95,7 @@ async def test_from_a_log_to_a_run(tmp_path: Path) -> None:
     async with tuning(tmp_path, FakeTunes(found=found(people=people))) as (app, pilot, tunes, screen):
         assert "There are no runs yet" in text(screen, "no-runs")
         new = await begin(app, pilot)
+        assert ("practise" in text(new, "new-said")) == app.session.models.current.builtin
         await pilot.press("ctrl+j")
         await until(pilot, lambda: "Add a chat log" in text(new, "new-said"))
         path = messenger(tmp_path)
@@ -136,6 +139,12 @@ async def test_fields_change_what_is_found_and_how(tmp_path: Path) -> None:
         assert (selection.gap, selection.redact, selection.aliases) == (1_200.0, (), True)
         assert selection.filters.languages == ("en", "de")
         assert selection.filters.blocklist == ("a b", "c")
+        await until(pilot, lambda: not new.options.stale)
+        new.query_one("#template", Select).value = "bot"
+        await until(pilot, lambda: new.options.stale)
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: len(tunes.plans) == 3)
+        assert tunes.plans[-1][0].template == "bot"
         new.query_one("#gap", Input).value = "soon"
         await until(pilot, lambda: new.options.stale)
         await pilot.click("#look-again")
@@ -159,6 +168,14 @@ async def test_another_method_is_planned_anew_without_reading_again(tmp_path: Pa
         await pilot.press("end", "enter")
         await until(pilot, lambda: "--preset long" in text(new, "plan-command"))
         assert "--method lora" in text(new, "plan-command")
+        new.query_one("#base", Select).value = "int8"
+        await until(pilot, lambda: tunes.changes[-1] == {"base": "int8"} and len(new.plans._plans) == 3)
+        new.plans._take("full")  # weights that are trained themselves are not packed
+        await until(pilot, lambda: tunes.plans[-1][1] == "full" and len(new.plans._plans) == 3)
+        assert tunes.changes[-1] == {"base": None}
+        tunes.error = InvalidRequest("no such thing")
+        new.plans._take("state")
+        await until(pilot, lambda: "cannot be planned" in text(new, "plan-facts"))
 
 
 async def test_warnings_are_told_before_the_start(tmp_path: Path) -> None:
@@ -174,6 +191,9 @@ async def test_warnings_are_told_before_the_start(tmp_path: Path) -> None:
         assert "practise" in text(new, "plan-facts")
         await pilot.press("ctrl+j")
         await until(pilot, lambda: "does not fit" in text(new, "new-said"))
+        tunes.fits, tunes.leaves = True, True
+        new.plans._take("lora")
+        await until(pilot, lambda: "the chat model leaves the device first" in text(new, "plan-facts"))
         await pilot.press("escape", "escape", "escape")
         await until(pilot, lambda: app.screen is screen)
         assert tunes.done == []
@@ -261,10 +281,11 @@ async def test_a_result_is_kept_exported_and_the_run_removed(tmp_path: Path) -> 
         await until(pilot, lambda: tunes.done == ["keep aaaa one"])
         await until(pilot, lambda: "Kept as Ann's way" in text(screen, "tune-said"))
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(app.screen, Ask))
-        app.screen.query_one("#answer", Input).value = str(tmp_path / "out")
+        await until(pilot, lambda: isinstance(app.screen, AskExport))
+        app.screen.query_one("#path", Input).value = str(tmp_path / "out")
         await pilot.press("enter")
         await until(pilot, lambda: "It may reveal" in text(screen, "tune-said"))
+        assert tunes.done[-1] == "export aaaa out.pth result stored"
         await pilot.press("y")
         await until(pilot, lambda: "copied" in text(screen, "tune-said"))
         await pilot.press("x")
@@ -274,6 +295,36 @@ async def test_a_result_is_kept_exported_and_the_run_removed(tmp_path: Path) -> 
         await pilot.press("home", "end", "k")  # one that failed has nothing to keep
         await until(pilot, lambda: "no result yet" in text(screen, "tune-said"))
         tunes.go_on.set()
+
+
+async def test_a_result_is_written_merged_and_in_other_numbers(tmp_path: Path) -> None:
+    runs = {"aaaa": tune("aaaa", method="lora"), "bbbb": tune("bbbb", method="full")}
+    async with tuning(tmp_path, FakeTunes(runs)) as (app, pilot, tunes, screen):
+        await until(pilot, lambda: screen.run_chosen() is not None)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, AskExport))
+        ask = app.screen
+        assert "new folder" in text(ask, "export-hint")
+        assert "may reveal" in str(ask.query_one(".dialog-warning", Static).render())
+        assert not ask.query_one("#numbers-row").display
+        ask.query_one("#what", Select).value = "merged"
+        await until(pilot, lambda: ".gguf" in text(ask, "export-hint"))
+        ask.query_one("#path", Input).value = str(tmp_path / "out.txt")
+        await pilot.press("enter")
+        await until(pilot, lambda: ask.query_one("#export-hint").has_class("-wrong"))
+        ask.query_one("#path", Input).value = str(tmp_path / "out.GGUF")
+        ask.query_one("#numbers", Select).value = "q8_0"
+        await pilot.press("enter")
+        await until(pilot, lambda: tunes.done == ["export aaaa out.GGUF merged q8_0"])
+        await pilot.press("down", "e")
+        await until(pilot, lambda: isinstance(app.screen, AskExport))
+        assert ".gguf" in text(app.screen, "export-hint")  # all of a model was trained: there is nothing else
+        app.screen.query_one("#path", Input).value = str(tmp_path / "whole")
+        await pilot.press("enter")
+        await until(pilot, lambda: tunes.done[-1] == "export bbbb whole.pth merged stored")
+        await pilot.press("e", "escape")
+        await until(pilot, lambda: app.screen is screen)
+        assert len(tunes.done) == 2
 
 
 async def test_replies_beside_one_another_and_moments_blind(tmp_path: Path) -> None:

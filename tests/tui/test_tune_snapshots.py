@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Select
 
 from rwkv_chat.session.examples_types import Caution
 from rwkv_chat.tui import library_rows
+from rwkv_chat.tui.screens.export_dialog import AskExport
 from rwkv_chat.tui.screens.log_dialog import AskLog
 from rwkv_chat.tui.screens.tune_compare import CompareScreen
 from tests.tui.album import Album
@@ -42,6 +43,13 @@ async def test_runs_and_their_comparison(
         album = Album(app, pilot, snapshot)
         await until(pilot, lambda: len(screen.live.train) == 40 and "see you" in text(screen, "run-samples"))
         await album.take("finished")
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, AskExport))
+        app.screen.query_one("#what", Select).value = "merged"
+        await until(pilot, lambda: app.screen.query_one("#numbers-row").display)
+        await album.take("export")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
         await pilot.press("down")
         await until(pilot, lambda: len(screen.live.train) == 12 and "12 / 40" in text(screen, "run-facts"))
         await pilot.press("home", "enter")

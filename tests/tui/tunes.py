@@ -16,7 +16,7 @@ from rwkv_chat.session.tune_types import Count, Kept, Losses, Moment, Plan, Said
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from engine.types import TuneEvent
+    from engine.types import TokenIds, TuneEvent
     from rwkv_chat.session.examples_types import Selection
     from rwkv_chat.session.tune_types import PresetName, Side
 
@@ -88,7 +88,8 @@ class FakeTunes:
 
     Attributes:
         runs: by id.  told: what each tells.  go_on: set, a running one tells no more and ends.
-        plans: what was asked for, and whether it was read before.  done: what was done, in order.
+        plans: what was asked for, and whether it was read before; changes: fields that are not the preset's.
+        done: what was done, in order.
     """
 
     runs: dict[str, Tune] = field(default_factory=dict)
@@ -96,8 +97,10 @@ class FakeTunes:
     found: Found = field(default_factory=found)
     error: Exception | None = None
     fits: bool = True
+    leaves: bool = False
     practice: bool = False
     plans: list[tuple[Selection, str, bool]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     judged: list[tuple[int, int]] = field(default_factory=list)
@@ -116,6 +119,7 @@ class FakeTunes:
         if self.error is not None:
             raise self.error
         self.plans.append((selection, method, found is not None))
+        self.changes.append(changes)
         look(Looked(0, 50, 100))
         plan = Plan(
             name or f"{method} 2026-01-31 09:26",
@@ -131,6 +135,7 @@ class FakeTunes:
             8_000_000_000 if self.fits else 1_000_000_000,
             "",
             practice=self.practice,
+            leaves=self.leaves,
             fits=self.fits,
         )
         return self.with_preset(plan, preset)
@@ -160,6 +165,9 @@ class FakeTunes:
             await self.go_on.wait()
             self.runs[id_] = replace(self.runs[id_], status="stopped")
             yield Stopped(self.runs[id_].step, "asked", "result")
+
+    async def words(self, id_: str, tokens: TokenIds) -> str:
+        return bytes(each - 1 for each in tokens).decode()
 
     async def stop(self, id_: str) -> Tune:
         self.done.append(f"stop {id_}")
@@ -205,7 +213,9 @@ class FakeTunes:
         name = self.runs[id_].name
         return Kept(Persona("persona", name, "tuned", "", (), "", 0, "", "", {}, (), 0.0, None))
 
-    async def export(self, id_: str, target: Path, what: str = "result") -> AsyncIterator[Progress | Shared]:
-        self.done.append(f"export {id_}")
+    async def export(
+        self, id_: str, target: Path, what: str = "result", dtype: str = "stored"
+    ) -> AsyncIterator[Progress | Shared]:
+        self.done.append(f"export {id_} {target.name} {what} {dtype}")
         yield Progress("write", 1, 2)
         yield Shared(str(target), 1_000, 0, 1)

@@ -121,16 +121,33 @@ class AsidesScreen(ThreadScreen):
             think = self.desk.session.settings.think
             usual = await asyncio.to_thread(manners.usual_mode, speaker, think, Choices())
             ways = replace(ways, usual=usual)
-        self.app.push_screen(MannerDialog(ways, self.choices), self._manner_chosen)
+        voices, before = await self._voices()
+        dialog = MannerDialog(replace(ways, voices=voices), before)
+        self.app.push_screen(dialog, partial(self._manner_chosen, before))
+
+    async def _voices(self) -> tuple[dict[str, str], Choices]:
+        """What the open conversation may speak with, and the choices with what it does; nothing where there
+        is none, or where it began from a state that is no voice.
+        """
+        thread = self.thread
+        found = await self.desk.session.tunes.voices() if thread is not None else ()
+        if thread is None or not found:
+            return {}, self.choices
+        now = [each.id for each in found if (each.adapter, each.initial) == (thread.adapter, thread.initial)]
+        if not now and (thread.adapter or thread.initial):
+            return {}, self.choices
+        return {each.id: each.name for each in found}, replace(self.choices, voice="".join(now[:1]))
 
     @telling
-    async def _manner_chosen(self, chosen: Choices | None) -> None:
-        if chosen is None or chosen == self.choices:
+    async def _manner_chosen(self, before: Choices, chosen: Choices | None) -> None:
+        if chosen is None or chosen == before:
             return
         if self.thread is None:
             self.pending = chosen
         else:
             self.thread = await self.configure(self.thread.id, chosen)
+            if chosen.voice != before.voice:
+                self.thread = await self.desk.session.tunes.speak_with(self.thread.id, chosen.voice)
         self.show_status()
         self.show_asides()
 

@@ -76,7 +76,7 @@ class LibraryWork(LibraryFiles):
         """Into the trash; out of the trash, for good."""
         threads = self.chosen()
         if self.view == "trash" or any(each.deleted is not None for each in threads):
-            self._ask_to_erase(threads)
+            await self._ask_to_erase(threads)
             return
         for each in threads:
             await self.desk.turns.stop(each.id)
@@ -87,14 +87,19 @@ class LibraryWork(LibraryFiles):
         threads = [each for each in self.chosen() if each.deleted is not None]
         await self._do(threads, self.chats.restore, "restore")
 
-    def action_erase(self) -> None:
-        self._ask_to_erase(self.chosen())
+    @telling
+    async def action_erase(self) -> None:
+        await self._ask_to_erase(self.chosen())
 
-    def _ask_to_erase(self, threads: list[Thread]) -> None:
+    async def _ask_to_erase(self, threads: list[Thread]) -> None:
+        """Tuning runs that read them are named: their files hold the words, and go with them."""
         if threads:
-            question = say("app.library.erase.ask", name=names(threads))
+            found = [each for thread in threads for each in await self.convs.tuned_on(thread.id)]
+            runs = {each.id: title(each.name) for each in found}
+            told = [say("app.library.erase.ask", name=names(threads))]
+            told += [say("app.library.erase.runs", runs=", ".join(runs.values()))] if runs else []
             work = partial(self._erased, threads)
-            self.app.push_screen(Confirm(question, say("app.library.erase.yes")), work)
+            self.app.push_screen(Confirm("\n\n".join(told), say("app.library.erase.yes")), work)
 
     @telling
     async def _erased(self, threads: list[Thread], sure: bool | None) -> None:

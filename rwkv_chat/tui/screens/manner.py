@@ -1,8 +1,10 @@
-"""How one conversation is spoken: its think mode, its template, and whether thoughts are remembered."""
+"""How one conversation is spoken: its think mode, its template, whether thoughts are remembered, and with
+which tuned state or adapter.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.containers import Vertical
@@ -40,11 +42,13 @@ class Ways:
     Attributes:
         templates: by name.  own: the name of the model's own template.
         usual: name of the think mode in force where none is chosen.
+        voices: names of what the conversation may speak with beside the model alone, by id.
     """
 
     templates: Mapping[str, Way]
     own: str
     usual: str = ""
+    voices: Mapping[str, str] = field(default_factory=dict)
 
 
 class MannerDialog(ModalScreen[Choices]):
@@ -75,6 +79,8 @@ class MannerDialog(ModalScreen[Choices]):
                 self.choices = replace(self.choices, mode=name)
             case "template":
                 self.choices = self._with_template(name)
+            case "voice":
+                self.choices = replace(self.choices, voice=name)
             case "keep":
                 self.choices = replace(self.choices, keep_reasoning=not self.choices.keep_reasoning)
         self._draw()
@@ -94,7 +100,7 @@ class MannerDialog(ModalScreen[Choices]):
             rows.action_first()
 
     def _options(self) -> list[Option]:
-        return [*self._modes(), *self._memory(), *self._templates()]
+        return [*self._modes(), *self._memory(), *self._voices(), *self._templates()]
 
     def _modes(self) -> list[Option]:
         modes = self.ways.templates[self.choices.template or self.ways.own].modes
@@ -113,6 +119,16 @@ class MannerDialog(ModalScreen[Choices]):
         mark = TICKED if self.choices.keep_reasoning else EMPTY
         row = Option(Content(mark + say("app.manner.keep")), id="keep")
         return [_heading("app.manner.memory"), row]
+
+    def _voices(self) -> list[Option]:
+        if not self.ways.voices:
+            return []
+        alone = _choice("voice:", say("app.manner.alone"), "", chosen=not self.choices.voice)
+        others = [
+            _choice(f"voice:{id_}", title(name), "", chosen=self.choices.voice == id_)
+            for id_, name in self.ways.voices.items()
+        ]
+        return [_heading("app.manner.voice"), alone, *others]
 
     def _templates(self) -> list[Option]:
         own = self.ways.templates[self.ways.own].title

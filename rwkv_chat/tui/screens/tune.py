@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from engine.errors import EngineError
 from engine.types.tuning import Sampled
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
@@ -107,18 +108,20 @@ class TuneScreen(TuneWork):
         self.show_run()
         drawn = monotonic()
         async for event in self.tunes.events(run):
-            self.live.take(event, self._text(event))
+            self.live.take(event, await self._text(run, event))
             if monotonic() - drawn >= REDRAW:
                 await self._refresh(run)
                 drawn = monotonic()
         await self._refresh(run)
 
-    def _text(self, event: TuneEvent) -> str:
-        """Of a sample reply: the model in use knows the letters of its tokens."""
-        speaker = self.desk.session.models.speaker
-        if not isinstance(event, Sampled) or speaker is None:
+    async def _text(self, run: str, event: TuneEvent) -> str:
+        """Of a sample reply, by the run's own tokenizer: another model may be in use, or none."""
+        if not isinstance(event, Sampled):
             return ""
-        return speaker.tokenizer.decode_bytes(event.tokens).decode("utf-8", "replace").strip()
+        try:
+            return (await self.tunes.words(run, event.tokens)).strip()
+        except EngineError:  # its tokenizer has gone
+            return ""
 
     async def _refresh(self, run: str) -> None:
         self.runs[run] = await self.tunes.show(run)

@@ -46,6 +46,7 @@ class CompareScreen(Screen[None]):
         self.blind = False
         self.moment: Moment | None = None
         self._waiting: list[Moment] = []
+        self._all = False  # every moment has come
         self._said: dict[Side, str] = dict.fromkeys(SIDES, "")
 
     def compose(self) -> ComposeResult:
@@ -95,9 +96,13 @@ class CompareScreen(Screen[None]):
         self._said = dict.fromkeys(SIDES, "")
         self._say(say("tune_screen.compare.asking"))
         self._show_sides()
-        async for said in self.tunes.beside(self.tune.id, prompt):
-            self._said[said.side] += said.text
-            self._show_sides()
+        try:
+            async for said in self.tunes.beside(self.tune.id, prompt):
+                self._said[said.side] += said.text
+                self._show_sides()
+        except Exception:
+            self._say("")
+            raise
         self._say("")
 
     def _show_sides(self) -> None:
@@ -114,8 +119,8 @@ class CompareScreen(Screen[None]):
         self.refresh_bindings()
         if self.blind:
             self.query_one("#blind").focus()
-            self.moment, self._waiting = None, []
-            self._say(say("tune_screen.compare.preparing"))
+            self.moment, self._waiting, self._all = None, [], False
+            self._show_moment()
             self._work(self._moments)
         else:
             self.query_one("#compare-prompt").focus()
@@ -123,12 +128,17 @@ class CompareScreen(Screen[None]):
 
     @telling
     async def _moments(self) -> None:
-        await self._tell_count()
-        async for moment in self.tunes.moments(self.tune.id):
-            if moment.chosen is None:
-                self._waiting.append(moment)
-                if self.moment is None:
-                    self._next()
+        try:
+            await self._tell_count()
+            async for moment in self.tunes.moments(self.tune.id):
+                if moment.chosen is None:
+                    self._waiting.append(moment)
+                    if self.moment is None:
+                        self._next()
+        except Exception:
+            self.query_one("#moment", Static).update(Content(""))
+            raise
+        self._all = True
         if self.moment is None:
             self._show_moment()
 
@@ -139,7 +149,8 @@ class CompareScreen(Screen[None]):
     def _show_moment(self) -> None:
         moment = self.moment
         if moment is None:
-            self.query_one("#moment", Static).update(Content(say("tune_screen.compare.none_left")))
+            told = say("tune_screen.compare.none_left" if self._all else "tune_screen.compare.preparing")
+            self.query_one("#moment", Static).update(Content(told))
             return
         lines = [
             Content.styled(clean(moment.before), "$muted"),

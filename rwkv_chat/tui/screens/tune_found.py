@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, Checkbox, Input, Label, Static
+from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 
+from rwkv_chat import templates
 from rwkv_chat.importers.redaction import SECRETS
 from rwkv_chat.session.examples_types import AGREED, Selection
 from rwkv_chat.texts import say
@@ -60,6 +61,11 @@ class FoundPane(Horizontal):
             yield from self._field("gap", f"{Selection().gap / MINUTE:g}")
             yield from self._field("languages")
             yield from self._field("blocklist")
+            with Horizontal(classes="option-row"):
+                yield Label(say("tune_screen.found.template"), markup=False)
+                known = [(each, each) for each in templates.names()]
+                own = say("tune_screen.found.template_own")
+                yield Select(known, prompt=own, id="template", compact=True)
             yield Button(say("tune_screen.found.again"), id="look-again", compact=True)
             with Vertical(id="consent-box"):
                 yield Static(say("tune_screen.found.consent", word=AGREED), id="consent-text", markup=False)
@@ -119,21 +125,31 @@ class FoundPane(Horizontal):
             filters=filters,
             redact=SECRETS if self.query_one("#redact", Checkbox).value else (),
             aliases=self.query_one("#aliases", Checkbox).value,
+            template=self._template(),
             consent=AGREED if self.agreed else "",
         )
 
     def _typed(self, name: str) -> str:
         return self.query_one(f"#{name}", Input).value.strip()
 
+    def _template(self) -> str:
+        """ "" for the model's own."""
+        chosen = self.query_one("#template", Select).value
+        return chosen if isinstance(chosen, str) else ""
+
     def _values(self) -> tuple[object, ...]:
         ticked = [self.query_one(f"#{each}", Checkbox).value for each in ("redact", "aliases", "media")]
-        return (*ticked, *map(self._typed, FIELDS))
+        return (*ticked, *map(self._typed, FIELDS), self._template())
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         self.stale = self._values() != self._seen
 
     def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
+        event.stop()
+        self.stale = self._values() != self._seen
+
+    def on_select_changed(self, event: Select.Changed) -> None:
         event.stop()
         self.stale = self._values() != self._seen
 

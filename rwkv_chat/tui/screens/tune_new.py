@@ -91,7 +91,8 @@ class NewTuneScreen(Screen[Plan | None]):
         self.query_one("#new-back", Button).display = step > 0
         label = say("tune_screen.new.start") if name == "plan" else say("tune_screen.new.next")
         self.query_one("#new-next", Button).label = label
-        self._say("")
+        practice = step == 0 and self.desk.session.models.current.builtin  # said first, and with the plan
+        self._say(say("tune_screen.warn.practice") if practice else "")
         self.call_after_refresh(self.query_one(f"#{name}").take_focus)  # pyright: ignore[reportAttributeAccessIssue]  every pane has it
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
@@ -127,7 +128,7 @@ class NewTuneScreen(Screen[Plan | None]):
     def _start(self) -> None:
         plan = self.plans.plan
         if plan is None:
-            self._say(say("tune_screen.new.planning"))
+            self._say(self.plans.waiting)
         elif not plan.fits:
             self._say(say("tune_screen.warn.fits"), wrong=True)
         else:
@@ -170,22 +171,26 @@ class NewTuneScreen(Screen[Plan | None]):
     def plan(self) -> None:
         self._go(2)
         self.plans.clear()
-        self._work(partial(self._plan, self.selection(), self.plans.method))
+        self._work(partial(self._plan, self.selection(), self.plans.method, self.plans.base))
 
     @telling
-    async def _plan(self, selection: Selection, method: str) -> None:
+    async def _plan(self, selection: Selection, method: str, base: str) -> None:
         """What was found stays: a method is measured for a moment, and nothing is read again."""
-        self._show(await self.tunes.plan(selection, method, found=self.found))
+        try:
+            self._show(await self.tunes.plan(selection, method, found=self.found, base=base or None))
+        except Exception:
+            self.plans.clear(failed=True)
+            raise
 
     def _show(self, plan: Plan) -> None:
         """The plan with each preset, by the name that was typed."""
         named = replace(plan, name=self.plans.name_typed or plan.name)
         self.plans.show([self.tunes.with_preset(named, each) for each in self.plans.presets], plan.name)
 
-    def on_plan_pane_method_chosen(self, event: PlanPane.MethodChosen) -> None:
+    def on_plan_pane_way_chosen(self, event: PlanPane.WayChosen) -> None:
         event.stop()
         self.plans.clear()
-        self._work(partial(self._plan, self.selection(), event.method))
+        self._work(partial(self._plan, self.selection(), event.method, event.base))
 
     def on_plan_pane_named(self, event: PlanPane.Named) -> None:
         event.stop()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, Label, OptionList, Static
+from textual.widgets import Input, Label, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
-from engine.types.tuning import METHODS
+from engine.types.tuning import BASES, METHODS
 from rwkv_chat.texts import say
 from rwkv_chat.tui.tune_details import command_line, method_name, minutes, plan_lines
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.tune_types import Plan, PresetName
 
 CHOSEN, OTHER = "(x) ", "( ) "
+TRAINED = ("fp32", "bf16")  # what weights can be kept in that are trained themselves
 
 
 class PlanPane(Vertical):
@@ -31,15 +32,17 @@ class PlanPane(Vertical):
     Attributes:
         presets: all of them, the quickest first.
         usual_name: of the run, where none is typed.
+        base: what the model's weights are kept in, "" for what is usual on the device.
     """
 
     presets: tuple[PresetName, ...] = ("quick", "good", "long")
 
     @dataclass
-    class MethodChosen(Message):
-        """Another method: its plans are to be made."""
+    class WayChosen(Message):
+        """Another method, or weights kept in something else ("" for the usual): its plans are to be made."""
 
         method: str
+        base: str
 
     @dataclass
     class Named(Message):
@@ -48,15 +51,20 @@ class PlanPane(Vertical):
     def __init__(self, *, id: str) -> None:  # noqa: A002  Textual's name
         super().__init__(id=id)
         self.method: str = METHODS[0]
+        self.base = ""
         self.preset = self.presets[0]
         self.usual_name = ""
         self._plans: dict[str, Plan] = {}
+        self._failed = False
 
     def compose(self) -> ComposeResult:
         yield OptionList(id="ways", compact=True)
         with Horizontal(id="name-row"):
             yield Label(say("tune_screen.plan.name"), markup=False)
             yield Input(id="tune-name", compact=True)
+            yield Label(say("tune_screen.plan.base"), id="base-label", markup=False)
+            usual = say("tune_screen.plan.base_usual")
+            yield Select(self._bases(), prompt=usual, id="base", compact=True)
         yield Static(id="plan-facts", markup=False)
         yield Static(id="plan-command", markup=False)
 
@@ -75,8 +83,14 @@ class PlanPane(Vertical):
     def name_typed(self) -> str:
         return self.query_one("#tune-name", Input).value.strip()
 
-    def clear(self) -> None:
-        self._plans = {}
+    @property
+    def waiting(self) -> str:
+        """Why there is no plan."""
+        return say("tune_screen.new.no_plan" if self._failed else "tune_screen.new.planning")
+
+    def clear(self, *, failed: bool = False) -> None:
+        """`failed`: what is chosen cannot be planned."""
+        self._plans, self._failed = {}, failed
         self._draw()
 
     def show(self, plans: Sequence[Plan], usual_name: str) -> None:
@@ -96,11 +110,28 @@ class PlanPane(Vertical):
         event.stop()
         kind, _, name = (event.option_id or "").partition(":")
         if kind == "method" and name != self.method:
-            self.method = name
-            self.post_message(self.MethodChosen(name))
+            self._take(name)
         elif kind == "preset":
             self.preset = next(each for each in self.presets if each == name)
         self._draw()
+
+    def on_select_changed(self, event: Select.Changed) -> None:
+        event.stop()
+        base = event.value if isinstance(event.value, str) else ""
+        if base != self.base:
+            self.base = base
+            self.post_message(self.WayChosen(self.method, base))
+
+    def _take(self, method: str) -> None:
+        """What its weights can be kept in may differ: then the usual is chosen again."""
+        before, self.method = self._bases(), method
+        if self._bases() != before:
+            self.base = ""
+            self.query_one("#base", Select).set_options(self._bases())
+        self.post_message(self.WayChosen(method, self.base))
+
+    def _bases(self) -> list[tuple[str, str]]:
+        return [(each, each) for each in (TRAINED if self.method == "full" else BASES)]
 
     def _draw(self) -> None:
         rows = self.query_one("#ways", OptionList)
@@ -110,7 +141,7 @@ class PlanPane(Vertical):
         if at is None:
             rows.action_first()
         plan = self.plan
-        facts = plan_lines(plan) if plan is not None else Content(say("tune_screen.new.planning"))
+        facts = plan_lines(plan) if plan is not None else Content(self.waiting)
         self.query_one("#plan-facts", Static).update(facts)
         self.query_one("#plan-command", Static).update(command_line(plan.command if plan else ""))
 

@@ -10,8 +10,8 @@ from textual.screen import Screen
 from engine.types import Progress
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
-from rwkv_chat.tui.screens.dialogs import Ask, Confirm
-from rwkv_chat.tui.screens.import_dialog import typed_path
+from rwkv_chat.tui.screens.dialogs import Confirm
+from rwkv_chat.tui.screens.export_dialog import AskExport
 from rwkv_chat.tui.screens.telling import telling
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.examples_types import Branch
     from rwkv_chat.session.tune_types import Plan, Tune
     from rwkv_chat.tui.desk import Desk
-
-
-ENDINGS = {"state": ".pth", "full": ".pth"}  # the usual ones of files; an adapter is a folder
+    from rwkv_chat.tui.screens.export_dialog import Wanted
 
 
 class TuneWork(Screen[None]):
@@ -110,24 +108,24 @@ class TuneWork(Screen[None]):
     def action_export(self) -> None:
         tune = self.run_chosen()
         if tune is not None and tune.done:
-            ending = ENDINGS.get(tune.method, "")
-            question = say(
-                "tune_screen.export" if ending else "tune_screen.export_folder", name=title(tune.name)
-            )
-            self.app.push_screen(Ask(question), partial(self._exported, tune))
+            dialog = AskExport(title(tune.name), tune.method)
+            self.app.push_screen(dialog, partial(self._export_asked, tune))
+        elif tune is not None:
+            self.say_outcome(say("tune_screen.nothing_yet"), wrong=True)
+
+    def _export_asked(self, tune: Tune, wanted: Wanted | None) -> None:
+        if wanted is not None:
+            self.work(partial(self._export, tune, wanted), "tune export")
 
     @telling
-    async def _exported(self, tune: Tune, answer: str | None) -> None:
-        """The warning stands with the outcome, since it concerns what is done with the file next."""
-        if (path := typed_path(answer or "")) is not None:
-            target = path if path.suffix else path.with_suffix(ENDINGS.get(tune.method, ""))
-            async for event in self.tunes.export(tune.id, target):
-                if isinstance(event, Progress):
-                    share = event.done / event.total if event.total else 0.0
-                    self.say_outcome(say("tune_screen.writing", share=f"{share:.0%}"))
-                else:
-                    done = say("tune_screen.done.exported", path=title(event.path, 300))
-                    self.say_outcome(done)
+    async def _export(self, tune: Tune, wanted: Wanted) -> None:
+        """The warning stands with the outcome again, since it concerns what is done with the file next."""
+        async for event in self.tunes.export(tune.id, wanted.path, wanted.what, wanted.numbers):
+            if isinstance(event, Progress):
+                share = event.done / event.total if event.total else 0.0
+                self.say_outcome(say("tune_screen.writing", share=f"{share:.0%}"))
+            else:
+                self.say_outcome(say("tune_screen.done.exported", path=title(event.path, 300)))
 
     def action_copy(self) -> None:
         """The command line that does the same."""
