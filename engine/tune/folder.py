@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import DiskFailed, DownloadBusy, InvalidRequest, ModelNotFound, TuneBusy
 from engine.types import Probe
 from engine.types.tuning import tune_config
-from engine.weights.partial import lock
+from engine.weights.partial import is_held, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,11 +187,7 @@ def owner(path: Path) -> Owner | None:
     with suppress(OSError, ValueError, TypeError, KeyError):
         found = json.loads(folder.owner.read_text("utf-8"))
         named = Owner(int(found["pid"]), float(found["since"]))
-        try:
-            with lock(_lock(folder), folder.path):
-                return None
-        except DownloadBusy:
-            return named
+        return named if is_held(_lock(folder)) else None
     return None
 
 

@@ -9,11 +9,12 @@ import json
 import math
 import os
 import time
-from dataclasses import Field, asdict, astuple, fields
+from contextlib import contextmanager, suppress
+from dataclasses import Field, asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from engine import errors
-from engine.errors import EngineError
+from engine.errors import DiskFailed, EngineError, Unexpected
 from engine.tune.folder import Folder, owner
 from engine.types import Failed, TuneEvent
 from engine.types.tuning import ENDINGS, StopReason
@@ -24,17 +25,19 @@ if TYPE_CHECKING:
 
 EVENTS: dict[str, type[Any]] = {each.__name__: each for each in get_args(TuneEvent)}
 _BLOCK = 4 << 20  # bytes read at once
+_LONGEST_NAME = 80  # of an error that is not known
 
 
 def line_of(event: TuneEvent) -> str:
     """With its line feed."""
     name = type(event).__name__
     if isinstance(event, Failed):
-        error = event.error
-        table = {"error": type(error).__name__, "fields": list(astuple(error))}  # pyright: ignore[reportArgumentType]  every error is a dataclass
+        error: Any = event.error
+        told = [getattr(error, each.name) for each in fields(error)] if is_dataclass(error) else []
+        table = {"error": type(error).__name__, "fields": told}
     else:
         table = asdict(event)
-    return json.dumps({"event": name, "at": round(time.time(), 3), **table}) + "\n"
+    return json.dumps({"event": name, "at": round(time.time(), 3), **table}, default=str) + "\n"
 
 
 def event_of(line: str | bytes) -> TuneEvent | None:
@@ -43,7 +46,7 @@ def event_of(line: str | bytes) -> TuneEvent | None:
         table = json.loads(line)
         kind = EVENTS[table["event"]]
         if kind is Failed:
-            return Failed(_error(table["error"], table["fields"]))
+            return Failed(_error(table["error"], table.get("fields")))
         return kind(
             **{each.name: _value(each, table[each.name]) for each in fields(kind) if each.name in table}
         )
@@ -79,21 +82,40 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _error(name: str, values: list[Any]) -> EngineError:
-    """Raises KeyError, TypeError."""
-    kind = vars(errors)[name]
-    if not (isinstance(kind, type) and issubclass(kind, EngineError)):
-        raise KeyError(name)
-    return kind(*(_value(*each) for each in zip(fields(kind), values, strict=True)))  # pyright: ignore[reportArgumentType]  every error is a dataclass
+def _error(name: Any, values: Any) -> EngineError:
+    """One that is not known here, or with other values than it has, keeps its name: no failure is left out.
+
+    Raises TypeError: it has no name.
+    """
+    if type(name) is not str:
+        raise TypeError(name)
+    kind = vars(errors).get(name)
+    if isinstance(kind, type) and issubclass(kind, EngineError):
+        with suppress(KeyError, TypeError, ValueError):
+            return kind(*(_value(*each) for each in zip(fields(kind), values, strict=True)))  # pyright: ignore[reportArgumentType]  every error is a dataclass
+    return Unexpected(name[:_LONGEST_NAME], "")
 
 
 class Log:
-    """The writing side; a line is on the disk's way as soon as it is written."""
+    """The writing side; a line is on the disk's way as soon as it is written.
+
+    Raises:
+        DiskFailed: from everything it does.
+    """
 
     def __init__(self, folder: Folder) -> None:
-        self._file = folder.events.open("ab", buffering=0)
-        if self._is_cut(folder.events):  # by a kill: what follows shall not be lost with it
-            self._file.write(b"\n")
+        self._path = folder.events
+        with self._on_disk():
+            self._file = self._path.open("ab", buffering=0)
+            if self._is_cut(self._path):  # by a kill: what follows shall not be lost with it
+                self._file.write(b"\n")
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DiskFailed(str(self._path), error.strerror or str(error)) from error
 
     @staticmethod
     def _is_cut(path: Path) -> bool:
@@ -104,7 +126,8 @@ class Log:
             return file.read(1) != b"\n"
 
     def __call__(self, event: TuneEvent) -> None:
-        self._file.write(line_of(event).encode())
+        with self._on_disk():
+            self._file.write(line_of(event).encode())
 
     def close(self) -> None:
         self._file.close()

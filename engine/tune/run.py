@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine.durable import into_place
-from engine.errors import DiskFailed, EngineError, InvalidRequest, TuneDataInvalid, Unexpected
+from engine.errors import EngineError, InvalidRequest, TuneDataInvalid, Unexpected
 from engine.shortage import shortage
 from engine.tune import rows as row_files
 from engine.tune.batches import from_rows, useful
@@ -59,10 +59,7 @@ def run(path: Path) -> bool:
 
 
 def _tell_failure(folder: Folder, error: EngineError) -> None:
-    try:
-        told = Log(folder)
-    except OSError as failed:
-        raise DiskFailed(str(folder.path), failed.strerror or str(failed)) from failed
+    told = Log(folder)
     told(Failed(error))
     told.close()
 

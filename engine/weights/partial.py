@@ -197,8 +197,24 @@ def lock(path: Path, final: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def _take(handle: int) -> bool:
-    """Whether the lock could be had at once."""
+def is_held(path: Path) -> bool:
+    """Whether a program holds the lock; a look, which several may take at once and which makes no file."""
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            if not _take(handle, shared=True):
+                return True
+            if _is_at(handle, path):  # else its holder has just removed it, and another may have made it anew
+                return False
+        finally:
+            os.close(handle)
+
+
+def _take(handle: int, *, shared: bool = False) -> bool:
+    """Whether the lock could be had at once. `shared`: beside others who only look (Windows knows none)."""
     try:
         import fcntl
     except ModuleNotFoundError:
@@ -210,7 +226,7 @@ def _take(handle: int) -> bool:
             return False
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

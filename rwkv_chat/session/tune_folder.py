@@ -78,7 +78,8 @@ def read_about(folder: Path) -> About:
     try:
         if table["format"] != FORMAT or table["version"] != VERSION:
             raise ValueError("format")
-        told = {each.name: _value(each.name, table[each.name], each.default) for each in fields(About)}
+        known = (each for each in fields(About) if each.name in table)  # an older run lacks what came later
+        told = {each.name: _value(each.name, table[each.name], each.default) for each in known}
         return About(**told)
     except (KeyError, TypeError, ValueError) as error:
         raise TuneDamaged(str(folder), ABOUT) from error

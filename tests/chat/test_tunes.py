@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -37,12 +37,13 @@ from rwkv_chat.session.errors import (
 from rwkv_chat.session.examples_types import Branch, Selection
 from rwkv_chat.session.state_types import Shared
 from rwkv_chat.session.tune_child import device_lock, holder
-from rwkv_chat.session.tune_folder import ABOUT, read_about
+from rwkv_chat.session.tune_folder import ABOUT, About, read_about, write_about
 from rwkv_chat.session.tune_runs import Runs
 from rwkv_chat.windows import held, taken
 from tests.chat.real import GREEDY, ask, model_folder, open_real
 
 if TYPE_CHECKING:
+    from dataclasses import Field
     from pathlib import Path
 
     from rwkv_chat.session import Session
@@ -414,6 +415,22 @@ async def test_a_damaged_folder_is_one_sentence(tmp_path: Path, opened: list[Ses
         await session.tunes.resume(tune.id)
     await session.tunes.remove(tune.id)
     assert await session.tunes.list() == ()
+
+
+WHOLE = About(
+    "Mine", "good", 5.0, "/m.pth", "M", "id", "coding", "t.json", "classic", "rwkv-chat tune", True,
+    ("a",), ("b",), "kept", "cuda", 3, 4, 5,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("field", fields(About)[1:], ids=lambda each: each.name)
+def test_what_an_older_run_did_not_say_has_its_usual_value(field: Field[Any], tmp_path: Path) -> None:
+    """Every field but the name came some day; a file of tomorrow has one more."""
+    write_about(tmp_path, WHOLE)
+    table = json.loads((tmp_path / ABOUT).read_text())
+    del table[field.name]
+    (tmp_path / ABOUT).write_text(json.dumps(table | {"of_tomorrow": 3}))
+    assert read_about(tmp_path) == replace(WHOLE, **{field.name: field.default}) != WHOLE
 
 
 async def test_names_that_are_none(tmp_path: Path, opened: list[Session]) -> None:

@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 
-from engine.errors import EngineError, InvalidParameter, InvalidRequest, ModelNotFound, OutOfMemory, TuneBusy
+from engine import errors
+from engine.errors import (
+    DiskFailed,
+    EngineError,
+    InvalidParameter,
+    InvalidRequest,
+    ModelNotFound,
+    OutOfMemory,
+    TuneBusy,
+    Unexpected,
+)
 from engine.tune import read_events, watch
 from engine.tune.folder import Folder, owned, owner, read_config, read_probes, write_probes
 from engine.tune.log import Log, event_of, line_of
@@ -141,12 +151,8 @@ def test_an_event_survives_its_line(event: TuneEvent) -> None:
 @pytest.mark.parametrize(
     "line",
     ["", "{", "3", '{"event": "Popen"}', '{"event": "Step"}',
-     '{"event": "Failed", "error": "Any", "fields": []}',
-     '{"event": "Failed", "error": "dataclass", "fields": []}', '{"event": ["Step"]}', "[" * 9999,
-     '{"event": "Failed", "error": "OutOfMemory", "fields": ["much", 3, "smaller"]}',
-     '{"event": "Failed", "error": "TuneBusy", "fields": []}',
-     '{"event": "Failed", "error": "TuneBusy", "fields": 3}',
-     '{"event": "Failed", "error": "EngineError", "fields": []}',
+     '{"event": ["Step"]}', "[" * 9999,
+     '{"event": "Failed"}', '{"event": "Failed", "error": ["TuneBusy"], "fields": ["a"]}',
      '{"event": "Evaluated", "step": true, "loss": 1}', '{"event": "Evaluated", "step": 1, "loss": [1]}',
      '{"event": "Evaluated", "step": 1, "loss": Infinity}',
      f'{{"event": "Evaluated", "step": {10**400}, "loss": 1}}',
@@ -155,6 +161,56 @@ def test_an_event_survives_its_line(event: TuneEvent) -> None:
 )  # fmt: skip
 def test_other_lines_are_no_events(line: str) -> None:
     assert event_of(line) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "values"),
+    [
+        ("OfTomorrow", ["/a/path", 3]),
+        ("Any", []),
+        ("dataclass", []),
+        ("OutOfMemory", ["much", 3, "smaller"]),
+        ("TuneBusy", []),
+        ("TuneBusy", 3),
+        ("EngineError", []),
+        ("x" * 10_000, [[[]]]),
+    ],
+)
+def test_a_failure_that_is_not_known_is_a_failure_all_the_same(error: str, values: Any) -> None:
+    """A run of another version, or a damaged line: that it failed is told, by name."""
+    found = event_of(json.dumps({"event": "Failed", "error": error, "fields": values}))
+    assert isinstance(found, Failed)
+    assert isinstance(found.error, Unexpected)
+    assert found.error.kind == error[:80]
+
+
+def test_every_error_survives_its_line() -> None:
+    values = {"int": 3, "float": 0.5, "str": "value"}
+    kinds = [x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, EngineError)]
+    for kind in kinds:
+        if kind is EngineError:
+            continue
+        error = kind(*(values[str(each.type)] for each in fields(kind)))  # pyright: ignore[reportArgumentType]  every error is a dataclass
+        found = event_of(line_of(Failed(error)))
+        assert isinstance(found, Failed)
+        assert (type(found.error), vars(found.error)) == (kind, vars(error))
+
+
+def test_an_error_of_no_known_kind_is_told(tmp_path: Path) -> None:
+    """One that is no dataclass, or with a value that JSON has no form for."""
+
+    class Odd(EngineError):
+        pass
+
+    log_of(Folder(tmp_path), [Failed(Odd()), Failed(Unexpected("a", tmp_path))])  # pyright: ignore[reportArgumentType]
+    found = read_events(tmp_path)[0]
+    assert [type(each) for each in found] == [Failed, Failed]
+
+
+def test_a_log_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").mkdir()
+    with pytest.raises(DiskFailed):
+        Log(Folder(tmp_path))
 
 
 def log_of(folder: Folder, events: list[TuneEvent]) -> None:
@@ -214,6 +270,34 @@ def test_one_process_is_at_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             pass
         assert owner(tmp_path) == found
     assert owner(tmp_path) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no shared locks: looks may see each other")
+def test_two_who_look_do_not_see_each_other(tmp_path: Path) -> None:
+    """A dead run's files lie there; somebody else is looking at this very moment."""
+    import fcntl
+
+    with owned(Folder(tmp_path)):
+        left = Folder(tmp_path).owner.read_bytes()
+    Folder(tmp_path).owner.write_bytes(left)
+    with (tmp_path / "owner.lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        assert owner(tmp_path) is None
+        fcntl.flock(looking, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert owner(tmp_path) is not None
+
+
+def test_a_look_leaves_nothing_behind(tmp_path: Path) -> None:
+    """And takes nothing away: the lock's file of a run that is going on stays that run's."""
+    assert owner(tmp_path) is None
+    with owned(Folder(tmp_path)):
+        before = (tmp_path / "owner.lock").stat().st_ino
+        assert owner(tmp_path) is not None
+        assert (tmp_path / "owner.lock").stat().st_ino == before
+        told = Folder(tmp_path).owner.read_bytes()
+    Folder(tmp_path).owner.write_bytes(told)
+    assert owner(tmp_path) is None
+    assert not (tmp_path / "owner.lock").exists()
 
 
 def test_a_killed_owner_is_none(tmp_path: Path) -> None:
