@@ -13,6 +13,7 @@ EngineError
 ├── OutOfMemory(needed, free, hint)
 ├── DeviceUnavailable(device)
 ├── TierUnavailable(tier, device)
+├── Bf16Missing(device)
 ├── ModelNotLoaded()
 ├── StateMismatch(expected, found)
 │   └── TunedStateMismatch(expected, found, path)
@@ -162,6 +163,13 @@ class TierUnavailable(EngineError):
     """There is no way yet to compute with this form of weights on that device."""
 
     tier: str
+    device: str
+
+
+@dataclass(eq=False)
+class Bf16Missing(EngineError):
+    """Tuning on a base in bf16, int8 or NF4 computes in bf16, which the card cannot."""
+
     device: str
 
 

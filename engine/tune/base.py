@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.devices import has_bf16
-from engine.errors import TierUnavailable
+from engine.errors import Bf16Missing
 from engine.models import ARCHITECTURES
 from engine.models.int8_names import SCALE, VALUE
 from engine.models.names import expected_shapes
@@ -44,11 +44,11 @@ def open_base(config: TuneConfig, change: Callable[[str, Tensor], Tensor] | None
         change: what a weight by its official name becomes before it is used.
 
     Raises:
-        TierUnavailable: the card has no bf16.  And what `engine.weights.load.load` raises.
+        Bf16Missing: the card has none, and the base is not fp32.  And what `engine.weights.load.load` raises.
     """
     device = choose_device(config.device)
     if config.base != "fp32" and not has_bf16(str(device)):
-        raise TierUnavailable("bf16", str(device))
+        raise Bf16Missing(str(device))
     reading = _reading(config, device)
     if config.method == "full":
         tensors = {name: reading.checked(name).float() for name in expected_shapes(reading.spec)}

@@ -266,6 +266,25 @@ def test_weight_decay_is_for_the_big_matrices_and_w0_is_faster() -> None:
         assert {(g["weight_decay"], g["rate_scale"]) for g in groups} == {(0.0, 1.0)}
 
 
+def test_a_gradient_is_cut_to_the_largest_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the optimiser is given; what is told is the norm before."""
+    given: list[float] = []
+    plain = torch.optim.AdamW.step
+
+    def noted(self: torch.optim.AdamW, *arguments: Any) -> Any:
+        grads = [x.grad.flatten() for group in self.param_groups for x in group["params"]]
+        given.append(float(torch.cat(grads).norm()))
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    for clip in (1e-3, 1e3):
+        given.clear()
+        steps = [event for event in trainer(subject(steps=2, clip=clip)).run() if isinstance(event, Step)]
+        told = [event.gradient_norm for event in steps]
+        assert min(told) > 1e-2
+        assert given == pytest.approx([clip] * 2 if clip < 1 else told, rel=1e-3)
+
+
 def test_gradients_of_the_loss_are_right_in_every_kind_of_tensor() -> None:
     """The whole model against finite differences, in the direction of the gradient of each tensor."""
     made = full_subject()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.errors import InvalidRequest, TierUnavailable
+from engine.errors import Bf16Missing, InvalidRequest
 from engine.models import ARCHITECTURES
 from engine.models.prepare import prepare
 from engine.nf4 import GROUP, LEVELS, is_nf4, pack_nf4, unpack_nf4, unpack_nf4_naive
@@ -314,6 +314,32 @@ def test_a_base_in_few_bits_is_nearly_the_base(method: str, base: str, bound: fl
     assert key.nbytes == 64 * 64 * {"bf16": 16, "int8": 8, "nf4": 4}[base] // 8
 
 
+@pytest.mark.parametrize("base", ["int8", "nf4"])
+@pytest.mark.parametrize("arch", tiny.ARCHS[:-1])
+def test_every_version_has_its_bases(arch: str, base: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, spec_of(arch, n_embd=64, head_size=32))
+    method = "lora" if arch == "rwkv4" else "state"
+    exact, found = (
+        losses(trainer(open_subject(config(str(path), method=method, steps=2, base=each))).run())
+        for each in ("fp32", base)
+    )
+    assert found == pytest.approx(exact, abs=0.03 if base == "int8" else 0.3)
+
+
+@pytest.mark.parametrize("method", ["state", "lora", "full"])
+@pytest.mark.parametrize("arch", ["rwkv5.2", "rwkv6", "rwkv7"])
+def test_what_is_added_up_is_in_fp32(method: str, arch: str, tmp_path: Path) -> None:
+    """Weights and activations are in bf16; the recurrent state, what is trained and its moments are not."""
+    made = open_subject(config(str(saved(tmp_path, spec_of(arch))), method=method, base="bf16", steps=1))
+    hidden, head, after = made.model.hidden(torch.tensor([[1, 2, 3]]), made.begin(1))
+    assert {made.model.dtype, hidden.dtype, head.dtype} == {torch.bfloat16}
+    assert after.tensors["wkv_BLHVK"].dtype == torch.float32
+    of = trainer(made)
+    assert len(losses(of.run())) == 1
+    moments = [x for each in of.optimizer.state.values() for x in each.values()]
+    assert {x.dtype for x in (*made.trained.values(), *moments)} == {torch.float32}
+
+
 @pytest.mark.parametrize("base", ["fp32", "bf16", "int8", "nf4"])
 def test_the_bytes_of_a_base_are_told_beforehand(base: str, tmp_path: Path) -> None:
     spec = spec_of(n_embd=64, head_size=32)
@@ -325,8 +351,9 @@ def test_the_bytes_of_a_base_are_told_beforehand(base: str, tmp_path: Path) -> N
 def test_a_card_without_bf16_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.tune.base.has_bf16", lambda device: False)
     path = str(saved(tmp_path, spec_of()))
-    with pytest.raises(TierUnavailable):
-        open_subject(config(path, base="nf4"))
+    for base in ("bf16", "int8", "nf4"):
+        with pytest.raises(Bf16Missing):
+            open_subject(config(path, base=base))
     assert open_subject(config(path, base="fp32")).model.dtype == torch.float32
 
 

@@ -44,7 +44,7 @@ from engine.types import (
 from engine.weights.tuned import read_tuned_state
 from tests.engine import tiny, tune_child
 from tests.engine.tune_child import SECONDS, exit_code
-from tests.engine.tuning import SPEC, config, losses, rows_of, run_folder, styled_rows, subject, trainer
+from tests.engine.tuning import SPEC, config, losses, rows_of, run_folder, subject, trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -259,30 +259,6 @@ def test_two_processes_are_one_with_all_rows(method: str, model: Path, tmp_path:
     measured = [[e.loss for e in told(x) if isinstance(e, Evaluated)] for x in (alone, together)]
     assert measured[1] == pytest.approx(measured[0], rel=1e-5)
     assert isinstance(events[-1], Stopped)
-
-
-# ----------------------------------------------------------------------------------------- long rows
-
-
-def test_a_long_row_carries_its_state(model: Path) -> None:
-    """In pieces the losses are those of the whole; only the gradient ends at a piece's start."""
-    row = ([x % 24 for x in range(0, 7 * 100, 7)], [1.0] * 100)
-    whole = trainer(subject(context=128), validation=[row])
-    pieces = trainer(subject(context=16), validation=[row])
-    assert pieces.evaluate() == pytest.approx(whole.evaluate(), rel=1e-5)
-    step_losses = [
-        losses(trainer(subject(context=c, steps=1, batch_size=1), lambda _: iter([row])).run())
-        for c in (128, 16)
-    ]
-    assert step_losses[1] == pytest.approx(step_losses[0], rel=1e-5)
-
-
-def test_rows_do_not_see_each_other() -> None:
-    """Every row begins with a state of its own: its loss is the same whatever is fed beside or before."""
-    rows = [next(iter(styled_rows(i))) for i in range(6)]
-    alone = [trainer(subject(), validation=[row]).evaluate() for row in rows]
-    together = trainer(subject(micro_batch=3), validation=rows).evaluate()
-    assert together == pytest.approx(sum(alone) / 6, rel=1e-5)
 
 
 # ------------------------------------------------------------------------------ when things go wrong
