@@ -1,13 +1,15 @@
-"""Tuning on a card: peak memory of each method and base, and speed. To be run as it is; resumes.
+"""Tuning on a card: peak memory of each method and base, speed, and the minutes of a preset. Resumes.
 
     python -m tests.bench.gpu_tuning results.jsonl FOLDER [row …]
 
 FOLDER takes random models of released shapes (up to 6 GB each). Every row is a run of `engine.tune` in a
 process of its own, as the app starts it; a finished row is appended to the file and not measured again.
 Memory: ctx 1024, one row at once; the allocator's peak, and the driver's total beside it. Speed: tokens per
-second, median of the steps after the first two. `tiny` rows try the script on a CPU.
+second, median of the steps after the first two. Preset: minutes by the clock from the process's start to its
+end, with evaluations, sample replies and the result, as `rwkv-chat tune` sets it up. `tiny` rows try the
+script on a CPU.
 
-Not in here: the same against a model of fla with peft's LoRA (bar: 1.5 ×). wkv alone: `wkv_gpu.py`.
+Beside fla and peft: `python -m tests.bench.lora`. wkv alone: `python -m tests.bench.wkv_gpu`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import shutil
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +30,17 @@ from safetensors.torch import save_file
 
 from engine.models.names import stored_shape
 from engine.tune import read_events, rows
-from engine.tune.folder import Folder
-from engine.types import Failed, Memory, Row, Step, Stopped, TuneConfig, config_table
+from engine.tune.folder import Folder, write_probes
+from engine.types import Failed, Memory, Probe, Row, Step, Stopped, TuneConfig, config_table
+from rwkv_chat.session.examples_types import Amount
+from rwkv_chat.session.tune_presets import config_of
 from tests.bench.gpu.results import Results
 from tests.bench.gpu.weights import SIZES, made
+from tests.children import in_child
+from tests.fake_tunes import FOUND
+
+PROBES = 3  # prompts that are answered at every evaluation of a preset
+HELD_OUT = 0.1  # of the dialogues
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class Bar:
     context: int = 1024
     batch: int = 1
     steps: int = 4
-    dialogues: int = 0  # of 60 to 240 tokens, in place of rows as long as the context
+    dialogues: int = 0  # of 60 to 240 tokens, tuned on by the preset "quick"; 0: rows as long as the context
     bars: dict[str, float] = field(default_factory=dict)
 
 
@@ -64,23 +74,34 @@ ROWS = {
     "1.5B lora speed": Bar(
         "1.5B", "lora", context=4096, batch=4, steps=8, bars={"tokens_per_second": 37_600}
     ),
-    "0.4B quick": Bar("0.4B", "lora", batch=16, steps=40, dialogues=200, bars={"minutes": 5}),
+    "0.4B quick state": Bar("0.4B", "state", dialogues=200, bars={"minutes": 5}),
+    "0.4B quick lora": Bar("0.4B", "lora", dialogues=200, bars={"minutes": 5}),
+    "1.5B lora nf4": Bar("1.5B", "lora", "nf4"),
+    "1.5B state int8": Bar("1.5B", "state", "int8"),
     "tiny state": Bar("tiny", "state", context=64),
-    "tiny nf4": Bar("tiny", "lora", "nf4", context=64, dialogues=8),
+    "tiny nf4": Bar("tiny", "lora", "nf4", context=64),
+    "tiny quick": Bar("tiny", "state", dialogues=24),
 }
 
 
 def model(folder: Path, size: str) -> Path:
-    """A random bf16 file, made once."""
+    """A random bf16 file, made once; by a process of its own, so that this one takes nothing of the card."""
     path = folder / f"{size}.safetensors"
     if not path.exists():
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        of = SIZES[size].spec()
-        tensors = {
-            n: x.cpu().reshape(stored_shape(of, n)).contiguous() for n, x in made(SIZES[size], device).items()
-        }
-        save_file(tensors, path)
+        in_child(_make, path, size)
     return path
+
+
+def _make(path: Path, size: str) -> None:
+    of = SIZES[size].spec()
+    tensors = {n: x.cpu().reshape(stored_shape(of, n)) for n, x in made(SIZES[size], device()).items()}
+    part = path.with_suffix(".part")
+    save_file({name: x.contiguous() for name, x in tensors.items()}, part)
+    part.rename(path)
+
+
+def device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def data(bar: Bar) -> list[Row]:
@@ -94,44 +115,72 @@ def data(bar: Bar) -> list[Row]:
     ]
 
 
+def config(path: Path, bar: Bar, train: list[Row]) -> TuneConfig:
+    """As asked for; for dialogues as the app would have it."""
+    if not bar.dialogues:
+        return TuneConfig(
+            str(path), bar.method, bar.base, steps=bar.steps, batch_size=bar.batch, micro_batch=bar.batch,
+            context=bar.context, rank=64, alpha=64.0,
+        )  # fmt: skip
+    tokens, longest = sum(len(ids) for ids, _ in train), max(len(ids) for ids, _ in train)
+    survey = replace(FOUND, train=Amount(len(train), tokens, tokens // 2), longest=longest)
+    return config_of("quick", bar.method, path, survey, device(), SIZES[bar.size].width)
+
+
 def run(folder: Path, bar: Bar) -> dict[str, Any]:
     home = Folder(folder / "run")
     shutil.rmtree(home.path, ignore_errors=True)
-    rows.write(home.train, data(bar))
-    config = TuneConfig(
-        str(model(folder, bar.size)), bar.method, bar.base, steps=bar.steps, batch_size=bar.batch,
-        micro_batch=0 if bar.dialogues else bar.batch, context=bar.context, rank=64, alpha=64.0,
-    )  # fmt: skip
-    home.config.write_text(tomlkit.dumps(config_table(config)))
-    subprocess.run([sys.executable, "-m", "engine.tune", str(home.path)], check=False)
+    train = data(bar)
+    if bar.dialogues:
+        held_out, train = train[: round(HELD_OUT * len(train))], train[round(HELD_OUT * len(train)) :]
+        rows.write(home.valid, held_out)
+        write_probes(home, tuple(Probe(tuple(ids[:20])) for ids, _ in held_out[:PROBES]))
+    rows.write(home.train, train)
+    home.config.write_text(tomlkit.dumps(config_table(config(model(folder, bar.size), bar, train))))
+    begun = time.monotonic()
+    tuned(home.path)
+    minutes = (time.monotonic() - begun) / 60
     events, _ = read_events(home.path)
-    return found(events, bar)
+    return found(events, bar.bars, minutes)
 
 
-def found(events: list[Any], bar: Bar) -> dict[str, Any]:
+def tuned(folder: Path) -> None:
+    """In a process of its own, as the app has it."""
+    subprocess.run([sys.executable, "-m", "engine.tune", str(folder)], check=False)
+
+
+def found(events: list[Any], bars: dict[str, float], minutes: float) -> dict[str, Any]:
+    """What a run told, and which bars it missed.  Raises RuntimeError: it did not end as it should."""
     steps = [each for each in events if isinstance(each, Step)]
     memory = next((each for each in events if isinstance(each, Memory)), None)
     if memory is None or not isinstance(events[-1], Stopped):
         raise RuntimeError(str([each.error for each in events if isinstance(each, Failed)]))
-    speed = statistics.median(each.tokens_per_second for each in steps[2:])
-    lengths = [len(ids) - 1 for ids, _ in data(bar)]
-    tokens = bar.steps * bar.batch * statistics.mean(lengths)
     values = {
         "peak_gb": memory.peak / 1e9,
         "driver_gb": memory.device_total / 1e9,
         "estimated_gb": memory.estimated / 1e9,
-        "tokens_per_second": speed,
-        "minutes": tokens / speed / 60,
+        "tokens_per_second": statistics.median(each.tokens_per_second for each in steps[2:]),
+        "steps": len(steps),
+        "minutes": minutes,
     }
     return {
         **values,
-        "bars": bar.bars,
-        "missed": [name for name, bound in bar.bars.items() if _misses(values, name, bound)],
+        "bars": bars,
+        "missed": [name for name, bound in bars.items() if _misses(values, name, bound)],
     }
 
 
 def _misses(values: dict[str, float], name: str, bound: float) -> bool:
     return values[name] < bound if name == "tokens_per_second" else values[name] > bound
+
+
+def card() -> dict[str, str]:
+    """What was measured on; asked by a process of its own."""
+    return {"card": in_child(_name), "torch": torch.__version__}
+
+
+def _name() -> str:
+    return torch.cuda.get_device_name(0) if device() == "cuda" else "cpu"
 
 
 def main() -> None:
@@ -145,8 +194,7 @@ def main() -> None:
         except Exception as error:  # the rows after it are measured all the same
             print(f"{name}: left out, {type(error).__name__}: {error}", flush=True)
             continue
-        card = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
-        results.add(name, {**values, "card": card})
+        results.add(name, {**values, **card()})
         print(name, values, flush=True)
 
 

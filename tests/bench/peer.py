@@ -1,4 +1,4 @@
-"""The parent's side of a `worker`."""
+"""A contender in a process of its own: asked for work by lines of JSON, and answering with lines of JSON."""
 
 from __future__ import annotations
 
@@ -13,23 +13,31 @@ if TYPE_CHECKING:
 
 
 class Peer:
-    """A process that has loaded its model when this returns."""
+    """A process that has loaded its model when this returns.
 
-    def __init__(self, name: str, kind: str, path: str, form: str) -> None:
+    Args:
+        arguments: of the module's command line.  quiet: what it writes to its standard error is thrown away.
+
+    Attributes:
+        ready: its first answer.
+
+    Raises:
+        RuntimeError: it ended in place of an answer; also from `ask`.
+    """
+
+    def __init__(self, name: str, *arguments: str, module: str, quiet: bool = True) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.cpu.worker", kind, path, form],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if quiet else None,
             text=True,
         )
-        self._read()
+        self.ready = self._read()
 
-    def ask(self, what: str, count: int, threads: int, clock: str) -> list[float]:
-        """Seconds; see `worker`."""
+    def ask(self, **asked: object) -> Any:
         assert self._process.stdin
-        asked = {"what": what, "count": count, "threads": threads, "clock": clock}
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         return self._read()

@@ -1,17 +1,17 @@
 """wkv7 on a card: ours in each of its settings against fla's chunk_rwkv7, forward and with the backward.
 
     pip install fla-core==0.6.0 einops
-    python -m tests.bench.wkv_gpu results.jsonl
+    python -m tests.bench.wkv_gpu results.jsonl [row …]
 
-Both get the same tensors in one process. First y and the gradients are compared with ours in fp32; then
-they take turns, and each row has the median of the rounds' ratios (peer's time over ours). A finished row
-is appended to the file, and a row that the file has is not measured again. Without fla ours is measured
-alone.
+All get the same tensors in one process. First y and the gradients are compared with ours in fp32; then they
+take turns, and a row has the median of the rounds' ratios (the peer's time over ours) for every setting, and
+for the one that the program takes on such a card: that one is held to the bar. A finished row is appended to
+the file, and a row that the file has is not measured again. Without fla ours are measured alone. `tiny` tries
+the script in Triton's interpreter (TRITON_INTERPRET=1), on a CPU.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from functools import partial
@@ -22,18 +22,23 @@ import torch
 from torch.nn.functional import normalize
 
 from engine.models.state import relative_difference
-from engine.ops.chunk_states.settings import EXACT, FAST, Settings
+from engine.ops.cards import card_of
+from engine.ops.chunk_states.settings import EXACT, FAST, Settings, settings_for
 from engine.ops.wkv7.triton_chunk import wkv7_triton_chunk
+from tests.bench.gpu.results import Results
+from tests.bench.gpu.timing import in_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from torch import Tensor
 
-    Op = Callable[..., tuple[Tensor, Tensor]]
+    from engine.ops.cards import Card
 
-ROUNDS, CALLS, N = 7, 10, 64
-SHAPES = [(1, 1024, 32), (1, 4096, 32), (8, 1024, 32), (8, 4096, 16)]  # B, T, H
+    Op = Callable[..., tuple[Tensor, Tensor]]
+    Way = Callable[[Op, list[Tensor]], list[Tensor]]
+
+N, BAR = 64, 1.0
 SETTINGS = {
     "32 tokens": FAST,
     "32 tokens, 8 warps": FAST._replace(warps=8),
@@ -44,12 +49,12 @@ SETTINGS = {
 }
 
 
-def arguments(B: int, T: int, H: int) -> list[Tensor]:
+def arguments(B: int, T: int, H: int, device: torch.device) -> list[Tensor]:
     """As a model makes them: r, log_w, k, v, a, b, state."""
-    rng = torch.Generator("cuda").manual_seed(0)
+    rng = torch.Generator(device).manual_seed(0)
 
     def randn(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=rng, device="cuda")
+        return torch.randn(*shape, generator=rng, device=device)
 
     r, k, v = (randn(B, T, H, N).bfloat16() for _ in range(3))
     kappa = normalize(randn(B, T, H, N), dim=-1)
@@ -59,10 +64,12 @@ def arguments(B: int, T: int, H: int) -> list[Tensor]:
     return [x.requires_grad_() for x in made]
 
 
-def peer() -> Op | None:
+def peer(device: torch.device) -> Op | None:
     try:
         from fla.ops.rwkv7 import chunk_rwkv7  # pyright: ignore[reportMissingImports]
     except ImportError:
+        return None
+    if device.type != "cuda":
         return None
 
     def called(*inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,68 +92,57 @@ def both(op: Op, inputs: list[Tensor]) -> list[Tensor]:
     return [y, state, *torch.autograd.grad((y, state), inputs, (torch.ones_like(y), torch.ones_like(state)))]
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """Of one call, the mean of CALLS."""
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    for _ in range(CALLS):
-        call()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end) / 1e3 / CALLS
+def ours(settings: Settings) -> Op:
+    return partial(wkv7_triton_chunk, lengths=None, settings=settings)
 
 
-def in_turns(calls: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Each call's seconds in every round; each is warmed first, which compiles (and tunes) it."""
-    for call in calls.values():
-        for _ in range(3):
-            call()
-    torch.cuda.synchronize()
-    rounds = [{name: seconds(call) for name, call in calls.items()} for _ in range(ROUNDS)]
-    return {name: [each[name] for each in rounds] for name in calls}
-
-
-def rows() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-    for B, T, H in SHAPES:
-        for way in (forward, both):
-            for name, settings in SETTINGS.items():
-                yield f"{way.__name__} B{B} T{T} H{H}: {name}", partial(measure, (B, T, H), way, settings)
-
-
-def measure(
-    shape: tuple[int, int, int], way: Callable[[Op, list[Tensor]], list[Tensor]], settings: Settings
-) -> dict[str, Any]:
-    inputs = arguments(*shape)
-    ours = partial(wkv7_triton_chunk, lengths=None, settings=settings)
+def measure(shape: tuple[int, int, int], way: Way, settings: dict[str, Settings]) -> dict[str, Any]:
+    """Milliseconds and errors of each setting and of the peer, and the ratios to the peer."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    inputs = arguments(*shape, device)
+    contenders = {name: ours(each) for name, each in settings.items()}
+    theirs = peer(device)
+    contenders |= {"fla": theirs} if theirs else {}
     exact = [x.detach().float().requires_grad_() for x in inputs]
-    reference = way(partial(wkv7_triton_chunk, lengths=None, settings=EXACT), exact)
-
-    def error(op: Op) -> float:
-        pairs = zip(way(op, inputs), reference, strict=True)
-        return max(relative_difference(x.float(), its) for x, its in pairs)
-
-    theirs = peer()
-    contenders = {"ours": ours} | ({"fla": theirs} if theirs else {})
-    errors = {name: error(op) for name, op in contenders.items()}
-    times = in_turns({name: partial(way, op, inputs) for name, op in contenders.items()})
-    result: dict[str, Any] = {"ms": {name: 1e3 * statistics.median(each) for name, each in times.items()}}
-    if theirs:
-        ratios = sorted(f / o for f, o in zip(times["fla"], times["ours"], strict=True))
-        result |= {"ratio": statistics.median(ratios), "worst": ratios[0]}
-    return result | {"error": errors, "card": torch.cuda.get_device_name()}
+    reference = way(ours(EXACT), exact)
+    errors = {
+        name: max(relative_difference(x.float(), y) for x, y in zip(way(op, inputs), reference, strict=True))
+        for name, op in contenders.items()
+    }
+    times = in_turns({name: partial(way, op, inputs) for name, op in contenders.items()}, device)
+    result: dict[str, Any] = {"ms": {name: 1e3 * times.median(name) for name in contenders}, "error": errors}
+    if theirs is None:
+        return result
+    return result | judged({name: times.ratios(name, "fla") for name in settings}, way, card_of(device))
 
 
-def main(path: Path) -> None:
-    known = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    done = {each["row"] for each in known}
-    for row, measured in rows():
-        if row in done:
-            continue
-        result = {"row": row} | measured()
-        with path.open("a") as file:
-            file.write(json.dumps(result) + "\n")
-        print(json.dumps(result), flush=True)
+def judged(ratios: dict[str, list[float]], way: Way, card: Card) -> dict[str, Any]:
+    """By setting, of all rounds; what the program takes on that card has a bar, with the backward in it."""
+    medians = {name: statistics.median(its) for name, its in ratios.items()}
+    taken = settings_for(card, torch.bfloat16)
+    name = next((each for each, its in SETTINGS.items() if its == taken), "")
+    found = {"ratio": medians, "worst": {each: min(its) for each, its in ratios.items()}, "taken": name}
+    return found | ({"bar": BAR, "missed": medians.get(name, 0.0) < BAR} if way is both else {})
+
+
+def _row(shape: tuple[int, int, int], way: Way) -> Callable[[], dict[str, Any]]:
+    return partial(measure, shape, way, SETTINGS)
+
+
+SHAPES = [(1, 4096, 32), (8, 4096, 32), (1, 1024, 32), (8, 1024, 32)]  # B, T, H
+ROWS: dict[str, Callable[[], dict[str, Any]]] = {
+    f"{way.__name__} B{B} T{T} H{H}": _row((B, T, H), way) for way in (both, forward) for B, T, H in SHAPES
+} | {"tiny": partial(measure, (1, 20, 1), both, {"fp32": EXACT, "32 tokens": FAST})}
+
+
+def main() -> None:
+    results = Results(Path(sys.argv[1]))
+    card = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    for name in sys.argv[2:] or [each for each in ROWS if each != "tiny"]:
+        if name not in results.rows:
+            results.add(name, ROWS[name]() | {"card": card})
+            print(name, results.rows[name], flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,11 @@ import torch
 
 from engine.service import Engine
 from engine.tokenizer import load_tokenizer
-from engine.tune import read_events
+from engine.tune import checkpoint, read_events
+from engine.tune.base import open_base
+from engine.tune.folder import read_config
 from engine.tune.run import run
+from engine.tune.subject import open_subject
 from engine.types import (
     AdaptRequest,
     Evaluated,
@@ -29,6 +33,7 @@ from engine.types import (
     StopRule,
     TokenizerRef,
 )
+from engine.weights.export import convert
 from rwkv_chat.demo.cases import cases, sample
 from rwkv_chat.demo.corpus.dialogues import topic_turn
 from rwkv_chat.demo.corpus.topics import topics
@@ -42,15 +47,16 @@ from tests.engine.tuning import run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from engine.tokenizer import Tokenizer
+    from engine.tune.folder import Folder
     from engine.types import Event, Row
 
 MARK = "Ahoy!"
 LEARNT, HELD_OUT, ASKED = 40, 12, 20  # dialogues, dialogues, prompts
 LONGEST = 90  # tokens of a short dialogue
 FELL, SPOKEN = 0.25, 0.9  # bars: of the held-out loss, of the greedy replies
+SAME = 1e-4  # bar: of the logits, merged beside adapter
 SETTINGS: dict[str, dict[str, Any]] = {
     "state": {"steps": 80, "learning_rate": 1.0, "final_rate": 0.02},
     "lora": {"steps": 50, "learning_rate": 4e-3, "rank": 8, "alpha": 16.0},
@@ -113,6 +119,24 @@ def last(job: Iterable[Event]) -> Event:
     return event
 
 
+def merged_beside_adapter(made: Folder, result: Path, tokens: torch.Tensor) -> float:
+    """How far the logits of the merged file are from those of the adapter as it was trained, at most."""
+    config = read_config(made)
+    subject, best = open_subject(config), checkpoint.load(made.checkpoints / "best.safetensors")
+    assert best is not None
+    merged = made.path / "merged.safetensors"
+    *_, _ = convert(Path(config.model), merged, "safetensors", dtype="fp32", adapter=result)
+    plain = open_base(replace(config, model=str(merged), base="fp32"))
+    with torch.no_grad():
+        for name, x in subject.trained.items():
+            x.copy_(best.values[name])
+        subject.put()
+        found = [
+            model.forward(tokens, model.zero_state(1), all_logits=True)[0] for model in (subject.model, plain)
+        ]
+    return float((found[0] - found[1]).abs().max())
+
+
 @pytest.mark.parametrize("method", SETTINGS)
 def test_forty_dialogues_teach_a_style(
     method: str, folder: Path, tokenizer: Tokenizer, data: tuple, tmp_path: Path
@@ -155,6 +179,10 @@ def test_forty_dialogues_teach_a_style(
     assert not any(MARK in reply for reply in plain)
     assert spoken >= SPOKEN * len(tuned)
     assert again == plain
+    if method == "lora":
+        difference = merged_beside_adapter(made, made.path / ended.result, torch.tensor([learnt[0][0]]))
+        print(f"merged beside adapter: {difference:.1e}")
+        assert difference <= SAME
 
 
 def test_the_untuned_model_still_passes_its_evaluation(folder: Path) -> None:

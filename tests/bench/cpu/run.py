@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.cpu.models import SIZES, gguf_file, model_file
-from tests.bench.cpu.peer import Peer, closed
 from tests.bench.loading import measure
+from tests.bench.peer import Peer, closed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROUNDS, TOKENS, PROMPT, PROMPTS = 5, 8, 512, 2
+WORKER = "tests.bench.cpu.worker"
 PAUSE = 0.4  # seconds, for the threads of the one before to go to sleep
 THREADS = [2, 1]  # `--busy` leaves 1
 CLOCK = ["perf_counter"]  # a name of `time`
@@ -39,7 +40,7 @@ Row = dict[str, object]
 
 def peer(folder: Path, size: str, kind: str, form: str) -> Peer:
     path = gguf_file(folder, size, form) if kind == "llama" else model_file(folder, size)
-    return Peer(f"{kind} {form}", kind, str(path), form)
+    return Peer(f"{kind} {form}", kind, str(path), form, module=WORKER)
 
 
 def in_turns(peers: list[Peer], what: str, count: int, threads: int, rounds: int) -> list[list[float]]:
@@ -48,7 +49,7 @@ def in_turns(peers: list[Peer], what: str, count: int, threads: int, rounds: int
     for _ in range(rounds):
         for each, its in zip(peers, found, strict=True):
             time.sleep(PAUSE)
-            its.append(statistics.median(each.ask(what, count, threads, CLOCK[0])))
+            its.append(statistics.median(each.ask(what=what, count=count, threads=threads, clock=CLOCK[0])))
     return found
 
 
@@ -108,7 +109,9 @@ def ceiling(folder: Path, size: str) -> Iterator[tuple[str, Row]]:
     if size != "1.5B":
         return
     nbytes = SIZES[size].sparse_bytes
-    with closed([peer(folder, size, "ours", "bf16"), Peer("stream", "stream", "", "")]) as peers:
+    with closed(
+        [peer(folder, size, "ours", "bf16"), Peer("stream", "stream", "", "", module=WORKER)]
+    ) as peers:
         for threads in THREADS:
             ours, stream = in_turns(peers, "decode", TOKENS, threads, ROUNDS)
             shares = [nbytes / a / (1e9 / b) for a, b in zip(ours, stream, strict=True)]
