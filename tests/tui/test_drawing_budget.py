@@ -24,15 +24,14 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-
 
 BUDGET = {"mixed": 0.15, "list": 0.3, "fence": 0.3}  # of one core; a list or fence without an end is rare
 SECONDS, LONG = 3, 30
-BEGINNING = 1.25  # of the bar in the short sample, of which the first frames are a good part
 MOST_MARKDOWN, MOST_LAID_OUT, MOST_GROWN = 12, 40, 100_000_000
-ROOM = 0.05  # seconds: so little is nobody's wait, however quick an idle machine draws
-FEW, ROOM_OF_FEW = 100, 0.3  # the slowest of a few letters is one that waited for a processor
+NOBODYS_WAIT = 0.05  # seconds, however quick an idle machine draws
+FEW, OF_FEW = 100, 0.5  # the slowest of a few letters is one that waited for a processor
 
 
 @pytest.mark.parametrize("kind", ["mixed", "list", "fence"])
 def test_at_150_tokens_per_second_drawing_stays_within_its_budget(
-    kind: str, tmp_path: Path, sample: Sample
+    kind: str, tmp_path: Path, sample: Sample, room: float
 ) -> None:
     from tests.tui.pty_run import run_in_pty
 
@@ -46,11 +45,11 @@ def test_at_150_tokens_per_second_drawing_stays_within_its_budget(
     share = measured["cpu"] / (tokens / TOKENS_PER_SECOND)
     rate = tokens / measured["wall"]
     print(f"{kind}: {share:.1%} of one core at {TOKENS_PER_SECOND} tokens/s (streamed at {rate:.0f})")
-    assert rate > TOKENS_PER_SECOND / 2, "the stream did not keep up"
-    assert share <= BUDGET[kind] * (1 if seconds >= LONG else BEGINNING)
+    assert rate > TOKENS_PER_SECOND / 2 / room, "the stream did not keep up"
+    assert share <= BUDGET[kind] * room
 
 
-def test_a_long_conversation_and_typing_in_one_run(tmp_path: Path, sample: Sample) -> None:
+def test_a_long_conversation_and_typing_in_one_run(tmp_path: Path, sample: Sample, room: float) -> None:
     """Opened, scrolled from end to end, without and with the focus; then letters are typed."""
     from tests.tui.pty_run import run_in_pty
 
@@ -70,8 +69,8 @@ def test_a_long_conversation_and_typing_in_one_run(tmp_path: Path, sample: Sampl
         f" {found['busy'] * 1e3:.1f} ms streaming (p99 of {letters})"
     )
     assert found["messages"] == messages
-    assert stall <= 2 * found["plain"]
+    assert stall <= 2 * found["plain"] * room
     assert found["markdown"] <= MOST_MARKDOWN
     assert found["laid_out"] <= MOST_LAID_OUT
     assert found["grown"] < MOST_GROWN
-    assert found["busy"] <= max(3 * found["idle"], ROOM if letters > FEW else ROOM_OF_FEW)
+    assert found["busy"] <= max(3 * found["idle"], NOBODYS_WAIT if letters > FEW else OF_FEW)
