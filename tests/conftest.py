@@ -130,8 +130,8 @@ def sample(request: pytest.FixtureRequest) -> Sample:
 def room(request: pytest.FixtureRequest) -> float:
     """What a measured bar is multiplied with: 1 with --long, which wants a quiet machine.
 
-    In the short run two processes test at once, on machines that do other work too: there a bar only tells what
-    has become much slower.
+    In the short run two processes test at once, on machines that do other work too: there a bar only tells
+    what has become much slower.
     """
     return 1.0 if request.config.getoption("--long") else 2.0
 

@@ -3,7 +3,8 @@
     python -m tests.first_paint OUT TEXT
 
 Textual writes to `sys.__stderr__`. Here something stands before it that lets everything through and looks, as
-long as the text was not drawn, whether it is. The seconds are in the file OUT before the text is on the screen.
+long as the text was not drawn, whether it is. The seconds are in the file OUT before the text is on the
+screen.
 """
 
 from __future__ import annotations

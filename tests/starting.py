@@ -46,8 +46,8 @@ def first_frame(home: Path) -> tuple[float, float]:
 def whole(home: Path, shown: str) -> tuple[float, float]:
     """The same until a text was drawn.
 
-    The program itself takes the processor's time (`tests.first_paint`): whoever reads it from outside may come
-    late on a busy machine, and count what was done after the frame.
+    The program itself takes the processor's time (`tests.first_paint`): whoever reads it from outside may
+    come late on a busy machine, and count what was done after the frame.
     """
     used = home.parent / "used"
     used.unlink(missing_ok=True)

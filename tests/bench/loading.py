@@ -3,8 +3,8 @@
     python -m tests.bench.loading [rounds] [layers]
 
 A random model of the 0.1B size is written into a temporary folder. Each round starts a process of each kind;
-it imports its package first, then loads and feeds one token. Ours finds what the first round has converted and
-compiled, as at every start but the first. Page cache warm. Prints medians and ratios.
+it imports its package first, then loads and feeds one token. Ours finds what the first round has converted
+and compiled, as at every start but the first. Page cache warm. Prints medians and ratios.
 """
 
 from __future__ import annotations
@@ -63,9 +63,8 @@ def measure(kind: str, path: Path, cache: Path) -> tuple[float, int]:
     """
     program = _COMMON + (_THEIRS if kind == "rwkv" else _OURS) + _END
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(path), str(cache)], capture_output=True, text=True, check=True, env=env
-    )
+    command = [sys.executable, "-c", program, str(path), str(cache)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     seconds, nbytes = json.loads(done.stdout.splitlines()[-1])
     return seconds, nbytes
 

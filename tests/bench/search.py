@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from rwkv_chat.library import index, labels, nodes, search, threads
 from rwkv_chat.library.database import connect, transaction
 from rwkv_chat.library.search import Wanted
+from tests.tui.own_time import own_time
 
 if TYPE_CHECKING:
     import sqlite3
@@ -113,9 +114,9 @@ def fill(db: sqlite3.Connection, conversations: int, length: int) -> float:
 def seconds(work: Callable[[], object], times: int = 5) -> float:
     taken = []
     for _ in range(times):
-        begun = time.perf_counter()
+        begun = own_time()
         work()
-        taken.append(time.perf_counter() - begun)
+        taken.append(own_time() - begun)
     return statistics.median(taken)
 
 
