@@ -83,9 +83,7 @@ async def planned(
     """Raises: see `Tunes.plan`."""
     speaker = await desk.models.identified()
     card = desk.models.current
-    voice = voice_of(speaker, wish.selection.template)
-    branch = branches_of(desk.library, voice)
-    found = wish.found or await asyncio.to_thread(_found, wish.selection, voice, branch, _on_loop(look))
+    found = wish.found or await looked(desk, wish.selection, look)
     device = await asyncio.to_thread(device_of, setting)
     width = speaker.info.spec.n_embd
     config = config_of(wish.preset, wish.method, card.path, found, device, width, **wish.changes)
@@ -94,6 +92,13 @@ async def planned(
     name = title_from(wish.name) or f"{wish.method} {time.strftime('%Y-%m-%d %H:%M')}"
     drawn = Drawn(wish, found, card, speaker.info, device, there, tokens_per_second)
     return drawn.plan(wish.preset, name)
+
+
+async def looked(desk: Desk, selection: Selection, look: Look) -> Found:
+    """Raises: see `Tunes.look`."""
+    voice = voice_of(await desk.models.identified(), selection.template)
+    branch = branches_of(desk.library, voice)
+    return await asyncio.to_thread(_found, selection, voice, branch, _on_loop(look))
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,11 +104,16 @@ class Tunes:
         self.runs = runs
         self._load_tokenizer = load_tokenizer
         self._tokenizers: dict[TokenizerRef, TokenizerLike] = {}
+        self._speeds: dict[tuple[object, ...], float | None] = {}
         self._results = Results(desk, self.runs)
         self._comparing = Comparing(desk, self._results, sampling)
         self._exporting = Exporting(self._results, convert)
 
     # ------------------------------------------------------------------ before the start
+
+    async def look(self, selection: Selection, look: Callable[[Looked], object] = _nobody) -> Found:
+        """What is in a selection, without a plan: see `plan`, which may be given it. Waits for the model."""
+        return await tune_planning.looked(self._desk, selection, look)
 
     async def plan(
         self,
@@ -145,11 +150,14 @@ class Tunes:
         return Room(self.free(device), speaker.info.nbytes if there else 0)
 
     def _speed(self, config: TuneConfig, lengths: list[int]) -> float | None:
-        """Tokens per second of the newest run that was like it, else as a few steps are measured."""
+        """Tokens per second of the newest run that was like it, else as a few steps are measured, once."""
         for each in self.runs.listed():
             if each.tokens_per_second and _alike(read_config(Folder(each.folder)), config):
                 return each.tokens_per_second
-        return self.measure(config, lengths, self._paths.cache)
+        key = (*(getattr(config, name) for name in SPEED_FIELDS), config.context, config.batch_size)
+        if self._speeds.get(key) is None:
+            self._speeds[key] = self.measure(config, lengths, self._paths.cache)
+        return self._speeds[key]
 
     # ------------------------------------------------------------------ running
 

@@ -521,10 +521,22 @@ def test_a_speed_that_cannot_be_measured_is_none(tmp_path: Path, monkeypatch: py
 async def test_earlier_runs_tell_the_speed(ran: Ran, tmp_path: Path, opened: list[Session]) -> None:
     opened.append(session := await open_copy(ran, tmp_path))
     session.tunes.measure = lambda *_: None
+    chosen = Selection(branches=(Branch(ran.chat),))
+    assert (await session.tunes.look(chosen)).conversations == 1
     plan = await planned(session, [ran.chat, *(each.id for each in await session.chats.threads())])
     assert plan.estimate.tokens_per_second == (await session.tunes.show(ran.id)).tokens_per_second
     chats = [each.id for each in await session.chats.threads()]
     assert (await planned(session, chats, "lora")).minutes is None
     assert (await planned(session, chats, base="bf16")).minutes is None
+    measured: list[str] = []
+
+    def measure(config: TuneConfig, *_: object) -> float:
+        measured.append(config.method)
+        return 7.0
+
+    session.tunes.measure = measure
+    for _ in range(2):
+        assert (await planned(session, chats, "lora")).estimate.tokens_per_second == 7.0
+    assert measured == ["lora"]  # once
     again = session.tunes.with_preset(plan, "long")
     assert (again.preset, again.found, again.name) == ("long", plan.found, plan.name)

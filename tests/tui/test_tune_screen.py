@@ -134,8 +134,8 @@ async def test_fields_change_what_is_found_and_how(tmp_path: Path) -> None:
             new.query_one(f"#{name}", Input).value = value
         await until(pilot, lambda: new.options.stale)
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: len(tunes.plans) == 2)
-        selection = tunes.plans[-1][0]
+        await until(pilot, lambda: len(tunes.looked) == 2)
+        selection = tunes.looked[-1]
         assert (selection.gap, selection.redact, selection.aliases) == (1_200.0, (), True)
         assert selection.filters.languages == ("en", "de")
         assert selection.filters.blocklist == ("a b", "c")
@@ -143,8 +143,8 @@ async def test_fields_change_what_is_found_and_how(tmp_path: Path) -> None:
         new.query_one("#template", Select).value = "bot"
         await until(pilot, lambda: new.options.stale)
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: len(tunes.plans) == 3)
-        assert tunes.plans[-1][0].template == "bot"
+        await until(pilot, lambda: len(tunes.looked) == 3)
+        assert tunes.looked[-1].template == "bot"
         new.query_one("#gap", Input).value = "soon"
         await until(pilot, lambda: new.options.stale)
         await pilot.click("#look-again")
@@ -164,7 +164,8 @@ async def test_another_method_is_planned_anew_without_reading_again(tmp_path: Pa
         await until(pilot, lambda: len(new.plans._plans) == 3)
         await pilot.press("down", "enter")
         await until(pilot, lambda: new.plans.method == "lora" and len(new.plans._plans) == 3)
-        assert [each[1:] for each in tunes.plans] == [("state", False), ("state", True), ("lora", True)]
+        assert len(tunes.looked) == 1
+        assert [each[1:] for each in tunes.plans] == [("state", True), ("lora", True)]
         await pilot.press("end", "enter")
         await until(pilot, lambda: "--preset long" in text(new, "plan-command"))
         assert "--method lora" in text(new, "plan-command")

@@ -88,6 +88,7 @@ class FakeTunes:
 
     Attributes:
         runs: by id.  told: what each tells.  go_on: set, a running one tells no more and ends.
+        looked: what was looked at.
         plans: what was asked for, and whether it was read before; changes: fields that are not the preset's.
         done: what was done, in order.
     """
@@ -99,11 +100,19 @@ class FakeTunes:
     fits: bool = True
     leaves: bool = False
     practice: bool = False
+    looked: list[Selection] = field(default_factory=list)
     plans: list[tuple[Selection, str, bool]] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     judged: list[tuple[int, int]] = field(default_factory=list)
+
+    async def look(self, selection: Selection, look: Callable[[Looked], object] = lambda _: None) -> Found:
+        if self.error is not None:
+            raise self.error
+        self.looked.append(selection)
+        look(Looked(0, 50, 100))
+        return self.found
 
     async def plan(
         self,
@@ -120,7 +129,6 @@ class FakeTunes:
             raise self.error
         self.plans.append((selection, method, found is not None))
         self.changes.append(changes)
-        look(Looked(0, 50, 100))
         plan = Plan(
             name or f"{method} 2026-01-31 09:26",
             selection,

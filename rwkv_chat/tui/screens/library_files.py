@@ -127,7 +127,7 @@ class LibraryFiles(Screen[None]):
         unverified = await self.capsules.unverified(each.thread.id for each in found)
         done = "app.library.import.unverified" if unverified else "app.library.import.done"
         told = say(done, new=len(new), known=len(found) - len(new))
-        self.say_outcome(f"{told} {counted}".rstrip())
+        self.say_outcome(" · ".join(filter(None, (told, counted))))
         self.reload(new[0] if new else None)
 
     # ---------------------------------------------------------------- capsules

@@ -157,12 +157,11 @@ class NewTuneScreen(Screen[Plan | None]):
     async def _look(self, selection: Selection) -> None:
         self._progress(say("tune_screen.new.looking"))
         try:
-            plan = await self.tunes.plan(selection, "state", "quick", look=self._looked)
+            self.found = await self.tunes.look(selection, self._looked)
         finally:
             self._progress("")
-        self.found = plan.found
         self._go(1)
-        self.options.show(plan.found)
+        self.options.show(self.found)
 
     def _looked(self, looked: Looked) -> None:
         share = looked.done / looked.total if looked.total else 0.0

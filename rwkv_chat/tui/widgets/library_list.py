@@ -116,15 +116,21 @@ def _prompt(row: LibraryRow, width: int, marked: bool) -> Content:
     tags = " ".join(f"#{title(tag)}" for tag in row.tags)
     room = max(8, width - len(mark) - (date + 2 if date else 0))
     shown = min(cell_len(tags), room // 3)
-    name = title(row.title, LONGEST) + (f"  ({row.who})" if row.who else "")
     line = Content.styled(mark, "bold $accent" if marked else "$muted")
     room -= shown + 1 if shown else 0
-    line += Content.styled(cell(short_title(name, room), room), "$foreground")
+    line += Content.styled(cell(_named(row, room), room), "$foreground")
     if shown:
         line += Content.styled(" " + cell(tags, shown, right=True), "$accent")
     if date:
         line += Content.styled("  " + cell(row.date, date, right=True), "$muted")
     return line + _snippet(row) if row.snippet else line
+
+
+def _named(row: LibraryRow, room: int) -> str:
+    """The title gives way to what stands behind it."""
+    who = f"  ({row.who})" if row.who else ""
+    name = short_title(title(row.title, LONGEST), max(8, room - cell_len(who)))
+    return short_title(name + who, room) if who else name
 
 
 def _snippet(row: LibraryRow) -> Content:
