@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textual.widgets import Button, Checkbox, Input, OptionList, Select, Static
@@ -270,9 +271,35 @@ async def test_a_run_is_watched_stopped_and_goes_on(tmp_path: Path) -> None:
         await until(pilot, lambda: "resume cccc" in tunes.done)
         await pilot.press("end")
         await until(pilot, lambda: "The disk is full." in text(screen, "run-facts"))
+        tunes.runs["bbbb"] = replace(
+            tunes.runs["bbbb"], status="running", step=30
+        )  # it is not shown, and goes on
+        screen.look_again()
+        await until(pilot, lambda: "running, 75%" in str(screen.rows.get_option("bbbb").prompt))
+        assert screen.rows.current == "dddd"
         tunes.go_on.set()
         await pilot.press("escape")
         await until(pilot, lambda: app.current_mode == "chat")
+
+
+async def test_a_run_that_was_begun_is_the_one_that_is_shown(tmp_path: Path) -> None:
+    async with tuning(tmp_path, some_runs(), said="Hello") as (app, pilot, tunes, screen):
+        await until(pilot, lambda: "finished" in text(screen, "run-facts"))
+        new = await begin(app, pilot)
+        await until(pilot, lambda: new.source.chats.option_count == 1)
+        new.source.chats.mark_all()
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: new.found is not None)
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: new.plans.plan is not None)
+        tunes.started.clear()  # all is written first, and the screen goes on meanwhile
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: app.screen is screen and screen.rows.current == "aaaa")
+        await pilot.press("end")
+        await until(pilot, lambda: "The disk is full." in text(screen, "run-facts"))
+        tunes.started.set()
+        await until(pilot, lambda: screen.rows.current == "new" and "0 / 40" in text(screen, "run-facts"))
+        tunes.go_on.set()
 
 
 async def test_a_result_is_kept_exported_and_the_run_removed(tmp_path: Path) -> None:

@@ -82,12 +82,19 @@ def told(steps: int = 40, of: int = 40) -> list[TuneEvent]:
     return [*events, Memory(steps, 900_000_000, 850_000_000)]
 
 
+def _set() -> asyncio.Event:
+    made = asyncio.Event()
+    made.set()
+    return made
+
+
 @dataclass
 class FakeTunes:
     """As `Tunes`, as far as the screens ask.
 
     Attributes:
         runs: by id.  told: what each tells.  go_on: set, a running one tells no more and ends.
+        started: cleared, a beginning waits for it.
         looked: what was looked at.
         plans: what was asked for, and whether it was read before; changes: fields that are not the preset's.
         done: what was done, in order.
@@ -105,6 +112,7 @@ class FakeTunes:
     changes: list[dict[str, Any]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    started: asyncio.Event = field(default_factory=_set)
     judged: list[tuple[int, int]] = field(default_factory=list)
 
     async def look(self, selection: Selection, look: Callable[[Looked], object] = lambda _: None) -> Found:
@@ -155,6 +163,7 @@ class FakeTunes:
         return replace(plan, preset=preset, estimate=estimate, command=command)
 
     async def start(self, plan: Plan, look: Any = None) -> Tune:
+        await self.started.wait()
         self.done.append(f"start {plan.name}")
         self.runs["new"] = begun = tune("new", plan.name, status="running", step=0, steps=40)
         self.told["new"] = told(4)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 WIDE = 104  # cells; below, the details stand under the list
 REDRAW = 0.25  # seconds between two pictures of a run that goes on
+LOOK_AGAIN = 2.0  # seconds between two looks at runs that go on and are not shown
 
 
 class TuneScreen(TuneWork):
@@ -67,6 +68,9 @@ class TuneScreen(TuneWork):
     def rows(self) -> LibraryList:
         return self.query_one(LibraryList)
 
+    def on_mount(self) -> None:
+        self.set_interval(LOOK_AGAIN, self.look_again)
+
     def on_screen_resume(self) -> None:
         self.reload()
         chosen, self.desk.to_tune = self.desk.to_tune, ()
@@ -86,6 +90,17 @@ class TuneScreen(TuneWork):
         if self.runs and self.focused is None:  # it could not have the focus while there was nothing in it
             self.call_after_refresh(self.rows.focus)
         self._follow_chosen()
+
+    def look_again(self) -> None:
+        """The run that is shown tells by itself how it stands; of others the list would stay as it was."""
+        others = any(each.running and each.id != self._followed for each in self.runs.values())
+        if others and self.is_current:
+            self.work(self._list_again, "tunes again")
+
+    @telling
+    async def _list_again(self) -> None:
+        self.runs = {each.id: each for each in await self.tunes.list()}
+        self.rows.show([run_row(each) for each in self.runs.values()])
 
     def run_chosen(self) -> Tune | None:
         return self.runs.get(self.rows.current or "")

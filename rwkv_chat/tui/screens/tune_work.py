@@ -56,13 +56,17 @@ class TuneWork(Screen[None]):
 
         self.app.push_screen(NewTuneScreen(self.desk, branches), self._planned)
 
-    @telling
-    async def _planned(self, plan: Plan | None) -> None:
+    def _planned(self, plan: Plan | None) -> None:
         if plan is not None:
             self.say_outcome(say("tune_screen.done.begins", name=title(plan.name)))
-            tune = await self.tunes.start(plan)
-            self.say_outcome(say("tune_screen.done.begun", name=title(tune.name)))
-            self.reload(tune.id)
+            self.work(partial(self._start, plan), "tune start")
+
+    @telling
+    async def _start(self, plan: Plan) -> None:
+        """All is read once more, and written: that takes its time, and the screen goes on meanwhile."""
+        tune = await self.tunes.start(plan)
+        self.say_outcome(say("tune_screen.done.begun", name=title(tune.name)))
+        self.reload(tune.id)
 
     @telling
     async def action_stop(self) -> None:
@@ -91,13 +95,16 @@ class TuneWork(Screen[None]):
         elif tune is not None:
             self.say_outcome(say("tune_screen.nothing_yet"), wrong=True)
 
-    @telling
-    async def action_keep(self) -> None:
-        """Its result goes into the library of states; a conversation that it has read opens on it."""
+    def action_keep(self) -> None:
         tune = self.run_chosen()
-        if tune is None or not tune.done:
-            self.say_outcome(say("tune_screen.nothing_yet") if tune else "", wrong=True)
-            return
+        if tune is not None and tune.done:
+            self.work(partial(self._keep, tune), "tune keep")
+        elif tune is not None:
+            self.say_outcome(say("tune_screen.nothing_yet"), wrong=True)
+
+    @telling
+    async def _keep(self, tune: Tune) -> None:
+        """Its result goes into the library of states; a conversation that it has read opens on it."""
         kept = await self.tunes.keep(tune.id, thread=tune.threads[0] if tune.threads else "")
         self.say_outcome(say("tune_screen.done.kept", name=title(kept.persona.name)))
         self.reload(tune.id)
@@ -120,6 +127,7 @@ class TuneWork(Screen[None]):
     @telling
     async def _export(self, tune: Tune, wanted: Wanted) -> None:
         """The warning stands with the outcome again, since it concerns what is done with the file next."""
+        self.say_outcome(say("tune_screen.writing", share="0%"))
         async for event in self.tunes.export(tune.id, wanted.path, wanted.what, wanted.numbers):
             if isinstance(event, Progress):
                 share = event.done / event.total if event.total else 0.0
