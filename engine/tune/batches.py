@@ -1,7 +1,7 @@
 """Which rows a step learns from, and how they are fed: rows of like length together, long ones in pieces.
 
-Every row begins with a state of its own, so packing several in one line would save nothing: tokens that lie
-side by side in a batch of equal lengths are as dense. What is padded is told by `Feed.tokens`.
+Every row begins with a state of its own, so packing several in one line would save the padding alone, a few
+hundredths of what is fed (README). How much that is, `Feed.tokens` tells, which leaves it out.
 """
 
 from __future__ import annotations

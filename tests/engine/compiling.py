@@ -62,13 +62,13 @@ class _Driver:
 
 
 @cache
-def prepare_process() -> None:
-    """From now on a launch compiles and stops; to be called before any kernel is imported."""
+def prepare_process(folder: str) -> None:
+    """From now on a launch compiles into that folder and stops; to be called before kernels are imported."""
     os.environ.pop("TRITON_INTERPRET", None)
     from triton import knobs
     from triton.runtime.jit import JITFunction
 
-    knobs.cache.dir = tempfile.mkdtemp(prefix="rwkv-chat-compile-")
+    knobs.cache.dir = folder
     compile_and_launch = JITFunction.run
 
     def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
@@ -82,9 +82,12 @@ def prepare_process() -> None:
 _built: dict[str, Any] = {}
 
 
-def usages(launch: str, sm: int, dtype: str) -> list[Usage]:
-    """What the kernels take that `launch` ("module:function", called with a torch dtype) launches."""
-    prepare_process()
+def usages(folder: str, launch: str, sm: int, dtype: str) -> list[Usage]:
+    """What the kernels take that `launch` ("module:function", called with a torch dtype) launches.
+
+    `folder`: where what is compiled lies, so that processes that work together compile it once.
+    """
+    prepare_process(folder)
     import torch
     import triton
 

@@ -7,6 +7,7 @@ shapes of a real model, on tensors of the device "meta" (`compiling.py`).
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -88,13 +89,17 @@ FAULTS = [(f"tests.engine.compile_faults:{name}", 86, "float32") for name in ("s
 
 
 @pytest.fixture(scope="module")
-def compiled(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, int, str], Future[list[Usage]]]]:
+def compiled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[str, int, str], Future[list[Usage]]]]:
     """All cases that were chosen, begun at once on two processes, which import kernels for the compiler."""
     chosen = [getattr(item, "callspec", None) for item in request.session.items]
     cases = [case for case in CASES if any(each and each.params.get("case") == case for each in chosen)]
+    folder = tmp_path_factory.mktemp("compiled")
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        begun = {case: pool.submit(usages, ROWS[case[0]].launch, *case[1:]) for case in cases}
-        yield begun | {fault: pool.submit(usages, *fault) for fault in FAULTS}
+        begun = {case: pool.submit(usages, str(folder), ROWS[case[0]].launch, *case[1:]) for case in cases}
+        yield begun | {fault: pool.submit(usages, str(folder), *fault) for fault in FAULTS}
+    shutil.rmtree(folder, ignore_errors=True)  # tens of megabytes
 
 
 @pytest.mark.parametrize("case", CASES.values())

@@ -25,6 +25,14 @@ FARTHEST = {torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}
 # rows of activations: every way that is taken, and its first and last
 ROWS = [1, 2, 3, 17, 63, 64]
 SHAPES = [(1, 64), (5, 128), (33, 192), (10, 320)]  # outputs (units), numbers of a row
+# every way with every form and shape, in one of the dtypes by turns; with --long in both
+CASES = [
+    pytest.param(M, *shape, form, dtype, marks=[pytest.mark.long] * ((a + b + c + d) % 2))
+    for a, M in enumerate(ROWS)
+    for b, shape in enumerate(SHAPES)
+    for c, form in enumerate(PACKS)
+    for d, dtype in enumerate(DTYPES)
+]
 
 
 def weight(form: str, R: int, W: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,10 +60,7 @@ def test_written_out(R, W, form, dtype):
     near(unpacked(values, scale), unpack(values, scale).to(dtype))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("form", PACKS)
-@pytest.mark.parametrize(("N", "K"), SHAPES)
-@pytest.mark.parametrize("M", ROWS)
+@pytest.mark.parametrize(("M", "N", "K", "form", "dtype"), CASES)
 def test_linear(M, N, K, form, dtype):
     x, packed = activations(M, K, dtype), weight(form, N, K, dtype)
     near(linear_packed(x, *packed), linear_packed_naive(x, *packed))
@@ -66,10 +71,7 @@ def hidden_units(M: int, F: int, dtype: torch.dtype, zeros: float = 0.86) -> tor
     return (torch.rand(M, F, generator=rng) * (torch.rand(M, F, generator=rng) >= zeros)).to(dtype)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("form", PACKS)
-@pytest.mark.parametrize(("F", "C"), SHAPES)
-@pytest.mark.parametrize("M", ROWS)
+@pytest.mark.parametrize(("M", "F", "C", "form", "dtype"), CASES)
 def test_ffn_value(M, F, C, form, dtype):
     hidden, packed = hidden_units(M, F, dtype), weight(form, F, C, dtype)
     near(ffn_value_packed(hidden, *packed), ffn_value_packed_naive(hidden, *packed))

@@ -185,8 +185,11 @@ def test_forty_dialogues_teach_a_style(
         assert difference <= SAME
 
 
+@pytest.mark.long
 def test_the_untuned_model_still_passes_its_evaluation(folder: Path) -> None:
-    """After all of the above, from the same file: the sample that it is held to."""
+    """After all of the above, from the same file: the sample that it is held to. Every run passes that sample
+    in tests/chat/test_demo_model.py; tuning is held to leaving the file as it is, byte by byte, above.
+    """
     with torch.inference_mode():
         found = scores(
             outcomes(sample([each for each in cases(1) if each.distance < 6], 12, 1), *open_model(folder))

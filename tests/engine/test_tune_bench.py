@@ -105,8 +105,8 @@ def test_tiny_rows_are_written(
 def test_ours_learns_what_all_contenders_are_given(model: Path) -> None:
     """The learnt half of the case's rows; with B at zero the first loss is the model's own."""
     made = Ours(str(model), TINY)
-    losses = [made.step() for _ in range(3)]
-    assert losses[2] < losses[0]
+    first = made.step()
+    assert all(bool(x.any()) for x in made.trainer.subject.trained.values())  # B was zero
     ids = TINY.ids(512)
     plain = made.trainer.subject.model
     for name in [each for each in plain.tensors if "lora_" in each]:
@@ -117,7 +117,7 @@ def test_ours_learns_what_all_contenders_are_given(model: Path) -> None:
     targets = ids[:, 1:].clone()
     targets[:, : TINY.first_learnt - 1] = -100
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-    assert losses[0] == pytest.approx(float(expected), rel=2e-3)
+    assert first == pytest.approx(float(expected), rel=2e-3)
 
 
 def test_steps_are_timed(model: Path) -> None:

@@ -203,14 +203,21 @@ def test_the_child_opens_no_socket(model: Path, tmp_path: Path) -> None:
     assert isinstance(told(folder)[-1], Stopped)
 
 
-def test_exit_codes(tmp_path: Path) -> None:
-    """0: `test_the_child_opens_no_socket`."""
+def test_exit_codes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """0: `test_the_child_opens_no_socket`. Whatever happens, nothing is printed."""
     assert main([]) == main(["--other"]) == main(["one", "two"]) == 2
     assert main([str(tmp_path / "nowhere")]) == 2
     (tmp_path / "config.toml").write_text('model = "gone.pth"')
+    assert main([str(tmp_path)]) == 1
+    assert capfd.readouterr() == ("", "")
+    assert isinstance(told(Folder(tmp_path))[-1], Failed)
+
+
+@pytest.mark.long
+def test_a_process_says_how_it_ended_by_its_exit_code_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('model = "gone.pth"')
     done = run_python("-m", "engine.tune", str(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
-    assert isinstance(told(Folder(tmp_path))[-1], Failed)
 
 
 def test_a_probe_measures_and_leaves_the_run_as_it_was(model: Path, tmp_path: Path) -> None:
