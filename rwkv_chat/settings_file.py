@@ -6,6 +6,7 @@ moves the damaged file aside.
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 import threading
@@ -15,13 +16,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from engine.durable import into_place
+from engine.durable import into_place, link_into_place
 from rwkv_chat.paths import FILE_MODE
 from rwkv_chat.setting_specs import SPECS, SettingRefused, nearest, spec_of
 from rwkv_chat.settings import Settings, unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +181,27 @@ class SettingsFile:
         return True
 
     def _put_aside(self) -> None:
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        self.path.replace(self.path.with_name(f"{self.path.name}.damaged-{stamp}"))
+        """Under a name that nothing has, in one step: several windows may do it at once. The damaged file
+        stays in its place, too, until the new one takes it.
+        """
+        for aside in _asides(self.path):
+            try:
+                link_into_place(self.path, aside)
+            except FileExistsError:
+                continue
+            except OSError:  # a disk without hard links, or no file
+                if os.path.lexists(aside):
+                    continue
+                self.path.replace(aside)
+            return
+
+
+def _asides(path: Path) -> Iterator[Path]:
+    """Names for a damaged file, after the time; several may be put aside within a second."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    yield path.with_name(f"{path.name}.damaged-{stamp}")
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.name}.damaged-{stamp}-{number}")
 
 
 def _parse(path: Path) -> dict[str, Any]:

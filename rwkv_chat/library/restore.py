@@ -8,6 +8,7 @@ What was there is copied first. Where that is no database any more, its files ar
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import closing, suppress
@@ -127,11 +128,20 @@ def asides(database: Path) -> tuple[Path, ...]:
 
 def _put_aside(database: Path) -> Path:
     """The damaged library's files under another name: somebody may still get something out of them."""
-    aside = database.with_name(f"{database.stem}-damaged-{time.strftime('%Y%m%d-%H%M%S')}{database.suffix}")
+    aside = _free(database, f"{database.stem}-damaged-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         for rest in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
                 database.with_name(database.name + rest).replace(aside.with_name(aside.name + rest))
     except OSError as error:
         raise LibraryUnavailable(str(database), error.strerror or str(error)) from error
+    return aside
+
+
+def _free(database: Path, stem: str) -> Path:
+    """A name beside the database that nothing has, nor the log of anything."""
+    number, aside = 1, database.with_name(stem + database.suffix)
+    while any(os.path.lexists(aside.with_name(aside.name + rest)) for rest in ("-wal", "-shm", "")):
+        number += 1
+        aside = database.with_name(f"{stem}-{number}{database.suffix}")
     return aside

@@ -8,7 +8,7 @@ import shutil
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from engine.durable import into_place
+from engine.durable import into_place, sync_folder
 from engine.errors import DiskFailed, DiskFull, DownloadBusy
 from engine.types import Progress
 from engine.weights.partial import lock
@@ -55,6 +55,7 @@ def _copied(
             if stop():
                 return
             yield progress
+        sync_folder(stage)  # the files are on the disk, their names in it not yet
         into_place(stage / source.name if alone else stage, target)
     yield target if alone or source.is_dir() else target / source.name
 

@@ -29,28 +29,54 @@ class OutsideFailed(Exception):
     """The other program could not do its part.
 
     Attributes:
-        kind: "terminal": it cannot be handed over; "missing": no such program; "ended": it ended badly.
+        kind: "terminal": it cannot be handed over; "missing": no such program; "ended": it ended badly;
+            "ended_kept": it did, after it had changed the text; "large": the text is too long for a message.
+        kept: the file that has the text, in the last two cases; else None.
     """
 
-    def __init__(self, kind: str, program: str = "") -> None:
+    def __init__(self, kind: str, program: str = "", kept: Path | None = None) -> None:
         super().__init__(kind, program)
-        self.kind, self.program = kind, program
+        self.kind, self.program, self.kept = kind, program, kept
 
 
 async def edit(lent: Lent, program: Sequence[str], text: str) -> str:
     """A text as somebody left it in an editor. The file is in a folder of its own that nobody else can read,
-    and that is removed. `lent` gives the terminal away. Raises: OutsideFailed, OSError.
+    and that is removed, unless the file has something that could not be taken from it. `lent` gives the
+    terminal away. Raises: OutsideFailed, OSError.
     """
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="rwkv-chat-"))
-    file = folder / "message.md"
+    file, given, kept = folder / "message.md", text.encode("utf-8", "replace"), False
     try:
         private_file(file)
-        await asyncio.to_thread(file.write_text, text, "utf-8")
-        await _run(lent, [*program, str(file)])
-        data = await asyncio.to_thread(file.read_bytes)
-        return pasted(data[:MOST].decode("utf-8-sig", "replace")).removesuffix("\n")
+        await asyncio.to_thread(file.write_bytes, given)
+        try:
+            await _run(lent, [*program, str(file)])
+        except OutsideFailed as error:
+            kept = error.kind == "ended" and await asyncio.to_thread(_differs, file, given)
+            if kept:
+                raise OutsideFailed("ended_kept", error.program, file) from error
+            raise
+        data = await asyncio.to_thread(_read, file)
+        kept = len(data) > MOST
+        if kept:
+            raise OutsideFailed("large", program[0], file)
+        return pasted(data.decode("utf-8-sig", "replace")).removesuffix("\n")
     finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        if not kept:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _read(file: Path) -> bytes:
+    """No more than shows that it is too long."""
+    with file.open("rb") as opened:
+        return opened.read(MOST + 1)
+
+
+def _differs(file: Path, given: bytes) -> bool:
+    try:
+        return _read(file) not in (given, b"")
+    except OSError:
+        return False
 
 
 async def page(lent: Lent, program: Sequence[str], text: str) -> None:

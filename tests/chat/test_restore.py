@@ -86,6 +86,18 @@ def test_a_library_that_is_none_any_more_is_put_aside(file: Path, folder: Path) 
     assert done.aside.read_bytes() == b"\xa5" * 9000
 
 
+def test_libraries_that_are_put_aside_within_a_second_are_all_kept(
+    file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken(file, "one")
+    copy = backup.make(file, folder)
+    monkeypatch.setattr("rwkv_chat.library.restore.time.strftime", lambda *_: "20260101-000000")
+    for byte in (b"a", b"b", b"c"):
+        file.write_bytes(byte * 9000)
+        restore.restore(file, copy, folder)
+    assert [each.read_bytes()[:1] for each in restore.asides(file)] == [b"b", b"c", b"a"]
+
+
 def test_a_library_that_is_missing_is_made(file: Path, folder: Path) -> None:
     thread = spoken(file, "one")
     copy = backup.make(file, folder)

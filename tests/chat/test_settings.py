@@ -169,6 +169,26 @@ def test_a_damaged_file_is_kept_aside(file: Path, content: bytes) -> None:
     assert SettingsFile(file).values.theme == "nord"
 
 
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none"])
+def test_files_that_are_damaged_one_after_the_other_are_all_kept(
+    file: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """Within one second, as two windows may do it."""
+    monkeypatch.setattr("rwkv_chat.settings_file.time.strftime", lambda *_: "20260101-000000")
+    if not links:
+        monkeypatch.setattr("os.link", _refused)
+    for content in ("a = ", "b = ", "c = "):
+        file.write_text(content)
+        SettingsFile(file).change(theme="nord")
+    kept = {each.name: each.read_text() for each in file.parent.iterdir() if "damaged" in each.name}
+    aside = f"{file.name}.damaged-20260101-000000"
+    assert kept == {aside: "a = ", f"{aside}-2": "b = ", f"{aside}-3": "c = "}
+
+
+def _refused(*_: object) -> None:
+    raise OSError(1, "Operation not permitted")
+
+
 def test_wrong_values_fall_back_alone(file: Path) -> None:
     file.write_text(
         'dtype = "fp7"\nthreads = true\nshow_list = "no"\ntheme = "nord"\nsnapshot_budget_gb = -1\n'

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import namedtuple
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from engine.errors import DiskFailed, DiskFull
 from engine.types import Progress
 from rwkv_chat.session.shelf_copy import copy_model, sweep
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -45,6 +43,33 @@ def test_a_file_alone_and_a_file_with_its_tokenizer(tmp_path: Path) -> None:
     _, beside = run(theirs / "m.pth", ours, theirs / "tokenizer.json")
     assert beside == ours / "m" / "m.pth"
     assert sorted(each.name for each in (ours / "m").iterdir()) == ["m.pth", "tokenizer.json"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot sync a folder")
+def test_files_and_their_names_are_on_the_disk_before_the_folder_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+    sync, move = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        sync(handle)
+        asked.append(("sync", os.fstat(handle).st_ino))
+
+    def moved(source: Path, target: Path) -> None:
+        asked.append(("move", Path(source).stat().st_ino))
+        move(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", moved)
+    theirs, ours = made(tmp_path / "a", m_pth=b"x", tokenizer_json=b"{}"), made(tmp_path / "ours")
+    _, target = run(theirs / "m.pth", ours, theirs / "tokenizer.json")
+    assert target is not None
+    folder = target.parent.stat().st_ino
+    at = asked.index(("move", folder))
+    files = {("sync", each.stat().st_ino) for each in target.parent.iterdir()}
+    assert files | {("sync", folder)} <= set(asked[:at])
+    assert ("sync", ours.stat().st_ino) in asked[at:]
 
 
 def test_nothing_is_replaced(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +16,7 @@ from textual.app import SuspendNotSupported
 from textual.widgets import Button
 
 from rwkv_chat import paths
-from rwkv_chat.tui import browser, clipboard
+from rwkv_chat.tui import browser, clipboard, outside
 from rwkv_chat.tui.bindings import BINDINGS, Scope, all_keys, scope
 from rwkv_chat.tui.outside import OutsideFailed, edit, page
 from rwkv_chat.tui.prose.blocks import blocks, codes, links
@@ -25,7 +27,6 @@ from tests.tui.helpers import opened, say_to, toasts, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 TEXT = """Before [a link](https://example.org/a "title"), see https://example.net/b.
 
@@ -223,6 +224,46 @@ async def test_an_editor_gets_a_private_file_that_is_gone_afterwards(
     with pytest.raises(OutsideFailed, match="terminal"):
         await edit(refused, [program(tmp_path, "true")], "one")
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the editors are shell scripts here")
+async def test_what_cannot_be_taken_from_an_editor_stays_in_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(outside, "MOST", 1000)
+    exactly = program(tmp_path, "printf 'é%.0s' $(seq 500) > \"$1\"")
+    assert await edit(lent, [exactly], "one") == "é" * 500
+    for kind, script in (
+        ("large", 'printf \'é%.0s\' $(seq 500) > "$1"; printf x >> "$1"'),
+        ("ended_kept", 'printf "all that was typed" > "$1"; exit 1'),
+    ):
+        with pytest.raises(OutsideFailed) as failed:
+            await edit(lent, [program(tmp_path, script)], "one")
+        kept = failed.value.kept
+        assert failed.value.kind == kind
+        assert kept is not None
+        assert kept.read_text() == {"large": "é" * 500 + "x", "ended_kept": "all that was typed"}[kind]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the editors are shell scripts here")
+async def test_where_a_text_was_left_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISUAL", program(tmp_path, 'printf "more" > "$1"; exit 1'))
+    async with opened(tmp_path / "home") as (app, pilot, screen):
+        monkeypatch.setattr(app, "lent", lent)
+        screen.prompt.text = "begun"
+        await pilot.press("alt+w")
+        await until(pilot, lambda: toasts(app))
+        (said,) = toasts(app)
+        assert taken_away(said.split()[-1]) == "more"
+        assert screen.prompt.text == "begun"
+
+
+def taken_away(file: str) -> str:
+    """What a file has whose folder is deleted now."""
+    text = Path(file).read_text()
+    shutil.rmtree(Path(file).parent)
+    return text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the pagers are shell scripts here")

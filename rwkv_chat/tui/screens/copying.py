@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractContextManager
 
+    from rwkv_chat.tui.outside import OutsideFailed
     from rwkv_chat.tui.prose.blocks import Block
     from rwkv_chat.tui.widgets.transcript import Transcript
 
@@ -148,8 +149,7 @@ class CopyingScreen(ListeningScreen):
         try:
             text = await edit(self._lent, program, before)
         except OutsideFailed as error:
-            name = error.program or program[0]
-            self.notify(say(f"prompt.outside.{error.kind}", program=name), severity="warning", markup=False)
+            self._tell_outside(error, program[0])
             return
         if box.written == before:
             box.replace(text, (0, 0), box.document.end)
@@ -168,8 +168,15 @@ class CopyingScreen(ListeningScreen):
         try:
             await page(self._lent, program, self._plain())
         except OutsideFailed as error:
-            name = error.program or program[0]
-            self.notify(say(f"prompt.outside.{error.kind}", program=name), severity="warning", markup=False)
+            self._tell_outside(error, program[0])
+
+    def _tell_outside(self, error: OutsideFailed, program: str) -> None:
+        """Where a text was left in a file, long enough to note down which."""
+        words = {"program": error.program or program, "path": str(error.kept or "")}
+        named = words if error.kept is not None else {"program": words["program"]}
+        seconds = 60 if error.kept is not None else None
+        text = say(f"prompt.outside.{error.kind}", **named)
+        self.notify(text, severity="warning", timeout=seconds, markup=False)
 
     def _plain(self) -> str:
         from rwkv_chat.tui.words import node_entry
