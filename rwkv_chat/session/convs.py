@@ -12,6 +12,7 @@ from rwkv_chat.session import logs
 from rwkv_chat.session.capsule_files import is_capsule
 from rwkv_chat.session.errors import ConversationAmbiguous, ConversationUnknown, TuneRuns
 from rwkv_chat.session.housekeeping import settle_index
+from rwkv_chat.session.naming import named
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from rwkv_chat.session.tune_runs import Runs
     from rwkv_chat.session.tune_types import Tune
     from rwkv_chat.transcript import Thread, Tree
-
-SHOWN_NAMES = 5
 
 
 class Convs:
@@ -83,7 +82,9 @@ class Convs:
         Raises:
             ConversationUnknown, ConversationAmbiguous.
         """
-        return _named(name, await self.listed(deleted=deleted))
+        among = await self.listed(deleted=deleted)
+        told = lambda each: (each.id, each.title)  # noqa: E731  a name keeps the line short
+        return named(name, among, told, ConversationUnknown, ConversationAmbiguous)
 
     async def search(self, wanted: Wanted) -> Hits:
         return await self._library.run(search.find, wanted)
@@ -169,19 +170,3 @@ class Convs:
     def asides(self) -> tuple[Path, ...]:
         """Damaged libraries that a restore put aside: what was erased may still stand in them."""
         return restore.asides(self._paths.database)
-
-
-def _named(name: str, among: tuple[Thread, ...]) -> Thread:
-    wanted = name.strip().casefold()
-    for fits in (
-        lambda each: each.id == wanted,
-        lambda each: each.title.casefold() == wanted,
-        lambda each: each.id.startswith(wanted) or each.title.casefold().startswith(wanted),
-    ):
-        found = [each for each in among if wanted and fits(each)]
-        if len(found) > 1:
-            names = ", ".join(f"{each.id[:8]} ({each.title})" for each in found[:SHOWN_NAMES])
-            raise ConversationAmbiguous(name, names)
-        if found:
-            return found[0]
-    raise ConversationUnknown(name)

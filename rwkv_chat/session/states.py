@@ -23,6 +23,7 @@ from rwkv_chat.session.errors import (
 )
 from rwkv_chat.session.housekeeping import tell_ladders
 from rwkv_chat.session.made_states import check_adapter, encode, fitting, key_of, made, voiced
+from rwkv_chat.session.naming import named
 from rwkv_chat.session.sharing import Sharing
 from rwkv_chat.session.state_types import (
     Changes,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.transcript import Node, Thread
 
-SHOWN_NAMES = 5
 EXCERPT = 400  # letters of what a persona has read
 
 
@@ -73,7 +73,8 @@ class States:
         Raises:
             PersonaUnknown, PersonaAmbiguous.
         """
-        return _named(name, await self.list())
+        told = lambda each: (each.id, each.name)  # noqa: E731  a name keeps the line short
+        return named(name, await self.list(), told, PersonaUnknown, PersonaAmbiguous)
 
     async def save(
         self,
@@ -390,19 +391,3 @@ class States:
 def _with_tokens(state: MadeState, tokens: tuple[TokenIds, ...]) -> MadeState:
     whole = tuple(token for each in tokens for token in each)
     return replace(state, tokens=tokens, prefix=extend(whole))
-
-
-def _named(name: str, among: tuple[Persona, ...]) -> Persona:
-    wanted = name.strip().casefold()
-    for fits in (
-        lambda each: each.id == wanted,
-        lambda each: each.name.casefold() == wanted,
-        lambda each: each.id.startswith(wanted) or each.name.casefold().startswith(wanted),
-    ):
-        found = [each for each in among if wanted and fits(each)]
-        if len(found) > 1:
-            names = ", ".join(f"{each.id[:8]} ({each.name})" for each in found[:SHOWN_NAMES])
-            raise PersonaAmbiguous(name, names)
-        if found:
-            return found[0]
-    raise PersonaUnknown(name)

@@ -17,6 +17,7 @@ from engine.types.tuning import Started, Stopped
 from rwkv_chat.explain import sentence
 from rwkv_chat.session import tune_child
 from rwkv_chat.session.errors import TuneAmbiguous, TuneDamaged, TuneRuns, TuneUnknown
+from rwkv_chat.session.naming import named
 from rwkv_chat.session.tune_folder import OUTPUT, folders, is_id, read_about, write_about
 from rwkv_chat.session.tune_types import Tune
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from rwkv_chat.session.tune_types import Status
 
 LARGEST_LOG = 1 << 30
-SHOWN_NAMES = 5
 GONE = ".gone-"
 DAY = 86_400.0
 
@@ -80,19 +80,8 @@ class Runs:
 
     def find(self, name: str) -> Tune:
         """By id or name, or the beginning of one that fits no other. Raises: TuneUnknown, TuneAmbiguous."""
-        wanted, among = name.strip().casefold(), self.listed()
-        for fits in (
-            lambda each: each.id == wanted,
-            lambda each: each.name.casefold() == wanted,
-            lambda each: each.id.startswith(wanted) or each.name.casefold().startswith(wanted),
-        ):
-            found = [each for each in among if wanted and fits(each)]
-            if len(found) > 1:
-                names = ", ".join(f"{each.id} ({each.name})" for each in found[:SHOWN_NAMES])
-                raise TuneAmbiguous(name, names)
-            if found:
-                return found[0]
-        raise TuneUnknown(name)
+        told = lambda each: (each.id, each.name)  # noqa: E731  a name keeps the line short
+        return named(name, self.listed(), told, TuneUnknown, TuneAmbiguous, letters=None)
 
     def read(self, id_: str) -> Tune:
         """A run as it stands; a damaged one says what is wrong. Raises: TuneUnknown."""
