@@ -1,5 +1,6 @@
 """Several windows on one folder: a lock for each conversation that somebody speaks in, held while a turn goes
-on, and a sign that others are there. Locks end with the process, however it ends.
+on, a sign that others are there, and for each window one that it is still open. Locks end with the process,
+however it ends.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ except ImportError:  # Windows
     fcntl = None
 
 FILE = "windows.lock"
+SIGN = "window-{}.lock"
 LOOK_SECONDS = 0.02
 
 
@@ -37,12 +40,15 @@ class Windows:
 
     Attributes:
         alone: no other one was open when this one was opened.
+        id: a name that no other window ever has.
     """
 
     def __init__(self, folder: Path | None) -> None:
         """`folder`: where the locks lie; None: of a private chat, which no other window sees."""
         self._folder = folder
         self._mine: int | None = None
+        self._sign: int | None = None
+        self.id = secrets.token_hex(8)
         self._turns: Counter[str] = Counter()
         self._handles: dict[str, int | None] = {}
         self.alone = True
@@ -60,6 +66,36 @@ class Windows:
         if self._mine is not None:
             os.close(self._mine)
             self._mine = None
+        if self._sign is not None:
+            _let_go(self._path_of(self.id), self._sign)
+            self._sign = None
+
+    def sign(self) -> None:
+        """From now on until it ends, others see that this window is open. Blocking; may be called again."""
+        if self._folder is None or self._sign is not None:
+            return
+        with contextlib.suppress(OSError):  # a folder without locks: everybody seems to be gone
+            self._sweep(self._folder)
+            while (sign := _alone(self._path_of(self.id))) is None:
+                time.sleep(LOOK_SECONDS)  # another window is sweeping
+            self._sign = sign
+
+    def gone(self, window: str) -> bool:
+        """Whether the window with that `id` has ended, after it had given its sign."""
+        if window == self.id:
+            return False
+        named = self._folder is not None and re.fullmatch(r"[0-9a-f]{1,64}", window)
+        return not named or not held(self._path_of(window))
+
+    def _sweep(self, folder: Path) -> None:
+        """Signs of windows that were killed."""
+        for path in folder.glob(SIGN.format("*")):
+            if (handle := taken(path)) is not None:
+                _let_go(path, handle)
+
+    def _path_of(self, window: str) -> Path:
+        assert self._folder is not None  # noqa: S101  ours
+        return self._folder / SIGN.format(window)
 
     @contextlib.contextmanager
     def speaking(self, thread: str) -> Iterator[None]:
@@ -84,25 +120,17 @@ class Windows:
         """Raises: SpokenElsewhere."""
         if self._folder is None or not re.fullmatch(r"[0-9a-f]{1,64}", thread):
             return None
-        path = self._path(thread)
-        while True:
-            try:
-                handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-            except OSError:
-                return None  # a folder that cannot be written has no second writer either
-            if not _lock(handle):
-                os.close(handle)
-                raise SpokenElsewhere(thread)
-            if _is_at(handle, path):
-                return handle
-            os.close(handle)  # it was given back, and the file taken away, while we waited
+        try:
+            handle = _alone(self._path(thread))
+        except OSError:
+            return None  # a folder that cannot be written has no second writer either
+        if handle is None:
+            raise SpokenElsewhere(thread)
+        return handle
 
     def _give_back(self, thread: str, handle: int | None) -> None:
-        if handle is None:
-            return
-        if os.name != "nt":  # Windows cannot delete a file that is open
-            self._path(thread).unlink(missing_ok=True)
-        os.close(handle)
+        if handle is not None:
+            _let_go(self._path(thread), handle)
 
     def _path(self, thread: str) -> Path:
         assert self._folder is not None  # noqa: S101  ours
@@ -139,6 +167,26 @@ def taken(path: Path) -> int | None:
         return handle
     os.close(handle)
     return None
+
+
+def _alone(path: Path) -> int | None:
+    """As `taken`, of a file that others take away when they give it back: it is the one that is there.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    while (handle := taken(path)) is not None:
+        if _is_at(handle, path):
+            return handle
+        os.close(handle)  # it was given back, and the file taken away, while we waited
+    return None
+
+
+def _let_go(path: Path, handle: int) -> None:
+    """Give a lock back, and take its file away."""
+    if os.name != "nt":  # Windows cannot delete a file that is open
+        path.unlink(missing_ok=True)
+    os.close(handle)
 
 
 def held(path: Path) -> bool:

@@ -99,10 +99,10 @@ def _copied(db: sqlite3.Connection, thread: str, of: Node, parent: str | None, *
     new = threads.new_id()
     db.execute(
         "INSERT INTO nodes (id, tree, parent, role, text, reasoning, status, model, template, mode, seed, "
-        "params, usage, pinned, kind, rest, origin, fresh, created) "
+        "params, usage, pinned, kind, rest, taken, origin, fresh, created) "
         "SELECT ?, (SELECT tree FROM threads WHERE id = ?), ?, role, text, reasoning, "
         "CASE status WHEN 'growing' THEN 'stopped' ELSE status END, model, template, mode, seed, params, "
-        "NULL, pinned, kind, rest, id, ?, ? FROM nodes WHERE id = ?",
+        "NULL, pinned, kind, rest, taken, id, ?, ? FROM nodes WHERE id = ?",
         (new, thread, parent, int(fresh), time.time(), of.id),
     )
     index.add(db, new)

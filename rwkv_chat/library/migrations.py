@@ -298,11 +298,43 @@ def _tuned(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE threads ADD COLUMN adapter TEXT NOT NULL DEFAULT ''")
 
 
+def _places(db: sqlite3.Connection) -> None:
+    """Drafts of several windows beside one another, and of messages that are being changed; and which
+    messages were taken in from elsewhere: of conversations that were imported before, every one.
+
+    `place` is "" for the prompt; else what the text is of (`library/drafts.py`).
+    """
+    db.execute("ALTER TABLE drafts RENAME TO drafts_before")
+    db.execute(
+        """CREATE TABLE drafts (
+            thread TEXT REFERENCES threads (id) ON DELETE CASCADE,
+            place TEXT NOT NULL DEFAULT '',
+            window TEXT NOT NULL DEFAULT '',
+            text TEXT NOT NULL DEFAULT '',
+            folded TEXT NOT NULL DEFAULT '[]',
+            queued TEXT NOT NULL DEFAULT '',
+            changed REAL NOT NULL DEFAULT 0
+        )"""
+    )
+    db.execute(
+        "INSERT INTO drafts (thread, text, folded, queued, changed) "
+        "SELECT thread, text, folded, queued, changed FROM drafts_before"
+    )
+    db.execute("DROP TABLE drafts_before")
+    db.execute("CREATE INDEX drafts_by_thread ON drafts (thread)")
+    db.execute("ALTER TABLE nodes ADD COLUMN taken INTEGER NOT NULL DEFAULT 0")
+    db.execute(
+        "UPDATE nodes SET taken = 1 "
+        "WHERE tree IN (SELECT tree FROM threads WHERE id IN (SELECT thread FROM imports))"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     *(_first, _models, _thinking, _search, _fifth),
     _pinned,
     _drafts,
     _tuned,
+    _places,
 )
 
 

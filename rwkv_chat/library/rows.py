@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _ROLES = frozenset(get_args(Role))
 _STATUSES = frozenset(get_args(NodeStatus))
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _NODE_KINDS, _THREAD_KINDS = frozenset(get_args(NodeKind)), frozenset(get_args(ThreadKind))
 
 
@@ -51,6 +53,11 @@ def moment(row: sqlite3.Row, name: str) -> float | None:
     """A time, None where there is none."""
     value = field(row, name)
     return float(value) if isinstance(value, int | float) else None
+
+
+def storable(text: str) -> str:
+    """U+FFFD for lone surrogates (bytes that were no UTF-8), which SQLite cannot keep."""
+    return _SURROGATES.sub("\ufffd", text)
 
 
 def json_of(value: object) -> str:

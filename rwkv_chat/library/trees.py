@@ -86,8 +86,8 @@ def add_node(db: sqlite3.Connection, tree: str, given: dict[str, str], node: Nod
     said = node.message
     db.execute(
         "INSERT INTO nodes (id, tree, parent, role, text, reasoning, status, model, template, mode, seed, "
-        "created, bookmark, pinned, fresh, kind, rest) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "created, bookmark, pinned, fresh, kind, rest, taken) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
         (
             *(given[node.id], tree, given.get(node.parent or ""), said.role, said.text, said.reasoning),
             *(node.status, node.model, node.template, node.mode, node.seed, node.created, node.bookmark),

@@ -1,5 +1,6 @@
-"""What happens in one turn, in order: Committed, WaitingForModel (perhaps), Prefilled …, ReplyGrew …, and at
-the end exactly one of Answered and TurnFailed. Of several replies at once, each has a ReplyEnded before that.
+"""What happens in one turn, in order: Committed, WaitingForModel (perhaps), Resumed (of a reply that a crash
+cut), Prefilled …, ReplyGrew …, and at the end exactly one of Answered and TurnFailed. Of several replies at
+once, each has a ReplyEnded before that.
 A reading: Committed (where it begins with a change), Prefilled …, then HasRead or TurnFailed.
 """
 
@@ -33,6 +34,20 @@ class Committed:
 @dataclass(frozen=True, slots=True)
 class WaitingForModel:
     """The model is still loading; the reply begins when it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A reply that a crash cut goes on as it was sampled, with the same random numbers.
+
+    Attributes:
+        changed: what of its sampling is not as it was, since a person has changed it: names of
+            `SamplingParams`.
+        tokens: how many of its limit it has used up.
+    """
+
+    changed: tuple[str, ...]
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,7 @@ class HasRead:
 TurnEvent = (
     Committed
     | WaitingForModel
+    | Resumed
     | Prefilled
     | ReplyGrew
     | ReplyEnded

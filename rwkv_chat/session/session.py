@@ -174,7 +174,7 @@ class Session:
     def drafts(self) -> Drafts:
         from rwkv_chat.session.drafts import Drafts
 
-        return Drafts(self.library)
+        return Drafts(self.library, self.windows)
 
     @functools.cached_property
     def runs(self) -> Runs:

@@ -82,6 +82,7 @@ class Desk:
         self.on_change: Callable[[Iterable[str]], None] = _nothing  # settings were changed: their names
         self.to_tune: tuple[Branch, ...] = ()  # for a new run, once the Tune screen is shown
         self.take_sampling: Callable[[Mapping[str, Any]], Awaitable[None]] = _unsampled  # of the open chat
+        self.thrown_away: Callable[[], Awaitable[None]] = _unseen  # conversations were, or came back
         self.go: Callable[[str, str], Awaitable[None]] = _nowhere  # to a conversation, and a message in it
         self._watch: asyncio.Task[None] | None = None
         self._wanted: set[str] = set()  # downloads that are used when they are here
@@ -327,6 +328,10 @@ def _nothing(_: Iterable[str]) -> None:
 
 async def _unsampled(_values: Mapping[str, Any]) -> None:
     """Until there is a screen that samples."""
+
+
+async def _unseen() -> None:
+    """Until there is a screen that has something of them."""
 
 
 async def _nowhere(_thread: str, _node: str) -> None:

@@ -13,12 +13,30 @@ class Recall:
 
     def __init__(self) -> None:
         self._texts: list[str] = []
+        self._kept: frozenset[str] = frozenset()  # of them, those that were on the disk when it was read
         self._place = -1  # -1: nothing is called back
         self._typed = ""
 
     def fill(self, texts: Iterable[str]) -> None:
-        """Texts of earlier runs, newest first, behind those of this one."""
-        self._texts = list(dict.fromkeys((*self._texts, *texts)))
+        """Texts that are on the disk, newest first, behind those of this run. One that was there and is not
+        any more was erased, or is too old.
+        """
+        there = tuple(texts)
+        gone = self._kept.difference(there)
+        self._kept = frozenset(there)
+        self._put(each for each in (*self._texts, *there) if each not in gone)
+
+    def only(self, texts: Iterable[str]) -> None:
+        """Something was erased: nothing is called back but what is on the disk."""
+        there = tuple(texts)
+        self._kept = frozenset(there)
+        self._put(there)
+
+    def _put(self, texts: Iterable[str]) -> None:
+        """What is called back just now counts as typed, unless it stays."""
+        shown = self._texts[self._place] if self._place >= 0 else None
+        self._texts = list(dict.fromkeys(texts))
+        self._place = self._texts.index(shown) if shown is not None and shown in self._texts else -1
 
     def add(self, text: str) -> None:
         """A text was sent."""

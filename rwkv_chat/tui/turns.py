@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Literal
 
 from engine.errors import Unexpected
 from engine.types import Prefilled
-from rwkv_chat.session.events import Answered, Committed, ReplyGrew, TurnFailed, WaitingForModel
+from rwkv_chat.session.events import (
+    Answered,
+    Committed,
+    ReplyGrew,
+    Resumed,
+    TurnFailed,
+    WaitingForModel,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,6 +46,7 @@ class LiveReply:
         texts: by number, what came of each of several.  ended: nothing more comes.
         answered: the end of it, where it ended well.  failed: it did not.
         committed: what was sent is on the disk.
+        resumed: it goes on after a crash; how its sampling was changed since.
     """
 
     turn: Turn
@@ -59,6 +67,7 @@ class LiveReply:
     answered: Answered | None = None
     failed: bool = False
     committed: bool = False
+    resumed: Resumed | None = None
 
     @property
     def thought_seconds(self) -> float:
@@ -73,6 +82,8 @@ class LiveReply:
                 self.committed = True
             case WaitingForModel():
                 self.waiting = True
+            case Resumed():
+                self.resumed = event
             case Prefilled():
                 self.waiting, self.prefilled = False, event
             case ReplyGrew(part="reasoning"):
@@ -117,6 +128,10 @@ class Turns:
     def of(self, thread: str | None) -> LiveReply | None:
         """The reply being written in a conversation."""
         return next((each for each in self._running if each.thread == thread), None)
+
+    def asked_by(self, typed: str) -> bool:
+        """Whether a reply is being written that a command asked for."""
+        return any(each.typed == typed for each in self._running)
 
     @property
     def busy(self) -> frozenset[str]:

@@ -71,6 +71,7 @@ async def tell_all(session: Session) -> str:
     await session.states.hold(thread, on=True)
     for text in ("first", ""):
         await session.drafts.keep(thread, Draft(text + SECRET, (("[1]", SECRET),), SECRET))
+    await session.drafts.keep(thread, Draft(SECRET), first.id)
     return thread
 
 

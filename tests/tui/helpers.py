@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import shutil
+import sqlite3
+from contextlib import asynccontextmanager, closing
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from rwkv_chat.paths import Paths
+from rwkv_chat.session.drafts import PROMPT, Draft
 from rwkv_chat.tui.app import RwkvChatApp
+from rwkv_chat.tui.drafts import DraftKeeper
 from rwkv_chat.tui.screens.chat import ChatScreen
+from rwkv_chat.windows import Windows
 from tests.fakes import CARD, FakeEngine, fake_session
 
 if TYPE_CHECKING:
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from rwkv_chat.session import Session
     from rwkv_chat.session.cards import ModelCard
 
 PATIENCE = 30  # seconds: other work may hold the machine
@@ -41,10 +48,13 @@ async def opened(
     card: ModelCard = CARD,
     first_run: bool = False,
     shelf: Any = None,
+    windows: bool = False,
     **settings: Any,
 ) -> AsyncIterator[tuple[RwkvChatApp, Pilot[Any], ChatScreen]]:
-    """The running app with its chat screen; the session is closed afterwards."""
+    """The running app with its chat screen; the session is closed afterwards. `windows`: others see it."""
     session = await fake_session(home, engine or FakeEngine(), card=card)
+    if windows:
+        session.windows = Windows(session.paths.locks)
     if shelf is not None:
         session.shelf = shelf
     await session.change_settings(first_run_done=not first_run, **settings)
@@ -58,6 +68,33 @@ async def opened(
             await app.desk.close()
     finally:
         await session.close()
+
+
+async def on_disk(session: Session) -> dict[str | None, Draft]:
+    """This window's drafts of prompts."""
+    return {each.thread: each.draft for each in await session.drafts.mine() if each.place == PROMPT}
+
+
+@asynccontextmanager
+async def after_a_kill(session: Session) -> AsyncIterator[DraftKeeper]:
+    """The drafts that the next start would have if this window died now: on a copy of its folder."""
+    copy = session.paths.data.parent.with_name("copy")
+    shutil.rmtree(copy, ignore_errors=True)
+    paths = Paths.under(copy).make()
+    await session.library.run(_copy, paths.database)
+    later = await fake_session(copy)
+    try:
+        keeper = DraftKeeper(later)
+        await keeper.load()
+        yield keeper
+        await keeper.close()
+    finally:
+        await later.close()
+
+
+def _copy(db: sqlite3.Connection, to: Path) -> None:
+    with closing(sqlite3.connect(to)) as copy:
+        db.backup(copy)
 
 
 async def say_to(pilot: Pilot[Any], screen: ChatScreen, text: str) -> None:

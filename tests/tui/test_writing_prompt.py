@@ -19,8 +19,8 @@ from rwkv_chat.tui.slash import SLASH
 from rwkv_chat.tui.widgets.completions import Completions
 from rwkv_chat.tui.widgets.waiting_line import WaitingLine
 from tests.chat.test_private import holding
-from tests.fakes import FakeEngine, FakeReply
-from tests.tui.helpers import opened, say_to, toasts, until
+from tests.fakes import FakeEngine, FakeReply, fake_session
+from tests.tui.helpers import after_a_kill, on_disk, opened, say_to, toasts, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,12 +86,11 @@ async def test_what_is_sent_is_no_draft_any_more(tmp_path: Path) -> None:
         await until(pilot, lambda: app.desk.drafts.of(screen.thread_id).text == "two")
         assert app.desk.drafts.of(None).text == ""
         await until(pilot, lambda: not app.desk.drafts._changed, "the draft on the disk")
-        assert (await app.session.drafts.every())[screen.thread_id].text == "two"
+        assert (await on_disk(app.session))[screen.thread_id].text == "two"
 
 
 async def test_what_is_typed_during_the_start_stands_after_the_draft(tmp_path: Path) -> None:
     from rwkv_chat.tui.app import RwkvChatApp
-    from tests.fakes import fake_session
 
     async with opened(tmp_path) as (_, pilot, screen):
         screen.prompt.text = "kept"
@@ -116,7 +115,6 @@ async def test_what_is_typed_during_the_start_stands_after_the_draft(tmp_path: P
 
 async def test_a_private_chat_leaves_no_draft(tmp_path: Path) -> None:
     from rwkv_chat.tui.app import RwkvChatApp
-    from tests.fakes import fake_session
 
     session = await fake_session(tmp_path, FakeEngine(), private=True)
     await session.change_settings(first_run_done=True)
@@ -127,7 +125,7 @@ async def test_a_private_chat_leaves_no_draft(tmp_path: Path) -> None:
         screen.prompt.text = "Rhabarberkuchen"  # pyright: ignore[reportAttributeAccessIssue]
         await until(pilot, lambda: app.desk.drafts.of(None).text)
         await app.desk.close()
-        assert (await session.drafts.every())[None].text == "Rhabarberkuchen"
+        assert (await on_disk(session))[None].text == "Rhabarberkuchen"
     await session.close()
     assert holding(tmp_path, b"Rhabarber") == []
 
@@ -172,11 +170,9 @@ async def test_a_failure_gives_it_back_and_a_kill_leaves_it_as_a_draft(tmp_path:
         await writing(pilot, screen)
         await pilot.press(*"next", "enter")
         await until(pilot, lambda: not app.desk.drafts._changed and screen.prompt.waiting, "kept")
-        kept = await app.session.drafts.every()
-        assert kept[screen.thread_id].queued == "next"
-        other = type(app.desk.drafts)(app.session)
-        await other.load()  # as the next start would
-        assert other.of(screen.thread_id).text == "next"
+        assert (await on_disk(app.session))[screen.thread_id].queued == "next"
+        async with after_a_kill(app.session) as other:
+            assert other.of(screen.thread_id).text == "next"
         engine.jobs[-1].delay = 0
         await until(pilot, lambda: screen.prompt.text == "next")
 

@@ -51,6 +51,7 @@ class AsidesScreen(ThreadScreen):
         self._unasked: set[str] = set()  # readings that began by themselves
         self._lint_due: Timer | None = None
         self._refused: set[str] = set()  # why states were not saved, as far as it was told
+        self.changing: dict[str, str] = {}  # by conversation, the message that is being changed
 
     def show_status(self) -> None:
         """Draw the status line."""
@@ -72,6 +73,13 @@ class AsidesScreen(ThreadScreen):
         if isinstance(event, TurnFailed):
             self.query_one(PromptBox).give_back(live.typed)
             self.notify(sentence(event.error), severity="error", markup=False)
+
+    def change_kept(self, thread: str) -> None:
+        """The change of a message is on the disk: it need not be kept as a draft any more."""
+        from rwkv_chat.session.drafts import Draft
+
+        if node := self.changing.pop(thread, ""):
+            self.desk.drafts.put(thread, Draft(), node)
 
     def tell_not_saved(self, event: NotSaved) -> None:
         """A state that could not be saved; once for each reason, since every further reply has the same."""
@@ -258,7 +266,7 @@ class AsidesScreen(ThreadScreen):
     async def follow_reading(self, thread: str, reading: Reading) -> None:
         """Show how far a reading is, until it ends."""
         from engine.types import Prefilled
-        from rwkv_chat.session.events import HasRead, TurnFailed
+        from rwkv_chat.session.events import Committed, HasRead, TurnFailed
 
         whole, left = False, TimeLeft()
         self._readings[thread] = reading
@@ -269,6 +277,8 @@ class AsidesScreen(ThreadScreen):
                     self.bar.progress(_progress(event, left))
                 elif isinstance(event, TurnFailed):
                     raise event.error
+                elif isinstance(event, Committed):
+                    self.change_kept(thread)
                 elif isinstance(event, HasRead) and event.usage is not None:
                     whole = True
         finally:

@@ -110,6 +110,7 @@ class BooksScreen(ModalScreen[str | None]):
         if book.thread.id in self.desk.books.shares:
             await self.desk.session.books.pause(book.thread.id)
         await self.desk.session.chats.delete(book.thread.id)
+        await self.desk.thrown_away()
         self.notify(say("app.delete.done", name=quoted(book.thread)), markup=False)
         self.reload()
 

@@ -22,11 +22,17 @@ class CommandScreen(TreeScreen):
     """
 
     def command(self, row: SlashRow, text: str) -> None:
+        self.desk.drafts.leaving(self.thread_id, _line(row, text))
         self.run_worker(partial(self._command, row, text), group="command", exit_on_error=False)
 
     async def _command(self, row: SlashRow, text: str) -> None:
-        if not await getattr(self, f"do_{row.name}")(*((text,) if row.takes_text else ())):
-            self.prompt.give_back(f"/{row.name} {text}".rstrip())
+        line = _line(row, text)
+        try:
+            if not await getattr(self, f"do_{row.name}")(*((text,) if row.takes_text else ())):
+                self.prompt.give_back(line)
+        finally:
+            if not self.desk.turns.asked_by(line):  # else at its end
+                self.desk.drafts.gone_out(line)
 
     def _refuse(self, sentence: str) -> bool:
         self.notify(sentence, markup=False)
@@ -149,6 +155,11 @@ class CommandScreen(TreeScreen):
             self.desk.to_tune = (Branch(self.thread.id, self.nodes[-1].id),)
         self.app.switch_mode("tune")
         return True
+
+
+def _line(row: SlashRow, text: str) -> str:
+    """As it was typed."""
+    return f"/{row.name} {text}".rstrip()
 
 
 def _number(text: str, usual: int) -> int:

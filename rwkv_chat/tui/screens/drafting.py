@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.showing import ShowingScreen
 from rwkv_chat.tui.screens.telling import telling
 
 if TYPE_CHECKING:
+    from rwkv_chat.session.drafts import Draft
     from rwkv_chat.tui.desk import Desk
     from rwkv_chat.tui.widgets.waiting_line import WaitingLine
 
@@ -34,14 +37,15 @@ class DraftingScreen(ShowingScreen):
     @telling
     async def begin_drafting(self) -> None:
         """The conversations are there: what was typed by now stays, after what an earlier run left."""
-        typed, folded = self.prompt.text, self.prompt.folds.used(self.prompt.text)
-        self.drafted = self.thread_id
+        from rwkv_chat.tui.drafts import joined
+
+        drafts, typed = self.desk.drafts, self._shown_draft()
+        self.drafted, before = self.thread_id, drafts.of(self.thread_id)
+        drafts.put(self.drafted, replace(joined(before, typed), queued=before.queued))
         self._take_draft()
-        if typed:
-            text = "\n".join(filter(None, (self.prompt.text, typed)))
-            self.prompt.load(text, (*self.prompt.folds.used(text), *folded))
-        self.desk.drafts.look = self.keep_draft
-        self.prompt.recall.fill(await self.desk.session.drafts.sent())
+        drafts.look, drafts.came = self.keep_draft, self._draft_came
+        self.desk.thrown_away = self.forget_sent
+        await self._look_up_sent()
 
     def show_draft(self) -> None:
         """The draft of the open conversation takes the place of the last one's, which is kept."""
@@ -49,27 +53,49 @@ class DraftingScreen(ShowingScreen):
             self.keep_draft()
             self.drafted = self.thread_id
             self._take_draft()
+            self.desk.drafts.look_around()
+            self.call_later(self._look_up_sent)
+
+    def _draft_came(self, thread_id: str | None) -> None:
+        """Another window was closed, and left something that is typed for a conversation."""
+        if self.begun and thread_id == self.drafted:
+            self._take_draft()
 
     def _take_draft(self) -> None:
         draft = self.desk.drafts.of(self.drafted)
         self.prompt.load(draft.text, draft.folded)
         self.show_waiting()
+        if any(self.desk.drafts.of(self.drafted, each.id).text for each in self.nodes):
+            self.notify(say("app.edit.kept"), markup=False)
 
     def keep_draft(self) -> None:
         """What stands in the prompt now."""
+        if self.begun:
+            drafts = self.desk.drafts
+            drafts.put(self.drafted, replace(self._shown_draft(), queued=drafts.of(self.drafted).queued))
+
+    def _shown_draft(self) -> Draft:
         from rwkv_chat.session.drafts import Draft
 
-        if self.begun:
-            box, drafts = self.prompt, self.desk.drafts
-            queued = drafts.of(self.drafted).queued
-            drafts.put(self.drafted, Draft(box.text, box.folds.used(box.text), queued))
+        box = self.prompt
+        return Draft(box.text, box.folds.used(box.text))
+
+    @telling
+    async def _look_up_sent(self) -> None:
+        """What can be called back; another window may have erased some of it."""
+        self.prompt.recall.fill(await self.desk.session.drafts.sent())
+
+    @telling
+    async def forget_sent(self) -> None:
+        """Conversations were thrown away, or came back."""
+        self.prompt.recall.only(await self.desk.session.drafts.sent())
 
     def begun_as(self, thread_id: str) -> None:
         """The new conversation has an id now: what is typed belongs to it."""
         if self.drafted is None:
             from rwkv_chat.session.drafts import Draft
 
-            self.desk.drafts.put(None, Draft())
+            self.desk.drafts.put(None, Draft())  # what is on its way stays, until it is on the disk
             self.drafted = thread_id
             self.keep_draft()
 
@@ -99,4 +125,10 @@ class DraftingScreen(ShowingScreen):
 
     def on_prompt_box_back_wanted(self) -> None:
         if self.thread_id is not None:
-            self.prompt.give_back(self.take_waiting(self.thread_id))
+            self.back(self.take_waiting(self.thread_id))
+
+    def back(self, text: str) -> None:
+        """A message that was to be sent stands in the prompt again."""
+        self.prompt.give_back(text)
+        self.keep_draft()
+        self.desk.drafts.gone_out(text)

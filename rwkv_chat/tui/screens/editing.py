@@ -12,6 +12,8 @@ from textual.widgets import Button, Label, TextArea
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
@@ -25,7 +27,7 @@ class Edited:
 
 
 class EditDialog(ModalScreen[Edited | None]):
-    """None when left with Esc, or with nothing changed."""
+    """None when left with Esc, or with nothing changed. Every change is told, so that it can be kept."""
 
     CSS_PATH = "dialogs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -35,15 +37,21 @@ class EditDialog(ModalScreen[Edited | None]):
     ]
     AUTO_FOCUS = "#edited"
 
-    def __init__(self, text: str, *, follows: bool) -> None:
-        """`follows`: something stands after the message, and can be kept."""
+    def __init__(
+        self, text: str, *, follows: bool, draft: str = "", changed: Callable[[str], None] | None = None
+    ) -> None:
+        """`follows`: something stands after the message, and can be kept.  `draft`: an earlier change of
+        `text` that was broken off, "" for none.
+        """
         super().__init__()
-        self._text, self._follows = text, follows
+        self._text, self._follows, self._draft, self._changed = text, follows, draft, changed
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
             yield Label(say("app.edit.title"), markup=False, classes="dialog-question")
-            yield TextArea(self._text, id="edited")
+            yield TextArea(self._draft or self._text, id="edited")
+            if self._draft:
+                yield Label(say("app.edit.broken_off"), markup=False, classes="dialog-hint")
             hint = "app.edit.hint_keep" if self._follows else "app.edit.hint"
             yield Label(say(hint), markup=False, classes="dialog-hint")
             with Horizontal(classes="dialog-buttons"):
@@ -54,6 +62,10 @@ class EditDialog(ModalScreen[Edited | None]):
     def on_mount(self) -> None:
         box = self.query_one(TextArea)
         box.move_cursor(box.document.end)
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        if self._changed is not None:
+            self._changed("" if event.text_area.text == self._text else event.text_area.text)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()

@@ -81,11 +81,13 @@ class LibraryWork(LibraryFiles):
         for each in threads:
             await self.desk.turns.stop(each.id)
         await self._do(threads, self.chats.delete, "delete")
+        await self.desk.thrown_away()
 
     @telling
     async def action_restore(self) -> None:
         threads = [each for each in self.chosen() if each.deleted is not None]
         await self._do(threads, self.chats.restore, "restore")
+        await self.desk.thrown_away()
 
     @telling
     async def action_erase(self) -> None:
@@ -119,6 +121,11 @@ class LibraryWork(LibraryFiles):
     async def _erase(self, threads: list[Thread], with_states: bool | None) -> None:
         for each in threads:
             await self.desk.turns.stop(each.id)
-        await self._do(threads, partial(self.convs.erase, with_states=bool(with_states)), "erase")
+        await self._do(threads, partial(self._erase_one, with_states=bool(with_states)), "erase")
+        await self.desk.thrown_away()
         if asides := self.convs.asides():
             self.say_outcome(say("app.library.erase.aside", path=title(str(asides[0]), 300)), wrong=True)
+
+    async def _erase_one(self, thread: str, *, with_states: bool) -> None:
+        await self.convs.erase(thread, with_states=with_states)
+        self.desk.drafts.forget(thread)

@@ -23,6 +23,7 @@ class ListeningScreen(SendingScreen):
 
         if live.kind == "aside":
             self.tell_failed(live, event)
+            self._arrived(live, event)
             return
         current = live.thread == self.thread_id
         shown = current and self.shown_id == self.thread_id
@@ -46,9 +47,21 @@ class ListeningScreen(SendingScreen):
             case TurnFailed():
                 self.send_waiting(live, well=False)
                 await self._failed(live, event, shown=current)
+        self._arrived(live, event)
         self.meter.take(event)
         if shown and self.meter.due(event):
             self.show_status()
+
+    def _arrived(self, live: LiveReply, event: TurnEvent) -> None:
+        """What was typed need not be kept as a draft any more: it is on the disk, answered, or given back."""
+        from rwkv_chat.session.events import Answered, Committed, TurnFailed
+
+        if isinstance(event, Committed):
+            self.change_kept(live.thread)
+        if live.question and isinstance(event, Committed | TurnFailed):
+            self.desk.drafts.gone_out(live.question)
+        if live.typed and isinstance(event, Answered | TurnFailed):
+            self.desk.drafts.gone_out(live.typed)
 
     async def _answered(self, event: Answered, *, shown: bool) -> None:
         if shown and event.node is not None and not event.alternatives:
@@ -70,7 +83,7 @@ class ListeningScreen(SendingScreen):
 
         if self.thread is not None:
             await self.open_thread(self.thread)
-        self.prompt.give_back(live.typed)
+        self.back(live.typed)
         self.notify(sentence(event.error), severity="warning", markup=False)
 
     async def _failed(self, live: LiveReply, event: TurnFailed, *, shown: bool) -> None:
@@ -78,16 +91,19 @@ class ListeningScreen(SendingScreen):
         from rwkv_chat.tui.prose.entry import Entry
 
         words = explain(event.error)
+        lost = bool(live.question) and live.kind == "reply" and not live.committed
         if not shown:
             self.notify(sentence(event.error), severity="error", markup=False)
+            if lost:
+                there = any(each.id == live.thread for each in self.threads)
+                self.desk.drafts.give_back(live.thread if there else None, live.question)
             return
         if live.typed and not live.text:
             await self._command_failed(live, event)
             return
-        lost = bool(live.question) and not live.committed
         retry = "" if lost else say("app.error.retry")
         if lost:
-            self.prompt.give_back(live.question)
+            self.back(live.question)
         if self.thread is not None:
             await self.open_thread(self.thread)
         elif lost:

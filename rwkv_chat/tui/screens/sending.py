@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rwkv_chat.tui.choices import Choices
@@ -34,6 +33,8 @@ class SendingScreen(CompletingScreen):
             self.complete_soon()
 
     def on_prompt_box_submitted(self, event: PromptBox.Submitted) -> None:
+        """The box is empty by now; nothing may be written down between that and who has the message."""
+        self.keep_draft()
         self.send(event.text)
 
     def on_prompt_box_asked(self) -> None:
@@ -57,6 +58,7 @@ class SendingScreen(CompletingScreen):
             self.queue(text)
             return
         if self.thread_id is None and self.pending != Choices():
+            self.desk.drafts.leaving(None, text)
             self.call_later(self._send_first, text, self.pending)
             self.pending = Choices()
         else:
@@ -70,11 +72,12 @@ class SendingScreen(CompletingScreen):
             await self.configure(thread.id, chosen)
         except foreseen():
             self.pending = chosen
-            self.prompt.give_back(text)
+            self.back(text)
             raise
         self.thread_id = thread.id
         self.begun_as(thread.id)
         self._send(text)
+        self.desk.drafts.gone_out(text)  # as the new conversation's: now it is this one's
 
     def send_waiting(self, live: LiveReply, *, well: bool) -> None:
         """A reply has ended: what waits for it is sent, or given back where it did not end `well`."""
@@ -86,7 +89,7 @@ class SendingScreen(CompletingScreen):
         elif well:
             self._send(text)
         else:
-            self.prompt.give_back(text)
+            self.back(text)
 
     def _send_elsewhere(self, thread: str, text: str, *, well: bool) -> None:
         from rwkv_chat.session.errors import SessionError
@@ -94,22 +97,23 @@ class SendingScreen(CompletingScreen):
         if well:
             try:
                 self.desk.turns.follow(self.chats.send(thread, text), text)
-                return
             except SessionError:
                 pass  # it is a draft again
-        draft = self.desk.drafts.of(thread)
-        given_back = "\n".join(filter(None, (text, draft.text)))
-        self.desk.drafts.put(thread, replace(draft, text=given_back))
+            else:
+                self.desk.drafts.leaving(thread, text)
+                return
+        self.desk.drafts.give_back(thread, text)
 
     def _send(self, text: str) -> None:
         from rwkv_chat.session.errors import SessionError
 
+        self.desk.drafts.leaving(self.thread_id, text)
         try:
             turn = self.chats.send(self.thread_id, text)
         except SessionError as error:
             from rwkv_chat.explain import sentence
 
-            self.prompt.give_back(text)
+            self.back(text)
             self.notify(sentence(error), severity="warning", markup=False)
             return
         self.thread_id = self.desk.turns.follow(turn, text).thread

@@ -180,6 +180,7 @@ class ThreadScreen(Screen[None]):
             return
         await self.desk.turns.stop(thread.id)
         self._deleted = await self.chats.delete(thread.id)
+        await self.desk.thrown_away()
         await self.refresh_list()
         await self.open_thread(self.threads[0] if self.threads else None)
         self.notify(say("app.delete.done", name=quoted(thread)), markup=False)
@@ -192,6 +193,7 @@ class ThreadScreen(Screen[None]):
             self.notify(say("app.delete.nothing"), markup=False)
             return
         thread, self._deleted = await self.chats.restore(last.id), None
+        await self.desk.thrown_away()
         self.app.clear_notifications()  # one of them still says how to bring it back
         await self.refresh_list()
         await self.open_thread(thread)

@@ -191,16 +191,24 @@ class TreeScreen(AnswersScreen):
         from rwkv_chat.tui.screens.editing import EditDialog
 
         follows = bool(self.nodes) and self.nodes[-1].id != node.id
-        dialog = EditDialog(clean(node.message.text), follows=follows)
+        draft, changed = self.desk.drafts.of(thread.id, node.id), partial(self._keep_edit, thread, node)
+        dialog = EditDialog(clean(node.message.text), follows=follows, draft=draft.text, changed=changed)
         self.app.push_screen(dialog, partial(self._edited, thread, node))
+
+    def _keep_edit(self, thread: Thread, node: Node, text: str) -> None:
+        from rwkv_chat.session.drafts import Draft
+
+        self.desk.drafts.put(thread.id, Draft(text), node.id)
 
     @telling
     async def _edited(self, thread: Thread, node: Node, edited: Edited | None) -> None:
         from rwkv_chat.session.turn import Turn
 
         if edited is None:
+            self._keep_edit(thread, node, "")
             return
         work = self.branches.edit(thread.id, node.id, edited.text, keep_following=edited.keep_following)
+        self.changing[thread.id] = node.id
         begun = await work
         if isinstance(begun, Turn):
             self.follow(lambda: begun)

@@ -10,6 +10,7 @@ from textual.widgets import Static, TextArea
 
 from rwkv_chat.explain import sentence
 from rwkv_chat.plain_text import clean, title
+from rwkv_chat.session.drafts import WRITING, Draft
 from rwkv_chat.session.errors import NothingToUndo, SessionError
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
@@ -28,7 +29,7 @@ ALTERNATIVES = 3
 
 
 class WritingScreen(ModalScreen[None]):
-    """Kept whenever the model is asked to go on, and when it is left."""
+    """Kept whenever the model is asked to go on, and when it is left; what was typed since is a draft."""
 
     CSS_PATH = "writing.tcss"
     BINDINGS = textual_bindings("writing")
@@ -39,6 +40,7 @@ class WritingScreen(ModalScreen[None]):
         self.desk, self.thread = desk, thread
         self.live: LiveReply | None = None
         self._kept = ("", "")
+        self._shown = ""  # the text as it is kept
         self._typed: list[tuple[str, str]] = []  # what stood around the cursor when the model went on
 
     def compose(self) -> ComposeResult:
@@ -49,6 +51,8 @@ class WritingScreen(ModalScreen[None]):
 
     async def on_mount(self) -> None:
         await self._open()
+        if draft := self.desk.drafts.of(self.thread.id, WRITING).text:
+            self._show(draft, "")
         self.set_interval(FRAME, self._draw)
 
     @property
@@ -60,12 +64,23 @@ class WritingScreen(ModalScreen[None]):
         """The text as it is kept, with the cursor where it stood."""
         text = await self.desk.session.writings.open(self.thread.id)
         self._kept = text.before, text.after
-        self._show(clean(text.before), clean(text.after))
+        before, after = clean(text.before), clean(text.after)
+        self._shown = before + after
+        self._show(before, after)
 
     def _show(self, before: str, after: str) -> None:
         self.area.load_text(before + after)
         *above, line = before.split("\n")
         self.area.move_cursor((len(above), len(line)))
+
+    def on_text_area_changed(self) -> None:
+        """What the model is writing is kept by itself."""
+        if self.live is None:
+            text = self.area.text
+            self._keep_draft("" if text == self._shown else text)
+
+    def _keep_draft(self, text: str) -> None:
+        self.desk.drafts.put(self.thread.id, Draft(text), WRITING)
 
     def parts(self) -> tuple[str, str]:
         """What stands before the cursor, and after it."""
@@ -105,6 +120,8 @@ class WritingScreen(ModalScreen[None]):
         """What came so far stands between what was before the cursor and after it."""
         if (live := self.live) is None:
             return
+        if live.committed:
+            self._keep_draft("")
         before, after = self._typed[-1]
         self._show(before + clean(live.texts.get(0, "")), after)
         if live.ended:
@@ -147,4 +164,5 @@ class WritingScreen(ModalScreen[None]):
         before, after = self.parts()
         if (before, after) != self._kept and (before + after).strip():
             await self.desk.session.writings.write(self.thread.id, before, after)
+        self._keep_draft("")
         self.dismiss(None)

@@ -163,8 +163,9 @@ class PromptBox(TextArea):
         return True
 
     def action_send(self) -> None:
-        """Empties the box at once, so that what is typed from now on belongs to the next message. A backslash
-        at the end asks for a new line, where no other key reaches the program.
+        """Empties the box at once, so that what is typed from now on belongs to the next message. It is told
+        before the box tells that it is empty: whoever keeps the text has it all the time. A backslash at the
+        end asks for a new line, where no other key reaches the program.
         """
         if self.text.endswith("\\") and self.cursor_location == self.document.end:
             row, column = self.cursor_location
@@ -172,9 +173,9 @@ class PromptBox(TextArea):
             return
         text = self.written.rstrip().lstrip("\n")  # a pasted text often ends with a line's end
         if text:
+            self.post_message(self.Submitted(text))
             self.load("")
             self.recall.add(text)
-            self.post_message(self.Submitted(text))
         elif not self.text:
             self.post_message(self.Blank())
 
