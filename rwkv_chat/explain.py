@@ -13,7 +13,7 @@ from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import lookup, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from engine.types import LoadNotice, NotFast, NotKept, NotSaved, TierChosen
     from rwkv_chat.settings_file import SettingsWarning, Wrong
@@ -144,6 +144,19 @@ def not_kept_sentence(event: NotKept) -> str:
 def not_saved_sentence(event: NotSaved) -> str:
     """What follows when a reply's state could not be saved, why, and what can be done."""
     return f"{say('models.not_saved')} {sentence(event.error)}"
+
+
+def resumed_words(changed: Sequence[str], part: str = "app.status") -> str:
+    """How a reply goes on that a crash cut: as it was sampled, or what of that was `changed` since (names of
+    `SamplingParams`). `part`: the place in the catalogue that has the words.
+    """
+    if not changed:
+        return say(f"{part}.resumed_same")
+    return say(f"{part}.resumed_changed", names=", ".join(_label(each) for each in changed))
+
+
+def _label(name: str) -> str:
+    return say("app.sampling.ban_texts.label" if name in ("bans", "biases") else f"sampling.{name}.label")
 
 
 def tier_sentence(event: TierChosen) -> str:

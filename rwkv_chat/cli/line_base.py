@@ -11,9 +11,10 @@ from rwkv_chat.cli.interrupts import on_interrupt
 from rwkv_chat.cli.manner import Manner
 from rwkv_chat.cli.options import given, sampling_of
 from rwkv_chat.cli.output import note, result
-from rwkv_chat.explain import not_saved_sentence
+from rwkv_chat.explain import not_saved_sentence, resumed_words
 from rwkv_chat.plain_text import title
 from rwkv_chat.session import ReplyEnded, ReplyGrew
+from rwkv_chat.session.events import Resumed
 from rwkv_chat.settings import sampling_with
 from rwkv_chat.stronger import stronger
 from rwkv_chat.texts import say
@@ -95,7 +96,7 @@ class LineBase:
         with on_interrupt(turn.stop) as interrupt:
             await printer.follow(turn)
         if printer.end is not None:
-            _tell_end(printer.end, stopped=bool(interrupt.number))
+            _tell_end(printer.end, printer.before, stopped=bool(interrupt.number))
         if printer.refused is not None:
             self._tell_not_saved(printer.refused)
         return printer
@@ -127,10 +128,14 @@ class LineBase:
 class LinePrinter(Printer):
     """Also says when a conversation is being read again; of several replies, each is shown whole."""
 
+    before = 0  # tokens of the same reply that a crash left
     _told = False
 
     def show(self, event: TurnEvent) -> None:
         match event:
+            case Resumed():
+                self.before = event.tokens
+                note(resumed_words(event.changed, "cli.chat"))
             case Prefilled(rebuilt=True) if not self._told:
                 self._told = True
                 note(say("cli.chat.rebuilding", total=event.total))
@@ -141,13 +146,13 @@ class LinePrinter(Printer):
         super().show(event)
 
 
-def _tell_end(end: Answered, *, stopped: bool) -> None:
+def _tell_end(end: Answered, before: int, *, stopped: bool) -> None:
     """Where a reply was cut; and how it goes on, if it was kept (an aside is not)."""
     kept = end.node is not None and bool(end.node.id)
     if stopped:
         note(say("cli.chat.stopped" if kept else "cli.chat.stopped_early"))
     elif end.reason == "length" and end.usage is not None:
-        note(say("cli.chat.cut" if kept else "cli.ask.cut", tokens=end.usage.reply_tokens))
+        note(say("cli.chat.cut" if kept else "cli.ask.cut", tokens=before + end.usage.reply_tokens))
 
 
 def name_of(thread: Thread) -> str:

@@ -62,6 +62,7 @@ class Reply:
         origin: id of the cut reply that it goes on from; that one is hidden once all of it is in here.
         only_from_parent: the tip moves to it only if it stands at the parent (one of several replies).
         earlier: other params that its first tokens were drawn with (see `GenerateRequest.earlier`).
+        usual, counted: see `sampled.Drawn`; None: not known, all.
     """
 
     id: str
@@ -83,6 +84,8 @@ class Reply:
     origin: str | None = None
     only_from_parent: bool = False
     earlier: Earlier = ()
+    usual: SamplingParams | None = None
+    counted: int | None = None
 
 
 _PATH = """
@@ -330,7 +333,7 @@ def _insert_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
             *(
                 reply.mode,
                 reply.seed,
-                sampled.to_text(reply.params, reply.earlier),
+                _sampling(reply),
                 _json(reply.usage),
                 reply.origin,
                 reply.parent,
@@ -351,10 +354,14 @@ def _update_reply(db: sqlite3.Connection, reply: Reply) -> None:
             "WHERE id = ?",
             (
                 *(reply.text, reply.reasoning, reply.status, reply.seed),
-                *(sampled.to_text(reply.params, reply.earlier), _json(reply.usage), reply.id),
+                *(_sampling(reply), _json(reply.usage), reply.id),
             ),
         )
     _write_reply_tokens(db, reply)
+
+
+def _sampling(reply: Reply) -> str | None:
+    return sampled.to_text(reply.params, reply.earlier, reply.usual, reply.counted)
 
 
 def _write_reply_tokens(db: sqlite3.Connection, reply: Reply) -> None:

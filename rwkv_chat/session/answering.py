@@ -55,6 +55,7 @@ class Desk:
 
     Attributes:
         usual_mode: the think mode in the settings ("" for none).
+        sampling: how replies are sampled where nobody says otherwise.
         initials: the states that chains begin from.  adapters: what conversations speak with.
         windows: those that are open.
         settle: has the engine read, behind the turn's back, what will be remembered of a conversation, with
@@ -66,6 +67,7 @@ class Desk:
     models: Models
     engine: EngineLike
     usual_mode: Callable[[], str]
+    sampling: Sampled
     initials: Initials
     windows: Windows
     adapters: Adapters

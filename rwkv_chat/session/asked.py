@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from rwkv_chat.library import branches, nodes, sampled, threads
 from rwkv_chat.session.errors import NothingToContinue, NothingToRegenerate, ReplyWhole
+from rwkv_chat.session.wish import AsItWas
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from engine.types import SamplingParams
     from rwkv_chat.transcript import Node, Thread
 
 
@@ -55,9 +55,9 @@ def cut_reply(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node]:
     return found, node
 
 
-def cut_by_crash(db: sqlite3.Connection, thread: str) -> SamplingParams | None:
-    """How a reply was sampled that grew when the program died, its limit less what it has; None where the
-    tip is no such reply, or has nothing that could go on. Raises: ThreadMissing.
+def cut_by_crash(db: sqlite3.Connection, thread: str) -> AsItWas | None:
+    """How a reply was sampled that grew when the program died; None where the tip is no such reply, or has
+    nothing that could go on. Raises: ThreadMissing.
     """
     threads.get(db, thread)
     tip = nodes.tip(db, thread)
@@ -65,9 +65,9 @@ def cut_by_crash(db: sqlite3.Connection, thread: str) -> SamplingParams | None:
     if node is None or node.status != "growing":
         return None
     drawn = sampled.drawn(db, node.id)
-    if (params := drawn.params) is None or not 0 < drawn.length < params.max_tokens:
+    if (params := drawn.params) is None or not drawn.length or drawn.counted >= params.max_tokens:
         return None
-    return replace(params, max_tokens=params.max_tokens - drawn.length, seed=node.seed)
+    return AsItWas(replace(params, seed=node.seed), drawn.usual, drawn.counted)
 
 
 def pending(db: sqlite3.Connection, thread: str) -> tuple[Thread, Node | None]:

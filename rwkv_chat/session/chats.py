@@ -277,12 +277,17 @@ class Chats:
 
     async def resume(self, thread_id: str) -> Turn | None:
         """Have a reply go on that a crash cut, exactly as it would have: sampled as it was, up to its own
-        limit; None where there is no such. Another window may still be writing it: then the turn fails.
+        limit, but for what a person has changed since (`Resumed` tells that); None where there is no such.
+        Another window may still be writing it: then the turn fails.
         """
-        params = await self._library.run(asked.cut_by_crash, thread_id)
-        if params is None or self._turns.closed or self._turns.of(thread_id) is not None:
+        was = await self._library.run(asked.cut_by_crash, thread_id)
+        if was is None or self._turns.closed or self._turns.of(thread_id) is not None:
             return None
-        return self.continue_reply(thread_id, params)
+
+        async def commit() -> tuple[Thread, Node]:
+            return await self._library.run(asked.cut_reply, thread_id)
+
+        return self._turns.begin(thread_id, commit, self._sampling, Wish(goes_on=True, was=was))
 
     def aside(self, thread_id: str | None, text: str, params: Params = None) -> Turn:
         """Ask something beside a conversation: it is answered from the present memory, and nothing of it is

@@ -25,7 +25,7 @@ from rwkv_chat.library import ladders, threads
 from rwkv_chat.library.nodes import Reply
 from rwkv_chat.own_words import BANS, banned, texts_of, with_stops
 from rwkv_chat.session import chain
-from rwkv_chat.session.events import Answered, ReplyEnded, ReplyGrew
+from rwkv_chat.session.events import Answered, ReplyEnded, ReplyGrew, Resumed
 from rwkv_chat.session.memory import Memory
 from rwkv_chat.session.speed import Speedometer
 from rwkv_chat.session.writing import Growing, ReplyWriter, given_of
@@ -87,8 +87,8 @@ class Part:
         """The key of what stands before the reply."""
         return self.coded.before_tip if self.wish.goes_on and not self.asked.drawn else self.coded.prefix
 
-    def blank(self, params: SamplingParams, index: int) -> Reply:
-        """Alternative `index` before its first word."""
+    def blank(self, params: SamplingParams, usual: SamplingParams, index: int) -> Reply:
+        """Alternative `index` before its first word, with what is usual (see `sampled.Drawn`)."""
         goes_on, node = self.wish.goes_on, self.node
         return Reply(
             id=threads.new_id(),
@@ -106,6 +106,7 @@ class Part:
             origin=node.id if goes_on else None,
             only_from_parent=self.wish.number > 1,
             earlier=self.earlier,
+            usual=usual,
         )
 
 
@@ -123,12 +124,12 @@ class Lane:
         self._turn, self._speed = turn, Speedometer()
         self._totals = {"answer": 0, "reasoning": 0}
 
-    def resampled(self, position: int, params: SamplingParams) -> None:
+    def resampled(self, position: int, params: SamplingParams, usual: SamplingParams) -> None:
         """Other params from that token of the reply on, which keeps its own seed."""
         old = self.blank
         before = (*old.earlier, (position, old.params)) if old.params is not None else old.earlier
         seed = None if old.params is None else old.params.seed
-        self.blank = replace(old, params=replace(params, seed=seed), earlier=before)
+        self.blank = replace(old, params=replace(params, seed=seed), earlier=before, usual=usual)
         if isinstance(self.writer, ReplyWriter):
             self.writer.blank = self.blank
 
@@ -148,11 +149,14 @@ class Replying:
         self._desk, self._turn, self._thread, self._part = desk, turn, thread, part
         self._sampled = params
         self._params = _seeded(self._as_chosen(thread.sampling))
+        self._usual = self._as_usual(thread.sampling)
         self._before: Usage | None = None
 
     async def run(self) -> None:
         """Raises: EngineError, LibraryError."""
         part = self._part
+        if (was := part.wish.was) is not None:
+            self._turn.emit(Resumed(was.changed(self._usual), was.counted))
         if part.wish.begin and not part.wish.again and not await self._fed():
             self._turn.emit(Answered(self._thread, None, None, "cancelled"))
             return
@@ -179,10 +183,17 @@ class Replying:
         return replace(request, earlier=part.earlier, repeats=repeats)
 
     def _as_chosen(self, own: Mapping[str, Any]) -> SamplingParams:
-        return self._part.sampled(self._sampled(self._part.manner.mode.name, own), own)
+        part = self._part
+        chosen = part.sampled(self._sampled(part.manner.mode.name, own), own)
+        return chosen if part.wish.was is None else part.wish.was.now(chosen)
+
+    def _as_usual(self, own: Mapping[str, Any]) -> SamplingParams:
+        """What the settings and the conversation's own choices come to."""
+        return self._part.sampled(self._desk.sampling(self._part.manner.mode.name, own), own)
 
     def _resample(self, job: JobLike, own: Mapping[str, Any]) -> None:
         """As it would be sampled if it began now, but for the seed."""
+        self._usual = self._as_usual(own)
         self._desk.engine.change(job, replace(self._as_chosen(own), seed=self._params.seed))
 
     async def _fed(self) -> bool:
@@ -211,7 +222,7 @@ class Replying:
             Memory(part.manner, part.asked),
             given_of(part.node, part.asked, part.manner, part.wish),
         )
-        blank = part.blank(self._params, index)
+        blank = part.blank(self._params, self._usual, index)
         if part.wish.aside:
             writer = Growing(part.speaker, memory, given)
         else:
@@ -230,7 +241,7 @@ class Replying:
                 self._turn.emit(event)
             elif isinstance(event, Resampled):
                 for lane in lanes:
-                    lane.resampled(event.position + self._part.led, event.params)
+                    lane.resampled(event.position + self._part.led, event.params, self._usual)
             elif isinstance(event, Finished):
                 await _to_the_end(self._ended(lanes[event.index], event))
                 missing -= 1

@@ -132,7 +132,8 @@ class Session:
             self.library, self._engine, self.paths.adapters, models.identified, lambda: models.speaker
         )
         usual, pauses = lambda: self.settings.think, lambda: self.settings.pause_repeats
-        return Turns(self.library, self.models, self._engine, initials, self.windows, adapters, usual, pauses)
+        own = self.models, self._engine, initials, self.windows, adapters
+        return Turns(self.library, *own, usual, self.sampling_for, pauses)
 
     @functools.cached_property
     def chats(self) -> Chats:

@@ -44,10 +44,11 @@ class Turns:
         windows: Windows,
         adapters: Adapters,
         usual_mode: Callable[[], str],
+        sampling: Sampled,
         pauses: Callable[[], bool] = lambda: False,
     ) -> None:
         self.desk = Desk(
-            library, models, engine, usual_mode, initials, windows, adapters, self._settle, pauses
+            library, models, engine, usual_mode, sampling, initials, windows, adapters, self._settle, pauses
         )
         self.readings = Readings()
         self.closed = False

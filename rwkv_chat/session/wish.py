@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +14,32 @@ if TYPE_CHECKING:
     Sampled = Callable[[str, Mapping[str, Any]], SamplingParams]
 
 MOST_ALTERNATIVES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class AsItWas:
+    """How a reply was sampled that a crash cut.
+
+    Attributes:
+        params: the seed is the reply's own.
+        usual: what the settings and the conversation's own choices came to then; None where it is not known.
+        counted: how many tokens of the limit it has used up.
+    """
+
+    params: SamplingParams
+    usual: SamplingParams | None
+    counted: int
+
+    def changed(self, chosen: SamplingParams) -> tuple[str, ...]:
+        """What a person has changed since, by what is chosen now; never the seed, which is the reply's."""
+        usual = self.usual
+        names = () if usual is None else (each.name for each in fields(usual) if each.name != "seed")
+        return tuple(name for name in names if getattr(chosen, name) != getattr(usual, name))
+
+    def now(self, chosen: SamplingParams) -> SamplingParams:
+        """As it was, but for what was changed since; what it has is taken from the limit."""
+        params = replace(self.params, **{name: getattr(chosen, name) for name in self.changed(chosen)})
+        return replace(params, max_tokens=max(1, params.max_tokens - self.counted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +55,7 @@ class Wish:
         aside: answered, and neither kept nor remembered.
         lead: tokens that it begins with, of a reply in the think mode `mode`.
         repeating: it may say the same again and again.
+        was: how the cut reply was sampled, which goes on so.
     """
 
     again: bool = False
@@ -39,6 +66,7 @@ class Wish:
     lead: TokenIds = ()
     mode: str = ""
     repeating: bool = False
+    was: AsItWas | None = None
 
 
 ANSWER = Wish()

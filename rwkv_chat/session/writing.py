@@ -213,6 +213,7 @@ class ReplyWriter(Growing):
             tokens=tokens,
             tail=tail,
             drawn=self._drawn(draft, tokens),
+            counted=len(draft.tokens),
             model=self._speaker.model,  # its id may have become known since the reply began
         )
         _, node = nodes.save_reply(db, self._thread, reply)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from engine.errors import OutOfMemory, StoreFull
 from engine.types import Prefilled
 from rwkv_chat.cli.slash import SLASH_COMMANDS, UnknownCommand, parse
+from rwkv_chat.library.database import connect
+from rwkv_chat.paths import Paths
 from rwkv_chat.texts import lookup
 from tests.fakes import FakeReply
 
@@ -31,6 +34,19 @@ def test_a_conversation_is_kept_and_goes_on_after_a_restart(cli: Cli, engine: Fa
     said = cli("chat", "--plain", stdin="/list\n/open 1\nWho am I?\n")
     assert said.out == "  1  My name is Ada.\nYou: My name is Ada.\nModel: Hello there.\nHello there.\n"
     assert len(engine.requests[1].history) > 0
+
+
+def test_a_reply_goes_on_after_a_crash_and_its_limit_is_told_as_a_whole(
+    cli: Cli, engine: FakeEngine, home: Path
+) -> None:
+    engine.replies = (FakeReply(" One", error=OutOfMemory(2, 1)), FakeReply(" two", reason="length"))
+    cli("chat", "--plain", stdin="a\n")
+    with closing(connect(Paths.under(home).database)) as db:
+        db.execute("UPDATE nodes SET status = 'growing' WHERE status = 'failed'")
+    said = cli("chat", "--plain", stdin="/open 1\n")
+    assert said.out.endswith("One two\n")
+    assert "It is sampled as it was.\n" in said.err
+    assert "cut at 8 tokens" in said.err
 
 
 def test_the_commands_of_the_table(cli: Cli, engine: FakeEngine) -> None:

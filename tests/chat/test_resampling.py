@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from engine.errors import OutOfMemory
 from engine.types import Prefilled, SamplingParams
+from rwkv_chat.explain import resumed_words
 from rwkv_chat.library import sampled
 from rwkv_chat.own_words import BANS, STOPS
+from rwkv_chat.session.events import Resumed
 from rwkv_chat.session.token_scores import TokenRow, TokenRows
 from tests.chat.real import answered as ended
 from tests.chat.real import model_folder, open_real
-from tests.chat.talk import LONG, answered, begin, stored, until, until_shown
+from tests.chat.talk import LONG, all_of, answered, begin, failed, stored, until, until_shown
 from tests.fakes import ByteTokenizer, FakeEngine, FakeGenerate, FakeReply
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
 
     from rwkv_chat.session import Session
@@ -81,6 +85,100 @@ async def test_a_reply_that_goes_on_says_how_its_beginning_was_sampled(opened: l
     assert second.earlier == ((4, first.params),)
     assert third.earlier == ((4, first.params), (8, second.params))
     assert second.params.penalty_decay == 0.5
+
+
+# ----------------------------------------------------------------------------------------- after a crash
+
+CRASH = FakeReply(" One two", error=OutOfMemory(2, 1))
+ALREADY = len(encode(CRASH.text))
+
+
+async def crashed(session: Session, thread: str | None = None, params: SamplingParams | None = None) -> str:
+    """A conversation with a reply that grew when the program died; its id."""
+    turn = session.chats.send(thread, "a", params)
+    await failed(turn)
+    await session.library.run(_as_killed)
+    return turn.thread
+
+
+def _as_killed(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE nodes SET status = 'growing' WHERE status = 'failed'")
+
+
+async def resumed(session: Session, thread: str) -> Resumed:
+    """What is told of how it goes on."""
+    turn = await session.chats.resume(thread)
+    assert turn is not None
+    (told,) = (each for each in await all_of(turn) if isinstance(each, Resumed))
+    return told
+
+
+async def test_a_reply_goes_on_after_a_crash_as_it_was_sampled(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([CRASH, "."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await crashed(session)
+    assert await resumed(session, thread) == Resumed((), ALREADY)
+    first, second = engine.requests
+    assert first.params.seed is not None
+    assert second.params == replace(first.params, max_tokens=first.params.max_tokens - ALREADY)
+    assert second.earlier == ((ALREADY, first.params),)
+
+
+async def test_what_was_changed_after_the_crash_is_obeyed(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([CRASH, "."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = (await session.chats.create("x")).id
+    await session.chats.configure(thread, sampling={"top_k": 9, BANS: ["#3"]})
+    await crashed(session, thread)
+    own = {"top_k": 9, "temperature": 0.25, "max_tokens": 100, "seed": 1, BANS: ["#7"]}
+    await session.chats.configure(thread, sampling=own)
+    told = await resumed(session, thread)
+    assert told == Resumed(("temperature", "max_tokens", "bans"), ALREADY)
+    first, second = engine.requests
+    assert second.params == replace(first.params, temperature=0.25, bans=(7,), max_tokens=100 - ALREADY)
+    assert resumed_words(told.changed) == "goes on; changed since: Temperature, Max tokens, Bans"
+
+
+async def test_what_was_asked_of_one_reply_is_no_change(opened: list, tmp_path: Path) -> None:
+    """As the command line's options: they held for that reply, and hold for the rest of it."""
+    engine = FakeEngine([CRASH, "."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await crashed(session, None, SamplingParams(temperature=0.3, top_p=0.4, seed=3, max_tokens=50))
+    await session.chats.configure(thread, sampling={"top_p": 0.75})
+    assert (await resumed(session, thread)).changed == ("top_p",)
+    expected = SamplingParams(temperature=0.3, top_p=0.75, seed=3, max_tokens=50 - ALREADY)
+    assert engine.requests[1].params == expected
+
+
+async def test_of_a_limit_only_what_was_drawn_under_it_is_taken(opened: list, tmp_path: Path) -> None:
+    """A reply that was cut by its limit goes on with a whole one, and crashes; and crashes again."""
+    engine = FakeEngine([FakeReply(" a" * 20, reason="length"), CRASH, CRASH, "."])
+    session: Session = await begin(opened, tmp_path, engine)
+    params = SamplingParams(max_tokens=41)
+    thread = (await answered(session.chats.send(None, "a", params))).thread.id
+    await failed(session.chats.continue_reply(thread, params))
+    await session.library.run(_as_killed)
+    again = await session.chats.resume(thread)
+    assert again is not None
+    await failed(again)
+    await session.library.run(_as_killed)
+    assert (await resumed(session, thread)).tokens == ALREADY
+    assert [each.params.max_tokens for each in engine.requests] == [41, 41, 41 - ALREADY, 41 - 2 * ALREADY]
+    assert (await stored(session, thread))[-1].message.text == (" a" * 20).strip() + CRASH.text * 2 + "."
+
+
+async def test_a_change_reaches_a_reply_that_goes_on_after_a_crash(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([CRASH, LONG], delay=0.05)
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await crashed(session)
+    turn = await session.chats.resume(thread)
+    assert turn is not None
+    await until_shown(turn)
+    await session.chats.configure(thread, sampling={"temperature": 0.25})
+    turn.stop()
+    await answered(turn)
+    first, (changed,) = engine.requests[0].params, engine.changed
+    assert changed == replace(first, temperature=0.25, max_tokens=first.max_tokens - ALREADY)
 
 
 def test_of_a_reply_whose_end_was_lost_the_params_of_what_is_left_count() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from rwkv_chat.explain import resumed_words
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ class Meter:
             decode=usage.reply_tokens / usage.decode_seconds if usage.decode_seconds > 0 else 0.0,
             source=usage.source,
         )
+
+    def resumed(self, live: LiveReply | None) -> str:
+        """Of a reply that a crash cut and that goes on: whether it is sampled as it was."""
+        if live is None or live.resumed is None:
+            return ""
+        return resumed_words(live.resumed.changed)
 
     def hint(self, live: LiveReply) -> str:
         """What stands in place of a reply until its first word comes."""

@@ -101,8 +101,9 @@ class ShowingScreen(CommandScreen):
     def show_status(self) -> None:
         status = self.meter.status(self.thread_id, self.live)
         words = [each for each in (status.download, self.desk.books.words if self.begun else "") if each]
+        manner = ", ".join(filter(None, (self.meter.resumed(self.live), self.manner_words())))
         self.query_one(StatusLine).show(
-            replace(status, manner=self.manner_words(), absorbed=self.absorbed, download=" · ".join(words))
+            replace(status, manner=manner, absorbed=self.absorbed, download=" · ".join(words))
         )
 
     def told(self, text: str, wrong: bool) -> None:
