@@ -83,12 +83,14 @@ class DraftingScreen(ShowingScreen):
     @telling
     async def _look_up_sent(self) -> None:
         """What can be called back; another window may have erased some of it."""
-        self.prompt.recall.fill(await self.desk.session.drafts.sent())
+        recall = self.prompt.recall  # the screen may be gone when that is read
+        recall.fill(await self.desk.session.drafts.sent())
 
     @telling
     async def forget_sent(self) -> None:
         """Conversations were thrown away, or came back."""
-        self.prompt.recall.only(await self.desk.session.drafts.sent())
+        recall = self.prompt.recall
+        recall.only(await self.desk.session.drafts.sent())
 
     def begun_as(self, thread_id: str) -> None:
         """The new conversation has an id now: what is typed belongs to it."""

@@ -142,6 +142,7 @@ class TreeScreen(AnswersScreen):
                 await self._switch(thread, node, 1 if act.what == "next" else -1)
             case "delete":
                 gone = await self.branches.delete_branch(thread.id, node.id)
+                await self.desk.thrown_away()
                 await self.shown_again()
                 self.notify(say("app.tree.deleted", number=gone.messages), markup=False)
             case "bookmark":
