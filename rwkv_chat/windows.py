@@ -90,8 +90,9 @@ class Windows:
     def _sweep(self, folder: Path) -> None:
         """Signs of windows that were killed."""
         for path in folder.glob(SIGN.format("*")):
-            if (handle := taken(path)) is not None:
-                _let_go(path, handle)
+            with contextlib.suppress(OSError):  # it stays
+                if (handle := taken(path)) is not None:
+                    _let_go(path, handle)
 
     def _path_of(self, window: str) -> Path:
         assert self._folder is not None  # noqa: S101  ours
