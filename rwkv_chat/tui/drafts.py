@@ -40,6 +40,7 @@ class DraftKeeper:
         self._changed: set[Key] = set()
         self._saving: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._to_look = False
         self.look: Callable[[], None] | None = None
         self.came: Callable[[str | None], None] | None = None
 
@@ -49,24 +50,25 @@ class DraftKeeper:
         """What windows left that are gone. One that seems to be open may be dying: it is looked at again."""
         await self._take_over()
         if not self._session.windows.alone:
-            self._looking = _task(self._look_late())
+            self._to_look = True
+            self._looking = _task(self._look(LATE_SECONDS))
 
     def look_around(self) -> None:
         """A window may have been closed meanwhile: take over what it left."""
+        self._to_look = True
         if self._looking is None or self._looking.done():
-            self._looking = _task(self._look_now())
+            self._looking = _task(self._look())
 
-    async def _look_late(self) -> None:
-        await asyncio.sleep(LATE_SECONDS)
-        await self._look_now()
-
-    async def _look_now(self) -> None:
+    async def _look(self, after: float = 0.0) -> None:
         from rwkv_chat.library.errors import LibraryError
 
-        try:
-            await self._take_over()
-        except LibraryError:
-            log.exception("drafts were not read")
+        await asyncio.sleep(after)
+        while self._to_look:  # it is asked for again while it goes on
+            self._to_look = False
+            try:
+                await self._take_over()
+            except LibraryError:
+                log.exception("drafts were not read")
 
     async def _take_over(self) -> None:
         """What was left stands before what was typed here since; a message that was waiting to be sent is a

@@ -226,8 +226,8 @@ async def test_an_aside_is_kept_until_it_is_answered(tmp_path: Path) -> None:
         async with after_a_kill(app.session) as later:
             assert later.of(screen.thread_id).text == "/aside What was that?"
         engine.jobs[-1].delay = 0
-        await until(pilot, lambda: screen.live is None)
-        await kept(pilot, app)
+        drafts = app.desk.drafts
+        await until(pilot, lambda: not drafts._leaving and not drafts._changed, "the answer")
         assert await on_disk(app.session) == {}
 
 
@@ -268,7 +268,7 @@ async def test_a_change_that_is_left_is_no_draft(tmp_path: Path) -> None:
         box.text = "no"
         await until(pilot, lambda: app.desk.drafts.of(screen.thread_id, screen.nodes[0].id).text == "no")
         await pilot.press("escape")
-        await until(pilot, lambda: not isinstance(app.screen, EditDialog))
+        await until(pilot, lambda: not app.desk.drafts.of(screen.thread_id, screen.nodes[0].id).text)
         await kept(pilot, app)
         assert await app.session.drafts.mine() == ()
 
@@ -288,7 +288,8 @@ async def test_a_text_that_is_written_is_kept_as_it_is_typed(tmp_path: Path) -> 
         writing: Any = app.screen
         await until(pilot, lambda: writing.area.text == "Once")
         writing.action_complete()
-        await until(pilot, lambda: writing.area.text == "Once there was" and writing.live is None)
+        await until(pilot, lambda: writing._shown == writing.area.text == "Once there was")
+        await until(pilot, lambda: not app.desk.drafts.of(screen.thread_id, WRITING).text)
         await kept(pilot, app)
         assert await app.session.drafts.mine() == ()
 
@@ -328,7 +329,8 @@ async def test_what_was_erased_is_called_back_by_no_key(tmp_path: Path) -> None:
         library: Any = app.screen
         await until(pilot, lambda: library.threads)
         await library._erase([library.threads[thread]], with_states=True)
-        texts = [*screen.prompt.recall._texts, *map(str, app.desk.drafts._drafts.values())]
+        drafts = app.desk.drafts
+        texts = [*screen.prompt.recall._texts, *map(str, (*drafts._drafts.values(), *drafts._leaving))]
         assert not any(SENTINEL in each for each in texts), "in memory, at once"
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is screen and screen.thread_id != thread)
