@@ -34,6 +34,11 @@ LONG = "\n".join(f"line {n}" for n in range(30))
 ENDLESS = " word" * 5000
 
 
+@pytest.fixture(autouse=True)
+def _kept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rwkv_chat.tui.drafts.SAVE_SECONDS", 0.02)
+
+
 async def paste(pilot: Pilot[Any], text: str) -> None:
     pilot.app.post_message(events.Paste(text))
     await pilot.pause()
