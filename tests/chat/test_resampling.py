@@ -97,11 +97,11 @@ async def crashed(session: Session, thread: str | None = None, params: SamplingP
     """A conversation with a reply that grew when the program died; its id."""
     turn = session.chats.send(thread, "a", params)
     await failed(turn)
-    await session.library.run(_as_killed)
+    await session.library.run(as_killed)
     return turn.thread
 
 
-def _as_killed(db: sqlite3.Connection) -> None:
+def as_killed(db: sqlite3.Connection) -> None:
     db.execute("UPDATE nodes SET status = 'growing' WHERE status = 'failed'")
 
 
@@ -157,11 +157,11 @@ async def test_of_a_limit_only_what_was_drawn_under_it_is_taken(opened: list, tm
     params = SamplingParams(max_tokens=41)
     thread = (await answered(session.chats.send(None, "a", params))).thread.id
     await failed(session.chats.continue_reply(thread, params))
-    await session.library.run(_as_killed)
+    await session.library.run(as_killed)
     again = await session.chats.resume(thread)
     assert again is not None
     await failed(again)
-    await session.library.run(_as_killed)
+    await session.library.run(as_killed)
     assert (await resumed(session, thread)).tokens == ALREADY
     assert [each.params.max_tokens for each in engine.requests] == [41, 41, 41 - ALREADY, 41 - 2 * ALREADY]
     assert (await stored(session, thread))[-1].message.text == (" a" * 20).strip() + CRASH.text * 2 + "."

@@ -15,7 +15,9 @@ from rwkv_chat.tui.screens.presets import PresetsDialog
 from rwkv_chat.tui.screens.tokens import TokensScreen
 from rwkv_chat.tui.widgets.repeat_bar import RepeatBar
 from rwkv_chat.tui.widgets.sampling_panel import TextsInput
+from rwkv_chat.tui.widgets.status_line import StatusLine
 from tests.chat.talk import LONG
+from tests.chat.test_resampling import CRASH, as_killed
 from tests.fakes import FakeEngine, FakeReply
 from tests.tui.helpers import opened, say_to, shown, toasts, until
 
@@ -199,3 +201,21 @@ async def test_without_a_reply_there_are_no_tokens(tmp_path: Path) -> None:
         await pilot.press(*"/tokens", "enter")
         await until(pilot, lambda: say("app.tokens.no_reply_yet") in toasts(app))
         assert app.screen is screen
+
+
+async def test_a_reply_that_goes_on_after_a_crash_says_how_it_is_sampled(tmp_path: Path) -> None:
+    engine = FakeEngine([CRASH, LONG])
+    async with opened(tmp_path, engine) as (app, pilot, screen):
+        await pilot.press("a", "enter")
+        await until(pilot, lambda: screen.nodes and screen.live is None)
+        await app.session.library.run(as_killed)
+        assert screen.thread_id
+        await app.session.chats.configure(screen.thread_id, sampling={"temperature": 0.25})
+        engine.delay = 0.05
+        await pilot.press(*"/continue", "enter")
+        await until(pilot, lambda: screen.live is not None and screen.live.text)
+        status = screen.query_one(StatusLine)
+        changed = say("app.status.resumed_changed", names=say("sampling.temperature.label"))
+        await until(pilot, lambda: changed in str(status.render()))
+        engine.jobs[-1].delay = 0
+        await until(pilot, lambda: screen.live is None and changed not in str(status.render()))
