@@ -14,13 +14,15 @@ from rwkv_chat.library.database import connect
 from rwkv_chat.paths import Paths
 from rwkv_chat.texts import say
 from tests.chat.logs import LOGS, one, read
+from tests.chat.talk import answered, begin
+from tests.fakes import ByteTokenizer, FakeEngine
 
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
+    from rwkv_chat.session import Session
     from tests.chat.command_line import Cli
-    from tests.fakes import FakeEngine
 
 
 def imported(cli: Cli, *arguments: str) -> list[dict[str, Any]]:
@@ -49,6 +51,19 @@ def test_an_assistants_log_comes_with_its_branches(cli: Cli, engine: FakeEngine,
     assert [(each["id"], each["new"], each["added"]) for each in again] == [
         (each["id"], False, 0) for each in done
     ]
+
+
+async def test_what_was_taken_in_is_read_and_continued(opened: list[Session], tmp_path: Path) -> None:
+    engine = FakeEngine([" Six."])
+    session = await begin(opened, tmp_path, engine)
+    sums, *_ = await session.convs.import_(LOGS / "chatgpt.json")
+    end = await answered(session.chats.send(sums.thread.id, "And 3+3?"))
+    assert end.node.message.text == "Six."
+    read_there = (
+        ByteTokenizer().decode_bytes((*engine.requests[-1].history, *engine.requests[-1].prompt)).decode()
+    )
+    assert "The answer is 4.\n\nUser: And 3+3?" in read_there
+    assert [each.message.text for each in (await session.chats.open(sums.thread.id)).nodes][-1] == "Six."
 
 
 def test_the_guess_and_the_report_are_told(cli: Cli, engine: FakeEngine) -> None:

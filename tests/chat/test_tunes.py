@@ -277,6 +277,10 @@ async def test_an_adapter_of_one_conversation_and_not_of_another(
         await tunes.keep(tune.id)
     resumed = await tunes.resume(tune.id)
     assert resumed.running
+    await session.close()  # the window goes, and the run goes on
+    opened.append(session := await open_real(tmp_path, tmp_path / "model" / "tiny.safetensors"))
+    tunes = session.tunes
+    assert (await tunes.show(tune.id)).running
     await first_of(session, resumed, Step, killed.step + 2)
     await tunes.stop(tune.id)
     stopped = await tunes.ended(tune.id)
