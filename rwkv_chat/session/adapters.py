@@ -14,6 +14,7 @@ from engine.errors import EngineError, ModelNotLoaded, WeightsCorrupt, WorkerDie
 from engine.types import Adapted, AdaptRequest
 from rwkv_chat.library import adapters
 from rwkv_chat.session import jobs
+from rwkv_chat.session.adapter_files import within
 from rwkv_chat.session.errors import AdapterGone
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Adapters:
         found = await self._library.run(adapters.find, id_)
         if found is None:
             raise AdapterGone(id_)
-        return self.folder / found.file
+        return await asyncio.to_thread(within, self.folder / found.file)
 
     # ------------------------------------------------------------------ files
 

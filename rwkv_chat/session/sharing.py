@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from engine.durable import into_place, link_into_place, sync_within
+from engine.durable import into_place, link_into_place
 from engine.errors import (
     FileInTheWay,
     InvalidRequest,
@@ -25,6 +24,7 @@ from rwkv_chat.library import initials, states, threads
 from rwkv_chat.library.initials import Initial
 from rwkv_chat.library.states import MadeState, StoredPersona
 from rwkv_chat.session import jobs, state_files
+from rwkv_chat.session.adapter_files import give_adapter
 from rwkv_chat.session.capsule_files import is_capsule
 from rwkv_chat.session.errors import StateFileInvalid
 from rwkv_chat.session.made_states import key_of
@@ -34,14 +34,12 @@ from rwkv_chat.session.titles import title_from
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
 
     from engine.types import Prefilled, TokenIds
     from rwkv_chat.session.answering import Desk
 
 SAFETENSORS = (".safetensors",)
-PRIVATE = 0o700  # of a folder that holds what was learnt from somebody
-CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"  # of an adapter's folder
 # largest relative difference of a tensor between two readings of the same tokens, by tier: fp32 differs by
 # the order of sums alone; in the others every step rounds, on another machine another way
 AGREE = {"fp32": 1e-3}
@@ -196,32 +194,6 @@ def give_tuned(source: Path, target: Path) -> None:
     if form is None:
         raise InvalidRequest(f"{target.suffix or target.name}: no form of a tuned state")
     convert_tuned_state(source, target, form)
-
-
-def give_adapter(source: Path, target: Path, beside: Mapping[str, bytes] | None = None) -> None:
-    """Into a new folder, as peft reads it, whole or not at all.
-
-    Args:
-        beside: more files for the folder, by their names.
-
-    Raises:
-        FileInTheWay, OSError.
-    """
-    if os.path.lexists(target):
-        raise FileInTheWay(str(target))
-    target.absolute().parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir(mode=PRIVATE)
-        for each in [source / CONFIG, source / TENSORS] if source.is_dir() else [source]:
-            shutil.copyfile(each, part / each.name)
-        for name, data in (beside or {}).items():
-            (part / name).write_bytes(data)
-        sync_within(part)
-        into_place(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def nbytes(path: Path) -> int:

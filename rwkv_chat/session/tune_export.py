@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from engine.errors import InvalidRequest
-from rwkv_chat.session.sharing import give_adapter, give_tuned, nbytes, put_beside
+from rwkv_chat.session.adapter_files import give_adapter
+from rwkv_chat.session.sharing import give_tuned, nbytes, put_beside
 from rwkv_chat.session.shelf_convert import Conversion, format_of
 from rwkv_chat.session.shelf_types import Converted
 from rwkv_chat.session.state_types import Shared

@@ -14,8 +14,9 @@ from rwkv_chat.library.adapters import StoredAdapter
 from rwkv_chat.library.initials import Initial
 from rwkv_chat.library.states import MadeState, StoredPersona
 from rwkv_chat.session import jobs
+from rwkv_chat.session.adapter_files import give_adapter
 from rwkv_chat.session.errors import TuneIsModel, TuneNotDone, TuneOfOtherModel, TuneRuns
-from rwkv_chat.session.sharing import give_adapter, put_beside
+from rwkv_chat.session.sharing import put_beside
 from rwkv_chat.session.titles import title_from
 from rwkv_chat.session.tune_folder import read_about, result_of
 from rwkv_chat.session.tune_types import Voice

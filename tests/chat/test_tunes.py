@@ -18,12 +18,14 @@ import pytest
 
 from engine.errors import DiskFailed, FileInTheWay, InvalidRequest, UnsupportedFormat
 from engine.tune.folder import owner
+from engine.tune.run import run
 from engine.types import Evaluated, Step, TuneConfig, Unloaded
 from engine.types.tuning import CheckpointSaved, Started, Stopped
 from rwkv_chat.importers.filters import Filters
 from rwkv_chat.library import threads
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import open_session, tune_child, tune_probe
+from rwkv_chat.session.adapter_files import within
 from rwkv_chat.session.errors import (
     DeviceTaken,
     NotInPrivate,
@@ -292,6 +294,34 @@ async def test_an_adapter_of_one_conversation_and_not_of_another(
         await tunes.stop(tune.id)
     await _written(session, tune.id, tmp_path)
     await _spoken(session, tune.id, chats[0])
+
+
+@pytest.mark.parametrize(
+    ("method", "files"),
+    [
+        ("pissa", ["README.md", "init_pissa.pth", "pissa.pth"]),
+        ("miss", ["README.md", "adapter_config.json", "adapter_model.safetensors"]),
+    ],
+)
+async def test_adapters_of_other_kinds_are_kept_spoken_with_and_written(
+    tmp_path: Path, opened: list[Session], method: str, files: list[str]
+) -> None:
+    opened.append(session := await open_tuning(tmp_path))
+    chats, tunes = await talked(session, 3), session.tunes
+    tune = await tunes.write(await planned(session, chats, method, steps=2))
+    run(tune.folder)  # here: what a process of its own would do
+    kept = await tunes.keep(tune.id, thread=chats[0])
+    assert kept.thread is not None
+    await ask(session, kept.thread.id, "And now?")
+    await exported(session, tune.id, tmp_path / "out")
+    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == files
+    await session.states.export(kept.persona.id, tmp_path / "again")
+    given = within(tmp_path / "again")
+    assert given.name == ("pissa.pth" if method == "pissa" else "again")
+    assert await session.turns.desk.adapters.try_on(given) == kept.thread.adapter  # it does the same
+    await session.states.remove(kept.persona.id, let_go=True)
+    await session.states.drop_unneeded()
+    assert list(session.paths.adapters.iterdir()) == []
 
 
 def _pid(folder: Path) -> int:
