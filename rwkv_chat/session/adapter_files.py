@@ -53,7 +53,7 @@ def _files_of(adapter: Path) -> list[Path]:
 
 def within(folder: Path) -> Path:
     """The adapter of a folder that `give_adapter` wrote: the folder, or the file in it that is no peft's."""
-    if not folder.is_dir() or (folder / CONFIG).is_file():
+    if not folder.is_dir() or any((folder / each).is_file() for each in (CONFIG, TENSORS)):
         return folder
     files = sorted(each for each in folder.iterdir() if each.name != PISSA_INIT)
     return files[0] if files else folder

@@ -58,6 +58,7 @@ async def test_what_was_taken_in_is_read_and_continued(opened: list[Session], tm
     session = await begin(opened, tmp_path, engine)
     sums, *_ = await session.convs.import_(LOGS / "chatgpt.json")
     end = await answered(session.chats.send(sums.thread.id, "And 3+3?"))
+    assert end.node is not None
     assert end.node.message.text == "Six."
     read_there = (
         ByteTokenizer().decode_bytes((*engine.requests[-1].history, *engine.requests[-1].prompt)).decode()
