@@ -13,6 +13,7 @@ from engine.errors import InvalidRequest
 from engine.prefix import EMPTY, walk
 
 if TYPE_CHECKING:
+    from engine.joined import Joined
     from engine.types import TokenIds
 
 CHECKED = 4096  # tokens of a history that is walked at once: a few milliseconds
@@ -25,7 +26,7 @@ class Keys:
         InvalidRequest: the key given is not the history's; perhaps only when a key of it is asked for.
     """
 
-    def __init__(self, tokens: TokenIds, known: int = 0, start: str | None = None) -> None:
+    def __init__(self, tokens: TokenIds | Joined, known: int = 0, start: str | None = None) -> None:
         """`start`: the key after the first `known` tokens, None to derive all."""
         self._tokens, self._known, self._start = tokens, known, start
         self._early: tuple[str, ...] | None = None

@@ -86,7 +86,7 @@ class Voice:
         """
         found = begin.snapshot
         if found is None:
-            state, todo = self.states.first(chain.initial), chain.tokens
+            state, todo = self.states.first(chain.initial), chain.tokens[:]
         else:
             state, todo = found.state, (*found.pending, *chain.tokens[found.length :])
         check_ids(todo, self.info.spec.vocab_size)

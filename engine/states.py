@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidRequest, StateCorrupt, StateMismatch
+from engine.joined import Joined
 from engine.keys import CHECKED, Keys
 from engine.store.ladder import SHORT
 from engine.store.snapshot import Snapshot, layout_of
@@ -42,7 +43,7 @@ class Chain:
         goes_on: a cut reply does, of which states may have been saved on its way, beyond the fork.
     """
 
-    tokens: TokenIds
+    tokens: Joined
     keys: Keys
     new_from: int
     fork: int | None = None
@@ -74,11 +75,12 @@ def chain_of(request: GenerateRequest | FeedRequest, vocab: int) -> Chain:
         InvalidRequest: nothing to feed, an id outside the vocabulary, a start key that is not the history's
             (see `Keys`), n, continues or fork out of range.
     """
-    tokens = (*request.history, *request.prompt)
+    tokens = Joined(request.history, request.prompt)
     if not tokens:
         raise InvalidRequest("nothing to feed")
     known = request.start is not None and len(request.history) > CHECKED
-    check_ids(request.prompt if known else tokens, vocab)
+    check_ids(request.prompt, vocab)
+    check_ids(() if known else request.history, vocab)
     fork = _fork(request, len(tokens)) if isinstance(request, GenerateRequest) else None
     keys = Keys(tokens, len(request.history), request.start or None)
     goes_on = isinstance(request, GenerateRequest) and request.continues > 0

@@ -76,19 +76,20 @@ class _Mender:
 
 
 def _messages(db: sqlite3.Connection, paths: Paths, mender: _Mender) -> Iterator[Result]:
-    wrong = 0
+    count = verify.Count()
     held = frozenset(path.name[:32] for path in paths.states.glob("*.safetensors"))
-    for fault in verify.check(db, held):
-        wrong += 1
+    for fault in verify.check(db, held, count):
         yield from mender.copied()
         if mender.repair:
             verify.repair(db, fault)
+            count.fit += fault.kind == "key"
         thread = title(fault.thread) or say("convs.untitled")
         yield Result(
             "messages", good=False, text=say(f"verify.{fault.kind}", thread=thread), mended=mender.repair
         )
-    right = verify.number(db) - (0 if mender.repair else wrong)
-    yield Result("messages", good=True, text=say("verify.keys", number=f"{max(0, right):,}"))
+    yield Result("messages", good=True, text=say("verify.keys", number=f"{count.fit:,}"))
+    if unread := verify.unread(db):
+        yield Result("messages", good=True, text=say("verify.unread", number=f"{unread:,}"))
 
 
 def _index(db: sqlite3.Connection, mender: _Mender) -> Iterator[Result]:

@@ -28,20 +28,32 @@ def replace(db: sqlite3.Connection, thread: str, node: str, text: str) -> tuple[
     with transaction(db):
         branches.check(db, thread, node)
         before = nodes.tip(db, thread)
-        changed = _changed(db, thread, nodes.get(db, node), text)
-        last = copy(db, thread, following(db, thread, node), changed)
-        nodes.stand(db, thread, last or changed, "edited", before)
-    return threads.get(db, thread), nodes.get(db, changed)
+        sources = [nodes.get(db, each) for each in following(db, thread, node)]
+        first = changed(db, thread, nodes.get(db, node), text)
+        made = copy(db, thread, sources, first)
+        stand(db, thread, made[-1] if made else first, before, "edited")
+    return threads.get(db, thread), nodes.get(db, first)
 
 
-def following(db: sqlite3.Connection, thread: str, node: str) -> tuple[Node, ...]:
-    """What follows a message on the way to the tip; in another branch, on the way to its newest end."""
-    for tip in (nodes.tip(db, thread), branches.leaf(db, node)):
-        after: list[Node] = []
-        for each in nodes.up(db, tip):
-            if each.id == node:
-                return tuple(reversed(after))
-            after.append(each)
+_WAY = """
+WITH RECURSIVE up (id, parent, depth) AS (
+    SELECT id, parent, 0 FROM nodes WHERE id = :tip
+    UNION ALL
+    SELECT nodes.id, nodes.parent, up.depth + 1 FROM nodes JOIN up ON nodes.id = up.parent
+    WHERE up.id <> :node AND up.depth < (SELECT max(rowid) FROM nodes)
+)
+SELECT id FROM up ORDER BY depth DESC
+"""
+
+
+def following(db: sqlite3.Connection, thread: str, node: str) -> tuple[str, ...]:
+    """Ids of what follows a message on the way to the tip; in another branch, on the way to its newest
+    end.
+    """
+    for find_tip in (lambda: nodes.tip(db, thread), lambda: branches.leaf(db, node)):
+        way = tuple(row[0] for row in db.execute(_WAY, {"tip": find_tip(), "node": node}))
+        if way[:1] == (node,):
+            return way[1:]
     return ()
 
 
@@ -54,41 +66,48 @@ def edit(db: sqlite3.Connection, thread: str, node: str, text: str) -> tuple[Thr
     with transaction(db):
         branches.check(db, thread, node)
         before = nodes.tip(db, thread)
-        changed = _changed(db, thread, nodes.get(db, node), text)
-        nodes.stand(db, thread, changed, "edited", before)
-    return threads.get(db, thread), nodes.get(db, changed)
+        new = changed(db, thread, nodes.get(db, node), text)
+        stand(db, thread, new, before, "edited")
+    return threads.get(db, thread), nodes.get(db, new)
 
 
-def begin_anew(
-    db: sqlite3.Connection, thread: str, sources: Sequence[Node], *, kind: steps.Kind = "refreshed"
-) -> Thread:
+def begin_anew(db: sqlite3.Connection, thread: str, sources: Sequence[Node]) -> Thread:
     """Memory begins anew: copies of `sources` after the tip, of which the first is fresh; the tip moves to
     the last one. Raises: ThreadMissing.
     """
     with transaction(db):
         before = nodes.tip(db, thread)
-        if (last := copy(db, thread, sources, before, fresh=True)) is not None:
-            threads.move_tip(db, thread, last)
-            steps.record(db, thread, kind, before, last)
+        if made := copy(db, thread, sources, before, fresh=True):
+            stand(db, thread, made[-1], before, "refreshed")
     return threads.get(db, thread)
+
+
+def stand(db: sqlite3.Connection, thread: str, node: str, before: str | None, kind: steps.Kind) -> None:
+    """The tip moves to the last copy. To edit is to speak; to begin anew changes the memory alone."""
+    if kind == "edited":
+        nodes.stand(db, thread, node, kind, before)
+    else:
+        threads.move_tip(db, thread, node)
+        steps.record(db, thread, kind, before, node)
 
 
 def copy(
     db: sqlite3.Connection, thread: str, sources: Sequence[Node], parent: str | None, *, fresh: bool = False
-) -> str | None:
-    """Copies one after the other below `parent`; the id of the last one. `fresh`: memory begins with the
-    first.
-    """
+) -> tuple[str, ...]:
+    """Copies one after the other below `parent`; their ids. `fresh`: memory begins with the first."""
+    made: list[str] = []
     for place, each in enumerate(sources):
         first = place == 0 and (fresh or parent is None)
-        new = _copied(db, thread, each, parent, fresh=place == 0 and fresh)
+        parent = _copied(db, thread, each, parent, fresh=place == 0 and fresh)
         if first == (each.parent is None or each.fresh):
-            _copy_tokens(db, each.id, new)
-        parent = new
-    return parent if sources else None
+            _copy_tokens(db, each.id, parent)
+        made.append(parent)
+    index.add(db, *made)
+    return tuple(made)
 
 
-def _changed(db: sqlite3.Connection, thread: str, of: Node, text: str) -> str:
+def changed(db: sqlite3.Connection, thread: str, of: Node, text: str) -> str:
+    """The same message with another text, beside it; its id."""
     said = of.message
     return nodes.put(
         db, thread, of.parent, said.role, text, kind=of.kind, origin=of.id, fresh=of.fresh, rest=of.rest
@@ -105,7 +124,6 @@ def _copied(db: sqlite3.Connection, thread: str, of: Node, parent: str | None, *
         "NULL, pinned, kind, rest, taken, id, ?, ? FROM nodes WHERE id = ?",
         (new, thread, parent, int(fresh), time.time(), of.id),
     )
-    index.add(db, new)
     return new
 
 

@@ -66,6 +66,11 @@ WITH RECURSIVE stood (id) AS (
 )
 SELECT id FROM stood WHERE id IS NOT NULL
 """
+# copies that a crash cut short (`library/copying.py`)
+_HALF_MADE = (
+    "INSERT OR IGNORE INTO gone SELECT id FROM nodes WHERE tree = ? AND deleted IS NOT NULL "
+    "AND EXISTS (SELECT 1 FROM search_docs WHERE node = nodes.id AND tree = '')"
+)
 _UNDER = """
 INSERT OR IGNORE INTO gone WITH RECURSIVE under (id) AS (
     SELECT id FROM gone UNION SELECT nodes.id FROM nodes JOIN under ON nodes.parent = under.id
@@ -90,6 +95,7 @@ def _choose(db: sqlite3.Connection, tree: str, theirs: set[str]) -> None:
     needed = set().union(*(_stood_on(db, each) for each in others))
     alone = {row["id"] for row in db.execute("SELECT id FROM nodes WHERE tree = ?", (tree,))} & theirs
     db.executemany("INSERT OR IGNORE INTO gone VALUES (?)", [(each,) for each in alone - needed])
+    db.execute(_HALF_MADE, (tree,))
     db.execute(_UNDER)
 
 

@@ -17,10 +17,11 @@ from rwkv_chat.library import rows
 from rwkv_chat.library.fold import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 BATCH = 500  # messages in memory while the index is made
 PAGES = 200  # of the index, merged in one go
+TOGETHER = 100_000  # messages of one time stand one after the other: no free place is looked for
 _LAST = 1 << 52
 _HASH_BYTES = 16 << 20
 
@@ -35,24 +36,42 @@ def rebuild(db: sqlite3.Connection) -> int:
     db.execute("DELETE FROM search_models")
     db.execute("INSERT INTO search (search) VALUES ('delete-all')")
     db.execute("INSERT INTO search (search, rank) VALUES ('hashsize', ?)", (_HASH_BYTES,))
-    made = 0
+    made, last = 0, None
     try:
         order = db.execute("SELECT rowid FROM nodes ORDER BY created, rowid")
         while batch := order.fetchmany(BATCH):
             for (row,) in batch:
                 found = db.execute("SELECT * FROM nodes WHERE rowid = ?", (row,)).fetchone()
-                made += found is not None and _add(db, found)
+                if found is not None and (document := _add(db, found, last)) is not None:
+                    made, last = made + 1, document
     except sqlite3.DatabaseError as error:
         if not _is_damage(error):
             raise
     return made
 
 
-def add(db: sqlite3.Connection, node: str) -> None:
-    """Index a message that was just written."""
+def add(db: sqlite3.Connection, *ids: str) -> None:
+    """Index messages that were just written."""
+    last = None
     with _spared(db):
-        if (row := _row(db, node)) is not None:
-            _add(db, row)
+        for node in ids:
+            if (row := _row(db, node)) is not None:
+                last = _add(db, row, last) or last
+
+
+def hide(db: sqlite3.Connection, ids: Iterable[str]) -> None:
+    """Messages that are indexed, and that nobody is to find before `show`: they are in no tree."""
+    with _spared(db):
+        db.executemany("UPDATE search_docs SET tree = '' WHERE node = ?", [(each,) for each in ids])
+
+
+def show(db: sqlite3.Connection, ids: Sequence[str], tree: str) -> None:
+    """Messages of a tree that were hidden are found from now on."""
+    with _spared(db):
+        places = [(tree, each) for each in ids]
+        shown = db.executemany("UPDATE search_docs SET tree = ? WHERE node = ?", places)
+    if shown.rowcount < len(ids):
+        add(db, *ids)  # the index was made anew meanwhile, without what was hidden
 
 
 @contextmanager
@@ -115,7 +134,8 @@ def is_sound(db: sqlite3.Connection) -> bool:
             "SELECT count(*) FROM nodes WHERE deleted IS NULL AND id NOT IN (SELECT node FROM search_docs)"
         ).fetchone()[0]
         extra = db.execute(
-            "SELECT count(*) FROM search_docs WHERE node NOT IN (SELECT id FROM nodes WHERE deleted IS NULL)"
+            "SELECT count(*) FROM search_docs WHERE tree <> '' AND node NOT IN "
+            "(SELECT id FROM nodes WHERE deleted IS NULL)"
         ).fetchone()[0]
     except sqlite3.DatabaseError:
         return False
@@ -144,11 +164,14 @@ def _document(db: sqlite3.Connection, node: str) -> int | None:
     return None if found is None else found[0]
 
 
-def _add(db: sqlite3.Connection, row: sqlite3.Row) -> bool:
+def _add(db: sqlite3.Connection, row: sqlite3.Row, last: int | None = None) -> int | None:
+    """The message's document; None where it is deleted, or has one. `last`: of the message added before."""
     if rows.field(row, "deleted") is not None:
-        return False
+        return None
     document = document_at(rows.number(row, "created"))
     values = rows.text(row, "id"), rows.text(row, "tree")
+    if last is not None and 0 <= last - document < TOGETHER:
+        document = last + 1
     while db.execute("SELECT 1 FROM search_docs WHERE id = ?", (document,)).fetchone():
         document = _free_after(db, document)
     made = db.execute(
@@ -157,7 +180,7 @@ def _add(db: sqlite3.Connection, row: sqlite3.Row) -> bool:
     if made.rowcount == 1:
         db.execute("INSERT OR IGNORE INTO search_models (model) VALUES (?)", (rows.text(row, "model"),))
         _put_in(db, document, row)
-    return made.rowcount == 1
+    return document if made.rowcount == 1 else None
 
 
 def _free_after(db: sqlite3.Connection, document: int) -> int:

@@ -124,9 +124,14 @@ def _path(db: sqlite3.Connection, tip: str | None, coding: str, *, memory: bool)
         if row["id"] in seen:
             break
         seen.add(row["id"])
-        drawn = rows.unpack(rows.field(row, "drawn")) or ()
-        stored.append(StoredNode(rows.node(row), rows.text(row, "tail"), drawn))
+        stored.append(stored_node(row))
     return tuple(reversed(stored))
+
+
+def stored_node(row: sqlite3.Row) -> StoredNode:
+    """A row of a message with what `node_tokens` has of it."""
+    drawn = rows.unpack(rows.field(row, "drawn")) or ()
+    return StoredNode(rows.node(row), rows.text(row, "tail"), drawn)
 
 
 def up(db: sqlite3.Connection, node: str | None) -> Iterator[Node]:

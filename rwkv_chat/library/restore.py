@@ -112,7 +112,10 @@ def _write(copy: Path, database: Path) -> None:
             raise LibraryLocked(str(database))
 
     try:
-        with closing(_reader(copy)) as source, closing(sqlite3.connect(database)) as target:
+        with (
+            closing(_reader(copy)) as source,
+            closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as target,
+        ):
             target.execute("PRAGMA synchronous = FULL")
             target.execute("PRAGMA fullfsync = ON")
             source.backup(target, pages=PAGES, progress=look, sleep=0.05)

@@ -40,9 +40,20 @@ class Fault:
     right: str = ""
 
 
+@dataclass(slots=True)
+class Count:
+    """What `check` has found right: `fit` keys were derived again from their tokens."""
+
+    fit: int = 0
+
+
 _TREES = "SELECT DISTINCT tree FROM nodes ORDER BY tree"
 _CODINGS = (
     "SELECT DISTINCT coding FROM node_tokens JOIN nodes ON nodes.id = node_tokens.node WHERE nodes.tree = ?"
+)
+_UNREAD = (
+    "SELECT count(*) FROM nodes WHERE deleted IS NULL "
+    "AND NOT EXISTS (SELECT 1 FROM node_tokens WHERE node_tokens.node = nodes.id)"
 )
 _NODES = """
 SELECT nodes.id, nodes.parent, nodes.fresh, fed.tokens, fed.prefix, fed.node IS NOT NULL AS known
@@ -52,22 +63,26 @@ WHERE nodes.tree = ?
 _TITLE = "SELECT title FROM threads WHERE tree = ? ORDER BY deleted IS NOT NULL, updated DESC LIMIT 1"
 
 
-def number(db: sqlite3.Connection) -> int:
-    """How many keys there are to check."""
-    return db.execute("SELECT count(*) FROM node_tokens WHERE prefix IS NOT NULL").fetchone()[0]
-
-
-def check(db: sqlite3.Connection, held: Container[str] = frozenset()) -> Iterator[Fault]:
+def check(
+    db: sqlite3.Connection, held: Container[str] = frozenset(), count: Count | None = None
+) -> Iterator[Fault]:
     """Every fault, tree by tree; one tree is in memory at a time.
 
     Args:
         held: the first 32 digits of the keys that states are saved under.
+        count: is told what was right.
     """
+    count = count or Count()
     for (tree,) in db.execute(_TREES).fetchall():
         title = db.execute(_TITLE, (tree,)).fetchone()
         for (coding,) in db.execute(_CODINGS, (tree,)).fetchall():
-            for node, kind, right in _check(db, tree, coding, held):
+            for node, kind, right in _check(db, tree, coding, held, count):
                 yield Fault(node, coding, kind, rows.text(title, "title") if title else "", right)
+
+
+def unread(db: sqlite3.Connection) -> int:
+    """Messages that have no tokens, since no model has read them."""
+    return db.execute(_UNREAD).fetchone()[0]
 
 
 def repair(db: sqlite3.Connection, fault: Fault) -> None:
@@ -83,7 +98,7 @@ def repair(db: sqlite3.Connection, fault: Fault) -> None:
 
 
 def _check(
-    db: sqlite3.Connection, tree: str, coding: str, held: Container[str]
+    db: sqlite3.Connection, tree: str, coding: str, held: Container[str], count: Count
 ) -> Iterator[tuple[str, FaultKind, str]]:
     """From the first messages on: what follows a damaged key is held against the one that is right."""
     after: dict[str | None, list[sqlite3.Row]] = {}
@@ -93,9 +108,12 @@ def _check(
     while waiting:
         row, start = waiting.pop()
         name, following = rows.text(row, "id"), after.get(rows.text(row, "id"), ())
-        kind, key = _judged(row, EMPTY if row["fresh"] else start, following, held)
+        begun = EMPTY if row["fresh"] else start
+        kind, key = _judged(row, begun, following, held)
         if kind:
             yield name, kind, key if kind == "key" else ""
+        elif begun and row["prefix"] is not None:
+            count.fit += 1
         waiting += [(each, key) for each in following]
 
 

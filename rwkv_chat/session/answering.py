@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 from engine.errors import EngineError, ModelNotLoaded, Unexpected, WorkerDied
 from rwkv_chat.library import nodes, sampled
 from rwkv_chat.library.errors import LibraryError
+from rwkv_chat.library.known import memory_after
 from rwkv_chat.library.nodes import StoredNode
 from rwkv_chat.session import chain
 from rwkv_chat.session.errors import NothingToContinue, SessionError, ThreadElsewhere
 from rwkv_chat.session.events import Answered, Committed, TurnFailed, WaitingForModel
 from rwkv_chat.session.manner import manner_of
+from rwkv_chat.session.reading import save_tokens
 from rwkv_chat.session.replying import Part, Replying
 from rwkv_chat.session.wish import ANSWER
 from rwkv_chat.templates import TemplateInvalid
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from rwkv_chat.library.sampled import Earlier
     from rwkv_chat.session.adapters import Adapters
     from rwkv_chat.session.border import EngineLike
+    from rwkv_chat.session.chain import Chain
     from rwkv_chat.session.initials import Initials
+    from rwkv_chat.session.kept_chains import KeptChains
     from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.models import Models
     from rwkv_chat.session.speaker import Speaker
@@ -58,6 +62,7 @@ class Desk:
         sampling: how replies are sampled where nobody says otherwise.
         initials: the states that chains begin from.  adapters: what conversations speak with.
         windows: those that are open.
+        chains: those that were coded lately.
         settle: has the engine read, behind the turn's back, what will be remembered of a conversation, with
             this adapter.
         pauses: whether a reply that says the same again and again ends there.
@@ -72,6 +77,7 @@ class Desk:
     windows: Windows
     adapters: Adapters
     settle: Callable[[str, FeedRequest, str], None]
+    chains: KeptChains
     pauses: Callable[[], bool] = lambda: False
 
 
@@ -165,15 +171,18 @@ class Answering:
         manner = await asyncio.to_thread(manner_of, thread, speaker, self._desk.usual_mode())
         manner = self._fitting(manner, node)
         rows = speaker.info.spec.vocab_size
-        path = whole = await self._path(node, manner)
+        begun, whole = await self._path(node, manner, rows)
+        path = whole
         if drawn := self._drawn(whole, rows):
             path = whole[:-1]
-        coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows)
+        coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows, begun)
+        if not self._wish.aside:
+            self._desk.chains.keep(manner.coding, rows, coded)
         initial = await self._desk.initials.of(thread, speaker)
         coded = replace(coded, initial=initial, adapter=await self._desk.adapters.of(thread, speaker))
         written = node.id if self._wish.aside or self._wish.goes_on else ""
         if changed := tuple(each for each in coded.changed if each.node != written):
-            await self._library.run(nodes.save_tokens, manner.coding, changed)
+            await save_tokens(self._library, manner.coding, changed)
         if drawn:
             asked = await asyncio.to_thread(chain.asking_again, coded, path, manner, drawn)
         else:
@@ -192,19 +201,30 @@ class Answering:
         drawn = path[-1].drawn if self._wish.goes_on and len(path) > 1 else ()
         return drawn if max(drawn, default=0) < rows else ()
 
-    async def _path(self, node: Node, manner: Manner) -> tuple[StoredNode, ...]:
-        """What stands before the reply. Of one that grew when the program died, what no whole token covers is
-        left out: it is drawn again.
+    async def _path(self, node: Node, manner: Manner, rows: int) -> tuple[Chain, tuple[StoredNode, ...]]:
+        """What stands before the reply: a chain that is known, and the messages after it. Of a reply that
+        grew when the program died, what no whole token covers is left out: it is drawn again.
         """
         tip = node.parent if self._wish.aside else node.id
-        path = await self._library.run(nodes.memory, tip, manner.coding)
+        begun, path = await self._memory(tip, manner.coding, rows)
         if self._wish.aside:
-            return (*path, StoredNode(node))
+            return begun, (*path, StoredNode(node))
         last = path[-1]
         if self._wish.goes_on and last.tail and last.node.tokens and node.status == "growing":
             said = replace(node.message, text=node.message.text.removesuffix(last.tail))
-            return (*path[:-1], StoredNode(replace(last.node, message=said)))
-        return path
+            return begun, (*path[:-1], StoredNode(replace(last.node, message=said)))
+        return begun, path
+
+    async def _memory(self, tip: str | None, coding: str, rows: int) -> tuple[Chain, tuple[StoredNode, ...]]:
+        chains = self._desk.chains
+        known = chains.keys(coding, rows)
+        at, path = await self._library.run(memory_after, tip, coding, known)
+        if at is None:
+            return chain.NOTHING, path
+        begun = chains.up_to(coding, rows, at.node.id, at.node.prefix or "")
+        if begun is not None:
+            return begun, path
+        return chain.NOTHING, await self._library.run(nodes.memory, tip, coding)  # let go meanwhile
 
     def _fitting(self, manner: Manner, node: Node) -> Manner:
         """A reply that a person began does not think first; one that goes on thinks as it began."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import copies, nodes, threads
+from rwkv_chat.library import copies, nodes
 from rwkv_chat.session.errors import NothingToRefresh
 
 if TYPE_CHECKING:
@@ -16,22 +16,18 @@ if TYPE_CHECKING:
     Turn = tuple[Node, ...]
 
 
-def refresh(db: sqlite3.Connection, thread: str, number: int) -> tuple[Thread, Node]:
-    """Begin with the head, the pinned turns and the last `number` of turns.
-
-    Returns:
-        The thread, and the message at its tip. Raises: ThreadMissing, NothingToRefresh.
-    """
+def refreshed(db: sqlite3.Connection, thread: str, number: int) -> tuple[Node, ...]:
+    """The head, the pinned turns and the last `number` of turns. Raises: ThreadMissing, NothingToRefresh."""
     path = tuple(each.node for each in nodes.path(db, nodes.tip(db, thread)))
     head, turns = parted(path)
     last = turns[len(turns) - number :] if number else ()
     said = {_root(each, path) for turn in last for each in turn}
     pinned = [turn for turn in _newest(turns, path) if _is_pinned(turn) and _root(turn[0], path) not in said]
-    return _begun(db, thread, (*head, *_joined(pinned), *_joined(last)))
+    return _some(thread, (*head, *_joined(pinned), *_joined(last)))
 
 
-def last(db: sqlite3.Connection, thread: str, lengths: Sequence[int], tokens: int) -> tuple[Thread, Node]:
-    """Begin with the last turns, as many as fit in `tokens`, but one at least.
+def last(db: sqlite3.Connection, thread: str, lengths: Sequence[int], tokens: int) -> tuple[Node, ...]:
+    """The last turns, as many as fit in `tokens`, but one at least.
 
     Args:
         lengths: tokens of each message of the memory at the tip.
@@ -49,7 +45,7 @@ def last(db: sqlite3.Connection, thread: str, lengths: Sequence[int], tokens: in
         if chosen and left < 0:
             break
         chosen.insert(0, turn)
-    return _begun(db, thread, tuple(_joined(chosen)))
+    return _some(thread, tuple(_joined(chosen)))
 
 
 def parted(path: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[Turn, ...]]:
@@ -92,9 +88,17 @@ def _joined(turns: Sequence[Turn]) -> list[Node]:
     return [each for turn in turns for each in turn]
 
 
-def _begun(db: sqlite3.Connection, thread: str, sources: tuple[Node, ...]) -> tuple[Thread, Node]:
+def _some(thread: str, sources: tuple[Node, ...]) -> tuple[Node, ...]:
     if not sources:
         raise NothingToRefresh(thread)
-    copies.begin_anew(db, thread, sources)
-    found = threads.get(db, thread)
+    return sources
+
+
+def begin(db: sqlite3.Connection, thread: str, sources: Sequence[Node]) -> tuple[Thread, Node]:
+    """Begin with these messages, all at once.
+
+    Returns:
+        The thread, and the message at its tip. Raises: ThreadMissing.
+    """
+    found = copies.begin_anew(db, thread, sources)
     return found, nodes.get(db, nodes.tip(db, thread) or "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from rwkv_chat.library import branches, copies, nodes
+from rwkv_chat.library import branches, copies, copying, nodes
 from rwkv_chat.session import beginnings, reading
 from rwkv_chat.session.errors import EmptyMessage, NothingToRedo, NothingToUndo
 from rwkv_chat.session.readings import thread_and_tip
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from rwkv_chat.library.branches import Deleted, Undone
+    from rwkv_chat.library.copying import Copying
     from rwkv_chat.session.chats import Chats, Params
     from rwkv_chat.session.turn import Reading, Turn
     from rwkv_chat.session.turns import Turns
@@ -101,13 +102,15 @@ class Branches:
         if not text.strip():
             raise EmptyMessage
         node = await self._library.run(nodes.get, node_id)
-        keep_following &= bool(await self._library.run(copies.following, thread_id, node_id))
-        work = copies.replace if keep_following else copies.edit
+        follow = await self._library.run(copies.following, thread_id, node_id) if keep_following else ()
 
         async def commit() -> tuple[Thread, Node]:
+            if len(follow) > copying.AT_ONCE:
+                return await self._copied(copying.replacing, thread_id, node_id, text)
+            work = copies.replace if follow else copies.edit
             return await self._library.run(work, thread_id, node_id, text)
 
-        if node.message.role == "user" and not keep_following:
+        if node.message.role == "user" and not follow:
             return self._turns.begin(thread_id, commit, self._chats.sampled(params))
         return self._read(thread_id, commit)
 
@@ -176,7 +179,7 @@ class Branches:
         """
 
         async def commit() -> tuple[Thread, Node]:
-            return await self._library.run(beginnings.refresh, thread_id, turns)
+            return await self._begun_anew(thread_id, beginnings.refreshed, turns)
 
         return self._read(thread_id, commit)
 
@@ -195,7 +198,7 @@ class Branches:
         lengths = [end - begun for begun, end in zip((0, *ends), ends, strict=False)]
 
         async def commit() -> tuple[Thread, Node]:
-            return await self._library.run(beginnings.last, thread_id, lengths, tokens)
+            return await self._begun_anew(thread_id, beginnings.last, lengths, tokens)
 
         return self._read(thread_id, commit)
 
@@ -205,6 +208,21 @@ class Branches:
         self._turns.free(thread)
         return self._turns.readings.read(self._desk, thread, commit, background=False)
 
+    async def _begun_anew(
+        self, thread: str, choose: Callable[..., tuple[Node, ...]], *args: object
+    ) -> tuple[Thread, Node]:
+        sources = await self._library.run(choose, thread, *args)
+        if len(sources) > copying.AT_ONCE:
+            return await self._copied(copying.beginning_anew, thread, sources)
+        return await self._library.run(beginnings.begin, thread, sources)
+
+    async def _copied(self, begin: Callable[..., Copying], thread: str, *args: object) -> tuple[Thread, Node]:
+        """Others come to the library between the parts. What a program that dies leaves is nobody's."""
+        work = await self._library.run(begin, thread, *args)
+        while work.left:
+            work = await self._library.run(copying.go_on, work)
+        return await self._library.run(copying.end, work)
+
     async def _moved(self, work: Callable[..., Result], thread: str, *args: object) -> Result:
-        self._turns.free(thread)
+        await self._turns.free_and_whole(thread)
         return await self._library.run(work, thread, *args)

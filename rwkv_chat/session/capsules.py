@@ -84,13 +84,13 @@ class Capsules:
 
     def _places(self, coded: Chain, key: StateKey, nodes: Sequence[Node]) -> dict[int, Path]:
         """Messages known → the file of the state there; the last first."""
-        count = len(coded.ends)
+        count = len(coded.places)
         marked = [
             at + 1
             for at, each in enumerate(nodes[-count:])
             if (each.pinned or each.bookmark is not None) and at + 1 < count
         ]
-        keys = {at: replace(key, prefix=coded.ends[at - 1][1]) for at in (count, *reversed(marked))}
+        keys = {at: replace(key, prefix=coded.places[at - 1].prefix) for at in (count, *reversed(marked))}
         files = {at: self._engine.file(each) for at, each in keys.items()}
         return dict([(at, file) for at, file in files.items() if file.is_file()][:MOST_STATES])
 
@@ -98,7 +98,7 @@ class Capsules:
         self, thread: Thread, nodes: Sequence[Node], coded: Chain, speaker: Speaker, known: tuple[int, ...]
     ) -> Capsule:
         manner = await asyncio.to_thread(manner_of, thread, speaker, self._desk.usual_mode())
-        ends = [0, *(end for end, _ in coded.ends)]
+        ends = [0, *(each.end for each in coded.places)]
         return Capsule(
             tree=Tree(replace(thread, tip=nodes[-1].id), tuple(nodes)),
             model=speaker.info.id,

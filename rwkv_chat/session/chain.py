@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.prefix import EMPTY, extend
 from engine.types import FeedRequest, GenerateRequest
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from rwkv_chat.templates import Template, ThinkMode
 
 
+class Place(NamedTuple):
+    """Where a message ends in a chain: after so many tokens, with that key."""
+
+    end: int
+    prefix: str
+    node: str
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
     """The messages from the root to a tip as token ids.
@@ -30,7 +38,7 @@ class Chain:
         tokens: of the whole chain.  prefix: its key.
         tip: how many of `tokens` are the tip's.  before_tip: the key before those.
         changed: messages whose ids or key are new or were completed: to be committed before they are fed.
-        ends: where each message ends, and the key there.
+        places: where each message ends.
         initial: the state that it begins from, by the engine's id; "" for nothing.
         adapter: what reads it, by the engine's id; "" for the model alone.
     """
@@ -40,28 +48,53 @@ class Chain:
     tip: int
     before_tip: str
     changed: tuple[Coded, ...]
-    ends: tuple[tuple[int, str], ...] = ()
+    places: tuple[Place, ...] = ()
     initial: str = ""
     adapter: str = ""
 
+    @property
+    def ends(self) -> tuple[tuple[int, str], ...]:
+        """Where each message ends, and the key there."""
+        return tuple((each.end, each.prefix) for each in self.places)
 
-def code(path: tuple[StoredNode, ...], template: Template, tokenizer: TokenizerLike, rows: int) -> Chain:
+    def up_to(self, node: str) -> Chain:
+        """The beginning of it that ends with this message, to go on from: nothing in it is changed."""
+        last = next(at for at, each in enumerate(self.places) if each.node == node)
+        end, prefix, _ = self.places[last]
+        begun, before = self.places[last - 1][:2] if last else (0, EMPTY)
+        return Chain(self.tokens[:end], prefix, end - begun, before, (), self.places[: last + 1])
+
+
+NOTHING = Chain((), EMPTY, 0, EMPTY, ())
+
+
+def code(
+    path: tuple[StoredNode, ...],
+    template: Template,
+    tokenizer: TokenizerLike,
+    rows: int,
+    begun: Chain = NOTHING,
+) -> Chain:
     """Tokens that were fed stay as they are; only messages without any are encoded, and those with an id
     that the model's `rows` don't have: no model was ever fed them, so they are damage.
 
     Keys are derived, so they are derived again here: one that does not fit its tokens (damage, or a reply
     that another program finished after this one went on from it) would name somebody else's state.
+
+    Args:
+        begun: what comes before `path`, coded earlier.
     """
     whole: list[int] = []
-    tokens, changed, ends, before, prefix = (), [], [], EMPTY, EMPTY
-    for place, stored in enumerate(path):
-        tokens = told(stored, template, tokenizer, rows, first=place == 0)
+    tokens, changed, places, before, prefix = (), [], list(begun.places), begun.before_tip, begun.prefix
+    for stored in path:
+        tokens = told(stored, template, tokenizer, rows, first=not places)
         before, prefix = prefix, _extended(tokens, prefix)
         whole += tokens
-        ends.append((len(whole), prefix))
+        places.append(Place(len(begun.tokens) + len(whole), prefix, stored.node.id))
         if (tokens, prefix, "") != (stored.node.tokens, stored.node.prefix, stored.tail):
             changed.append(Coded(stored.node.id, tokens, prefix))
-    return Chain(tuple(whole), prefix, len(tokens), before, tuple(changed), tuple(ends))
+    tip = len(tokens) if path else begun.tip
+    return Chain(begun.tokens + tuple(whole), prefix, tip, before, tuple(changed), tuple(places))
 
 
 @functools.lru_cache(maxsize=8192)
@@ -168,7 +201,7 @@ def asking(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, wish: Wis
         return Asking(plain + begun, len(plain), coded.prefix, lead=begun, begun=True)
     if not manner.mode.hint and not manner.mode.tail:
         return Asking(plain, known, start)
-    tokens = plain[:before] + _asked(path, manner)
+    tokens = plain[:before] + _asked(coded, path, manner)
     fork = max(1, _shared(plain, tokens))
     known, start = (fork, None) if wish.again else (before, coded.before_tip)
     if manner.keep and fork == len(plain):
@@ -186,13 +219,14 @@ def asking_again(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, dra
 def _aside(coded: Chain, path: tuple[StoredNode, ...], manner: Manner) -> Asking:
     """A message that will be forgotten: the chain goes back to where it stood."""
     before = len(coded.tokens) - coded.tip
-    tokens = coded.tokens[:before] + _asked(path, manner)
+    tokens = coded.tokens[:before] + _asked(coded, path, manner)
     return Asking(tokens, before, coded.before_tip, max(1, before))
 
 
-def _asked(path: tuple[StoredNode, ...], manner: Manner) -> TokenIds:
+def _asked(coded: Chain, path: tuple[StoredNode, ...], manner: Manner) -> TokenIds:
     """The last message with what asks for thoughts."""
-    return encoded(path[-1], manner.template, manner.tokenizer, first=len(path) == 1, mode=manner.mode)
+    first = len(coded.places) == 1
+    return encoded(path[-1], manner.template, manner.tokenizer, first=first, mode=manner.mode)
 
 
 def beginning(text: str, manner: Manner) -> TokenIds:

@@ -83,6 +83,8 @@ class Chats:
         """
         self._turns.readings.stop(thread_id)
         await self._turns.stop(thread_id)
+        await self._turns.readings.changed(thread_id)
+        self._desk.chains.clear()  # nothing of what may be erased is held
         return await self._library.run(threads.delete, thread_id)
 
     async def restore(self, thread_id: str) -> Thread:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from engine.types import Usage
+    from rwkv_chat.library.database import Library
+    from rwkv_chat.library.nodes import Coded
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.session.border import JobLike
     from rwkv_chat.session.speaker import Speaker
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     Reached = Callable[[int, int], Awaitable[None]]
 
 SHORTEST_PART, MOST_PARTS = 4096, 16  # tokens; parts of a long reading
+COMMITTED = 500  # messages whose tokens are committed in one transaction
 log = logging.getLogger(__name__)
 
 
@@ -65,9 +68,14 @@ async def coded_memory(desk: Desk, thread: Thread, tip: str | None, speaker: Spe
     coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows)
     initial = await desk.initials.of(thread, speaker)
     coded = replace(coded, initial=initial, adapter=await desk.adapters.of(thread, speaker))
-    if coded.changed:
-        await desk.library.run(nodes.save_tokens, manner.coding, coded.changed)
+    await save_tokens(desk.library, manner.coding, coded.changed)
     return coded
+
+
+async def save_tokens(library: Library, coding: str, changed: tuple[Coded, ...]) -> None:
+    """Commit ids, of many messages in parts: others come to the library between. Raises: LibraryError."""
+    for at in range(0, len(changed), COMMITTED):
+        await library.run(nodes.save_tokens, coding, changed[at : at + COMMITTED])
 
 
 async def read(

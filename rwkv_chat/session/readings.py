@@ -29,6 +29,7 @@ class Readings:
 
     def __init__(self) -> None:
         self._running: dict[str, tuple[Reading, asyncio.Task[None]]] = {}
+        self._changing: dict[str, asyncio.Task[tuple[Thread, Node]]] = {}
 
     def of(self, thread: str) -> Reading | None:
         """The reading that goes on in a conversation."""
@@ -49,11 +50,12 @@ class Readings:
         `reached` is told how many tokens of how many have a state, whenever one was saved.
         """
         begun = Reading(thread)
+        change = None if commit is None else self._change(thread, commit)
 
         async def work() -> None:
             try:
-                if commit is not None:
-                    begun.emit(Committed(*await commit()))
+                if change is not None:
+                    begun.emit(Committed(*await asyncio.shield(change)))
                 found, tip = await desk.library.run(thread_and_tip, thread)
             except (LibraryError, SessionError) as error:
                 begun.emit(TurnFailed(error))
@@ -78,8 +80,34 @@ class Readings:
         if thread in self._running:
             await asyncio.wait([self._running[thread][1]])
 
+    async def changed(self, thread: str) -> None:
+        """Waits until what a conversation is being changed to is whole: what is said or done next comes after
+        it. To stop a reading leaves no change half made.
+        """
+        while (change := self._changing.get(thread)) is not None:
+            await asyncio.wait([change])
+
+    def _change(self, thread: str, commit: Commit) -> asyncio.Task[tuple[Thread, Node]]:
+        """One change of a conversation after the other, each to its end."""
+        before = self._changing.get(thread)
+
+        async def in_order() -> tuple[Thread, Node]:
+            if before is not None:
+                await asyncio.wait([before])
+            return await commit()
+
+        change = self._changing[thread] = asyncio.get_running_loop().create_task(in_order())
+        change.add_done_callback(lambda _: self._changed(thread, change))
+        return change
+
+    def _changed(self, thread: str, change: asyncio.Task[tuple[Thread, Node]]) -> None:
+        if self._changing.get(thread) is change:
+            del self._changing[thread]
+
     async def close(self) -> None:
         """Ends them all."""
+        for thread in tuple(self._changing):
+            await self.changed(thread)
         tasks = [task for _, task in self._running.values()]
         for thread in tuple(self._running):
             self.stop(thread)

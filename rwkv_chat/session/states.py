@@ -17,23 +17,13 @@ from rwkv_chat.session.errors import (
     NotForSpeaking,
     NothingToConfirm,
     NothingToSave,
-    PersonaAmbiguous,
     PersonaOfOtherModel,
-    PersonaUnknown,
 )
 from rwkv_chat.session.housekeeping import tell_ladders
 from rwkv_chat.session.made_states import check_adapter, encode, fitting, key_of, made, voiced
-from rwkv_chat.session.naming import named
+from rwkv_chat.session.personas import Personas
 from rwkv_chat.session.sharing import Sharing
-from rwkv_chat.session.state_types import (
-    Changes,
-    Confirmed,
-    Persona,
-    PersonaState,
-    Shared,
-    StatesUse,
-    kind_of,
-)
+from rwkv_chat.session.state_types import Changes, Confirmed, Persona, Shared, StatesUse
 from rwkv_chat.session.titles import title_from
 
 if TYPE_CHECKING:
@@ -41,11 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.types import Prefilled, StateProfile, TokenIds
-    from rwkv_chat.library.initials import Initial
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.transcript import Node, Thread
-
-EXCERPT = 400  # letters of what a persona has read
 
 
 class States:
@@ -53,19 +40,18 @@ class States:
 
     def __init__(self, desk: Desk) -> None:
         self._desk, self._library, self._engine = desk, desk.library, desk.engine
-        self._sharing = Sharing(desk)
+        self._personas, self._sharing = Personas(desk), Sharing(desk)
         self.capsules = Capsules(desk, self._sharing)
 
     # ------------------------------------------------------------------ personas
 
     async def list(self) -> tuple[Persona, ...]:
         """All personas, by name."""
-        found = await self._library.run(states.listed)
-        return tuple([await self._shown(each) for each in found])
+        return await self._personas.list()
 
     async def get(self, persona_id: str) -> Persona:
         """Raises: PersonaMissing."""
-        return await self._shown(await self._library.run(states.get, persona_id))
+        return await self._personas.get(persona_id)
 
     async def find(self, name: str) -> Persona:
         """The persona that is meant: by its id or name, or the beginning of one that fits no other.
@@ -73,8 +59,7 @@ class States:
         Raises:
             PersonaUnknown, PersonaAmbiguous.
         """
-        told = lambda each: (each.id, each.name)  # noqa: E731  a name keeps the line short
-        return named(name, await self.list(), told, PersonaUnknown, PersonaAmbiguous)
+        return await self._personas.find(name)
 
     async def save(
         self,
@@ -120,7 +105,7 @@ class States:
                 origin=await self._library.run(state_use.tree, thread_id),
                 states=(event,),
             )
-            yield await self._shown(await self._library.run(states.add, persona))
+            yield await self._personas.shown(await self._library.run(states.add, persona))
 
     async def made_from(self, thread_id: str) -> tuple[Persona, ...]:
         """Personas that were saved from a conversation, or from another one of its tree: to be offered where
@@ -128,7 +113,7 @@ class States:
         """
         tree = await self._library.run(state_use.tree, thread_id)
         found = await self._library.run(states.made_from, tree)
-        return tuple([await self._shown(each) for each in found])
+        return tuple([await self._personas.shown(each) for each in found])
 
     async def begin(self, persona_id: str, title: str = "") -> Thread:
         """A new conversation that stands where the persona does.
@@ -180,7 +165,7 @@ class States:
         voice = await voiced(self._desk, found.template, found.mode)
         async for event in made(self._desk, await encode(voice, found.said)):
             if isinstance(event, MadeState):
-                yield await self._shown(await self._library.run(states.add_state, persona_id, event))
+                yield await self._personas.shown(await self._library.run(states.add_state, persona_id, event))
             else:
                 yield event
 
@@ -196,7 +181,7 @@ class States:
         """None leaves a value as it is."""
         name = title_from(name) if name else None
         changed = await self._library.run(states.change, persona_id, name, description, tags, sampling)
-        return await self._shown(changed)
+        return await self._personas.shown(changed)
 
     async def remove(self, persona_id: str, *, let_go: bool = False) -> None:
         """Take a persona off the library, and its states off the disk where nothing else needs them.
@@ -244,7 +229,7 @@ class States:
         Raises:
             StateFileInvalid: it is neither.  TunedStateMismatch: of a model of another size.  OSError.
         """
-        return await self._shown(await self._sharing.take(path))
+        return await self._personas.shown(await self._sharing.take(path))
 
     async def confirm(self, persona_id: str) -> AsyncIterator[Prefilled | Confirmed]:
         """Have the model in use read what an imported persona is said to have read, and compare: progress,
@@ -335,48 +320,6 @@ class States:
         return thread
 
     # ------------------------------------------------------------------ inside
-
-    async def _shown(self, stored: StoredPersona) -> Persona:
-        ids = {each.initial for each in stored.states if each.initial}
-        found = [await self._library.run(initials.get, each) for each in ids]
-        outside = {each.id: each for each in found if each is not None and each.kind == "snapshot"}
-        return await asyncio.to_thread(self._persona, stored, outside)
-
-    def _persona(self, stored: StoredPersona, outside: Mapping[str, Initial]) -> Persona:
-        text = "\n\n".join(each.message.text for each in stored.said)
-        return Persona(
-            id=stored.id,
-            name=stored.name,
-            kind=kind_of(stored.kind),
-            description=stored.description,
-            tags=stored.tags,
-            text=text[:EXCERPT],
-            messages=len(stored.said),
-            template=stored.template,
-            mode=stored.mode,
-            sampling=stored.sampling,
-            states=tuple(
-                self._state(each, outside.get(each.initial)) for each in stored.states if each.model
-            ),
-            created=stored.created,
-            used=stored.used,
-        )
-
-    def _state(self, state: MadeState, outside: Initial | None) -> PersonaState:
-        path = self._engine.file(key_of(state))
-        if outside is not None and outside.prefix == state.prefix:
-            path = self._desk.initials.folder / outside.files[0]
-        return PersonaState(
-            model=state.model,
-            model_name=state.model_name,
-            tier=state.tier,
-            coding=state.coding,
-            prefix=state.prefix,
-            tokens=sum(map(len, state.tokens)),
-            nbytes=path.stat().st_size if path.is_file() else 0,
-            trusted=outside is None,
-            difference=None if outside is None else outside.difference,
-        )
 
     async def _coded(self, coding: str, path: tuple[Node, ...], state: MadeState) -> MadeState:
         """With the tokens that the messages were fed as, where they were."""

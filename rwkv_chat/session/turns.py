@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rwkv_chat.session.answering import Answering, Desk
 from rwkv_chat.session.errors import SessionClosed, ThreadBusy
+from rwkv_chat.session.kept_chains import KeptChains
 from rwkv_chat.session.readings import Readings
 from rwkv_chat.session.turn import Turn
 from rwkv_chat.session.wish import ANSWER
@@ -48,7 +49,10 @@ class Turns:
         pauses: Callable[[], bool] = lambda: False,
     ) -> None:
         self.desk = Desk(
-            library, models, engine, usual_mode, sampling, initials, windows, adapters, self._settle, pauses
+            *(library, models, engine, usual_mode, sampling, initials, windows, adapters),
+            settle=self._settle,
+            chains=KeptChains(),
+            pauses=pauses,
         )
         self.readings = Readings()
         self.closed = False
@@ -69,7 +73,12 @@ class Turns:
         self.free(thread)
         turn = Turn(thread)
         answering = Answering(self.desk, turn, params, wish)
-        task = asyncio.get_running_loop().create_task(answering.run(begin))
+
+        async def in_order() -> tuple[Thread, Node]:
+            await self.readings.changed(thread)
+            return await begin()
+
+        task = asyncio.get_running_loop().create_task(answering.run(in_order))
         self._running[thread] = turn, task
         turn.on_end(lambda: self._running.pop(thread, None))
         return turn
@@ -81,6 +90,11 @@ class Turns:
         if thread in self._running:
             raise ThreadBusy(thread)
         self.readings.stop(thread)
+
+    async def free_and_whole(self, thread: str) -> None:
+        """The same, and waits until what it is being changed to is written. Raises: see `free`."""
+        self.free(thread)
+        await self.readings.changed(thread)
 
     async def stop(self, thread: str) -> None:
         """Stop a conversation's turn and wait until it is on the disk."""

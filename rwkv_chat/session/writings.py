@@ -39,7 +39,7 @@ class Writings:
         Raises:
             ThreadBusy, SessionClosed, LibraryError.
         """
-        self._turns.free(thread_id)
+        await self._turns.free_and_whole(thread_id)
         thread, _ = await self._library.run(writings.write, thread_id, scrub(before), scrub(after))
         return thread
 

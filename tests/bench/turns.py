@@ -12,6 +12,7 @@ long its history was, so one of 100,000 tokens is not fed here either.
 
 from __future__ import annotations
 
+import gc
 import statistics
 import sys
 import tempfile
@@ -37,7 +38,7 @@ from tests.engine.small import VOCABULARY, load, request, write_tokenizer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from engine.types import ModelInfo, ModelSpec, TokenIds
+    from engine.types import GenerateRequest, ModelInfo, ModelSpec, TokenIds
 
     Clock = Callable[[], float]
 
@@ -110,11 +111,12 @@ def measure(
 ) -> Row:
     """Every state is gone on from `times` times, in turn with the floor."""
     said = chains(length)
-    files = [save(folder, info, each) for each in said]
+    files, asked = [save(folder, info, each) for each in said], [_asked(each) for each in said]
+    gc.collect()  # what was just made is not looked through on the way
     turns = [
-        (_floor(file, clock), *_turn(engine, chain, clock))
+        (_floor(file, clock), *_turn(engine, each, clock))
         for _ in range(times)
-        for chain, file in zip(said, files, strict=True)
+        for each, file in zip(asked, files, strict=True)
     ]
     floors, firsts, steps = zip(*turns, strict=True)
     floor = statistics.median(floors)
@@ -123,11 +125,15 @@ def measure(
     return Row(length, files[0].stat().st_size, min(firsts), first, floor, step, ratio)
 
 
-def _turn(engine: Engine, chain: TokenIds, clock: Clock) -> tuple[float, float]:
-    """Seconds to the first piece, and a step's after it."""
+def _asked(chain: TokenIds) -> GenerateRequest:
+    """Another reply to a chain's last message."""
     history, prompt = chain[:-MESSAGE], chain[-MESSAGE:]
     params = SamplingParams(temperature=0, max_tokens=STEPS, bans=BROKEN)
-    asked = request(prompt, history, start=extend(history), params=params)
+    return request(prompt, history, start=extend(history), params=params)
+
+
+def _turn(engine: Engine, asked: GenerateRequest, clock: Clock) -> tuple[float, float]:
+    """Seconds to the first piece, and a step's after it."""
     begun = clock()
     seen = []
     for event in engine.submit(asked):

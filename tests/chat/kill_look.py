@@ -57,6 +57,7 @@ class Look:
             }
             alive = threads.alive(db)
             self._opens(db, alive)
+            self._half_made(db)
             self._taken_in(db)
             if not real:
                 self._states(db)
@@ -81,6 +82,15 @@ class Look:
             path = nodes.path(db, thread.tip)
             if (path and path[0].node.parent is not None) or (thread.tip and not path):
                 self.faults.append(f"conversation {thread.id} has no beginning")
+
+    def _half_made(self, db: sqlite3.Connection) -> None:
+        """Copies that were cut short: nothing that is shown follows them, and nobody stands on them."""
+        hidden = {row["node"] for row in db.execute("SELECT node FROM search_docs WHERE tree = ''")}
+        self.counts["half made"] += bool(hidden)
+        alive = db.execute("SELECT id, parent FROM nodes WHERE deleted IS NULL").fetchall()
+        tips = {row["tip"] for row in db.execute("SELECT tip FROM threads")}
+        seen = {each for row in alive for each in (row["id"], row["parent"])} | tips
+        self.faults += [f"message {each} of a half made branch is shown" for each in hidden & seen]
 
     def _taken_in(self, db: sqlite3.Connection) -> None:
         query = "SELECT id FROM nodes WHERE tree IN (SELECT tree FROM threads WHERE title LIKE ?)"

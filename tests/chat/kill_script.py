@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rwkv_chat.library import backup
+from rwkv_chat.library import backup, copying
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.session import (
     Answered,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PEOPLE = 3
 LENGTHS = (20, 5_000)  # tokens of a reply: soon over, or still growing at the end
 GROWTH_SECONDS = 0.1  # so that short lives hold many writes; the promise tested is then 0.1 s and some slack
+COPIED_AT_ONCE = 1  # message, so that a kill falls between the parts of a copy
 WORDS = ("state", "müde", "漢字", "a\n\nb", "User: me", "👩‍🚀", "why?", "<think>", "and then")
 BEGIN = ("state", "müde", "漢字", "and then")  # a tag would be read as thoughts: the text then lacks it
 TAKEN_IN = "Taken in"
@@ -62,6 +63,7 @@ class Notes:
 async def chat(home: Path, opening: Callable[[], Awaitable[Session]], seed: int) -> None:
     """Never ends. `opening`: of a session on `home`."""
     writing.GROWTH_SECONDS = GROWTH_SECONDS
+    copying.AT_ONCE = COPIED_AT_ONCE
     session = await opening()
     notes = Notes(home)
     await asyncio.gather(*(_person(session, notes, random.Random(seed * 10 + n)) for n in range(PEOPLE)))

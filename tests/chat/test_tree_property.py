@@ -9,12 +9,15 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from engine.weights.load import load
+from rwkv_chat.library import copying
 from tests.chat.real import model_folder, open_real
 from tests.chat.talk import until
 from tests.chat.tree_machine import TreeMachine, World
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from rwkv_chat.session import Session
     from tests.conftest import Sample
@@ -23,7 +26,10 @@ FEW, MANY = 12, 1500
 STEPS = 10
 
 
-def test_every_state_is_its_chain_replayed(tmp_path: Path, sample: Sample) -> None:
+def test_every_state_is_its_chain_replayed(
+    tmp_path: Path, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "AT_ONCE", 2)
     weights = model_folder(tmp_path / "model")
     with asyncio.Runner() as runner:
         session = runner.run(open_real(tmp_path / "home", weights))

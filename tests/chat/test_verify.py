@@ -71,8 +71,18 @@ def change(db: sqlite3.Connection, node: str, tokens: bytes | None = None, prefi
 
 
 def test_what_is_right_is_left_alone(db: sqlite3.Connection, said: list[str]) -> None:
-    assert verify.number(db) == 6
-    assert found(db) == []
+    count = verify.Count()
+    assert list(verify.check(db, count=count)) == []
+    assert (count.fit, verify.unread(db)) == (6, 0)
+
+
+def test_only_keys_that_were_derived_again_count(db: sqlite3.Connection, said: list[str]) -> None:
+    """Not those right after messages without tokens, nor of a reply that grows."""
+    change(db, said[4], prefix=None)
+    db.execute("DELETE FROM node_tokens WHERE node = ?", (said[1],))
+    count = verify.Count()
+    assert list(verify.check(db, count=count)) == []
+    assert (count.fit, verify.unread(db)) == (2, 1)
 
 
 @pytest.mark.parametrize("place", range(6))
@@ -158,6 +168,7 @@ def test_what_is_damaged_is_named_then_mended(cli: Cli, home: Path) -> None:
     assert (named.code, named.out.count("  mended")) == (1, 0)
     for words in ("its key is not that", "the index does not fit", "damaged (header)", "Faults found: 3"):
         assert words in named.out
+    assert "keys that fit their tokens: 0." in named.out
     mended = json.loads(cli("verify", "--repair", "--json").out)
     assert (mended["ok"], sum(each["mended"] for each in mended["found"])) == (True, 3)
     assert len(list(paths.backups.iterdir())) == 1
