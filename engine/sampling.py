@@ -18,6 +18,7 @@ logits: a seed gives the same text wherever the logits are the same.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from dataclasses import dataclass
@@ -70,18 +71,26 @@ def uncounted(tokenizer: Tokenizer, token: int) -> bool:
 
 
 def restrictions(params: SamplingParams, tokenizer: Tokenizer, vocab: int) -> Tensor:
-    """What is added to the logits [O] before anything else: −inf for ids never sampled, and the biases.
+    """What is added to the logits [O] before anything else: −inf for ids never sampled, and the biases. To be
+    read only: who asks again gets the same tensor, since it stands between a request and its first token.
 
     Raises:
         InvalidRequest: nothing is left to sample, or a bias is not a number or infinite (−inf is a ban).
     """
+    return _restrictions(params.biases, params.bans, tokenizer, vocab)
+
+
+@functools.lru_cache(maxsize=4)
+def _restrictions(
+    biases: tuple[tuple[int, float], ...], bans: TokenIds, tokenizer: Tokenizer, vocab: int
+) -> Tensor:
     added = torch.zeros(vocab)
-    for token, bias in params.biases:
+    for token, bias in biases:
         if not bias < math.inf:
             raise InvalidRequest("bias is not a number")
         if 0 <= token < vocab:
             added[token] += bias
-    never = [token for token in (*params.bans, *tokenizer.holes) if 0 <= token < vocab]
+    never = [token for token in (*bans, *tokenizer.holes) if 0 <= token < vocab]
     added[never] = -math.inf
     added[tokenizer.sampleable :] = -math.inf
     if not bool((added > -math.inf).any()):

@@ -255,7 +255,9 @@ class States:
 
 
 def moved(snapshot: Snapshot, device: Any) -> Snapshot:
-    return replace(snapshot, state=snapshot.state.to(device))
+    """On that device; itself where it is there."""
+    there = all(str(x.device) == str(device) for x in snapshot.state.tensors.values())
+    return snapshot if there else replace(snapshot, state=snapshot.state.to(device))
 
 
 def _fits(snapshot: Snapshot, chain: Chain, length: int) -> bool:

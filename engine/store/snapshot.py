@@ -11,6 +11,7 @@ import json
 import math
 import stat
 from dataclasses import asdict, dataclass
+from io import FileIO
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -136,7 +137,7 @@ def _whole(path: Path, expected: int) -> Tensor:
     if not 8 + 2 <= size - expected <= 8 + MAX_HEADER or (size - expected) % 8:
         raise wrong
     data = torch.empty(size, dtype=torch.uint8)  # a bytearray would be filled with zeros first
-    with path.open("rb", buffering=0) as file:
+    with FileIO(path) as file:
         read = file.readinto(memoryview(data.numpy().data))
     if read != size or int.from_bytes(data[:8].tolist(), "little") != size - expected - 8:
         raise wrong

@@ -46,9 +46,14 @@ def file_name(key: StateKey) -> str:
 
 def place(folder: Path, key: StateKey) -> Path:
     """Where the snapshot of `key` is, or would be."""
+    usual, *others = places(folder, key)
+    return next((each for each in others if each.is_file()), usual)
+
+
+def places(folder: Path, key: StateKey) -> tuple[Path, ...]:
+    """Where the snapshot of `key` may be, the usual place first."""
     name = file_name(key)
-    others = (folder / HELD / name, folder / PASSING / name)
-    return next((each for each in others if each.is_file()), folder / name)
+    return folder / name, folder / HELD / name, folder / PASSING / name
 
 
 def default_budget(folder: Path) -> int:
@@ -118,13 +123,19 @@ class StateStore:
         Raises:
             StateCorrupt, StateMismatch: it was there, and damaged or of something else.
         """
+        for path in places(self.folder, key):
+            with contextlib.suppress(FileNotFoundError):
+                return self._read(path, key, layout, arch)
+        return None
+
+    def _read(self, path: Path, key: StateKey, layout: Layout, arch: str) -> Snapshot:
+        """Raises: FileNotFoundError, and what `load` does."""
         from engine.store.snapshot import read
 
-        path = self.path(key)
         try:
             snapshot = read(path, key, layout, arch)
         except FileNotFoundError:
-            return None
+            raise
         except OSError as error:
             raise StateCorrupt(str(path), error.strerror or "cannot be read") from error
         except (StateCorrupt, StateMismatch):
