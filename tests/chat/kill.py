@@ -80,7 +80,7 @@ class Kills:
         home, rng = self.folder / f"home{place}", random.Random(f"{self.seed}:{place}")
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
-        old = place % 3 == 1
+        old = place % 3 == int(self.real)
         if old:
             begin_old(home, OLD[place // 3 % len(OLD)])
         faults, counts = [], Counter(kills=kills, migrations=int(old))

@@ -216,7 +216,7 @@ def test_killed_anywhere_the_branch_is_whole_or_not_there(file: Path, sample: Sa
     with closing(connect(file)) as db:
         thread, _ = talk(db, *(f"number {each}" for each in range(10)))
     half_made = 0
-    for place in range(sample("kills while messages are copied", 3, 60)):
+    for place in range(sample("kills while messages are copied", 2, 60)):
         command = [sys.executable, "-c", KILLED, str(file), thread]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
             assert child.stdin

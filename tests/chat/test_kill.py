@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 
 
-@pytest.mark.parametrize(("form", "few", "many"), [("fake", 16, 900), ("real", 4, 100)])
+@pytest.mark.parametrize(("form", "few", "many"), [("fake", 8, 900), ("real", 4, 100)])
 def test_killed_at_random_moments(
     form: str, few: int, many: int, tmp_path: Path, sample: Sample, capsys: pytest.CaptureFixture[str]
 ) -> None:
