@@ -319,18 +319,18 @@ class CatalogInvalid(EngineError):
 
 @dataclass(eq=False)
 class ModelUnknown(EngineError):
-    """No model is called `name`; `near` are names that come near, joined by commas ("" for none)."""
+    """No model is called `name`; `near` are names that come near."""
 
     name: str
-    near: str
+    near: tuple[str, ...]
 
 
 @dataclass(eq=False)
 class ModelAmbiguous(EngineError):
-    """Several models may be meant by `name`: the newest of them, joined by commas."""
+    """Several models may be meant by `name`: the newest of them."""
 
     name: str
-    candidates: str
+    candidates: tuple[str, ...]
 
 
 @dataclass(eq=False)

@@ -8,10 +8,15 @@ import sys
 def main() -> None:
     """Run the command line and leave with its exit code."""
     from rwkv_chat.language import choose
+    from rwkv_chat.texts import DEFAULT_LANGUAGE
 
-    choose()  # before what is worded on import
+    translated = choose(sys.argv[1:]) != DEFAULT_LANGUAGE  # before what is worded on import
     from rwkv_chat.cli.main import run
 
+    if translated:
+        from rwkv_chat.cli.click_words import translate
+
+        translate()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 
@@ -25,10 +26,10 @@ def reported(told: Report) -> str:
 
 def _why(skipped: Mapping[Any, int]) -> str:
     """The reasons, the commonest first; "" for none."""
-    listed = sorted(skipped.items(), key=lambda each: -each[1])
-    reasons = ", ".join(
+    counts = sorted(skipped.items(), key=lambda each: -each[1])
+    reasons = listed(
         say("logs.reason", number=f"{number:,}", word=say(f"logs.skipped.{reason}"))
-        for reason, number in listed
+        for reason, number in counts
         if number
     )
     return say("logs.why", reasons=reasons) if reasons else ""
@@ -48,7 +49,7 @@ def tokens(found: Found) -> str:
 
 def redacted(found: Found) -> str:
     """What was taken out; "" for nothing."""
-    things = ", ".join(
+    things = listed(
         say("examples.redaction", number=f"{number:,}", word=say(f"examples.secret.{kind}"))
         for kind, number in found.redacted.items()
     )
@@ -57,7 +58,7 @@ def redacted(found: Found) -> str:
 
 def speakers(found: Found) -> str:
     """Whose messages are learnt; "" where the log says."""
-    names = ", ".join(map(title, found.speakers[:NAMED]))
+    names = listed(map(title, found.speakers[:NAMED]))
     return say("examples.speakers", names=names) if names else ""
 
 

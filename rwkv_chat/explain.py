@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from rwkv_chat.phrases import clauses, listed, sentences
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import lookup, say
 
@@ -111,7 +112,7 @@ def explain(error: BaseException) -> Explanation:
 def sentence(error: BaseException) -> str:
     """What happened and what can be done, in one line."""
     found = explain(error)
-    return f"{found.what} {found.advice}"
+    return sentences(found.what, found.advice)
 
 
 def settings_sentence(warning: SettingsWarning) -> str:
@@ -119,11 +120,10 @@ def settings_sentence(warning: SettingsWarning) -> str:
     path = _shown("path", warning.path)
     if warning.kind == "damaged":
         return say("settings.damaged", path=path, reason=_shown("reason", warning.reason))
-    lines = "; ".join(_wrong_line(each) for each in warning.wrong[:MOST_LINES])
+    lines = clauses(_wrong_line(each) for each in warning.wrong[:MOST_LINES])
     more = len(warning.wrong) - MOST_LINES
-    return say("settings.invalid", path=path, lines=lines) + (
-        f" {say('settings.more', number=more)}" if more > 0 else ""
-    )
+    told = say("settings.invalid", path=path, lines=lines)
+    return sentences(told, say("settings.more", number=more)) if more > 0 else told
 
 
 def _wrong_line(wrong: Wrong) -> str:
@@ -143,7 +143,7 @@ def not_kept_sentence(event: NotKept) -> str:
 
 def not_saved_sentence(event: NotSaved) -> str:
     """What follows when a reply's state could not be saved, why, and what can be done."""
-    return f"{say('models.not_saved')} {sentence(event.error)}"
+    return sentences(say("models.not_saved"), sentence(event.error))
 
 
 def resumed_words(changed: Sequence[str], part: str = "app.status") -> str:
@@ -206,5 +206,6 @@ def _values(error: BaseException) -> dict[str, object]:
 def _shown(name: str, value: object) -> str:
     if name in SIZES and isinstance(value, int | float):
         return size(value)
-    text = " ".join(clean(str(value)).split())
+    words = listed(map(str, value)) if isinstance(value, tuple) else str(value)
+    text = " ".join(clean(words).split())
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

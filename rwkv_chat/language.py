@@ -1,21 +1,52 @@
-"""The language that the settings name, before anything is said: help texts and keys are worded on import."""
+"""The language of this run, before anything is said: help texts and keys are worded on import."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rwkv_chat import texts
+from rwkv_chat.cli.commands import COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OPTION = "--language"
 
 
-def choose() -> None:
-    """Speak as the settings say; English where there is nothing to choose, or no settings."""
+def choose(arguments: Sequence[str] = ()) -> str:
+    """Speak as the command line says, else as the settings do, and give that language; English where neither
+    names one that there is.
+    """
+    texts.use(_typed(arguments) or _kept())
+    return texts.spoken()
+
+
+def _typed(arguments: Sequence[str]) -> str:
+    """What follows the option before a command, which may have one of that name; "" for nothing. What is
+    wrong with it is told by the option itself.
+    """
+    commands = {row.name for row in COMMANDS}
+    for each, following in zip(arguments, (*arguments[1:], ""), strict=True):
+        if each in commands:
+            break
+        if each == OPTION:
+            return following
+        if each.startswith(f"{OPTION}="):
+            return each.partition("=")[2]
+    return ""
+
+
+def _kept() -> str:
+    """What the settings file names; "" for nothing, or no such file."""
     from rwkv_chat.paths import Paths
 
     file = Paths.find().settings_file
     try:
         named = b"language" in file.read_bytes()
     except OSError:
-        return
+        return ""
     if not named:  # as for most people: reading settings costs the help a tenth of its time
-        return
+        return ""
     from rwkv_chat.settings_file import SettingsFile
 
-    texts.use(SettingsFile(file).values.language)
+    return SettingsFile(file).values.language

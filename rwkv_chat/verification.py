@@ -11,6 +11,7 @@ from engine.store.check import check_all
 from rwkv_chat.explain import size
 from rwkv_chat.library import adapters, backup, health, index, initials, states, verify
 from rwkv_chat.library.database import connect, transaction
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 
@@ -114,7 +115,7 @@ def _outside(db: sqlite3.Connection, paths: Paths) -> Iterator[Result]:
     for initial in initials.listed(db):
         ours = [paths.outside / each for each in initial.files if Path(each).name == each]
         if not all(each.is_file() and each.stat().st_size for each in ours):
-            names = ", ".join(begun.get(initial.id, ())) or title(initial.name) or initial.id[:8]
+            names = listed(begun.get(initial.id, ())) or title(initial.name) or initial.id[:8]
             again = any(each.said for each in states.listed(db) if each.name in begun.get(initial.id, ()))
             text = say("verify.outside_text" if again else "verify.outside", names=names)
             yield Result("states", good=False, text=text)

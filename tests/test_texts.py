@@ -14,17 +14,28 @@ import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from rich.cells import cell_len
 
-from engine.types import SamplingParams
-from rwkv_chat import texts
+from engine import nvidia
+from engine.types import SamplingParams, basics, tuning
+from rwkv_chat import attachments, lint, texts, transcript
 from rwkv_chat.cli.commands import COMMANDS
+from rwkv_chat.doctor import finding
+from rwkv_chat.importers import filters, forms, redaction
+from rwkv_chat.language import choose
+from rwkv_chat.library import verify
+from rwkv_chat.library import models as kept_models
 from rwkv_chat.paths import Paths
+from rwkv_chat.phrases import clauses, either, listed, sentence, sentences
+from rwkv_chat.session import examples_types, shelf_types, state_types, tune_types
 from rwkv_chat.texts import DEFAULT_LANGUAGE, languages, lookup, say, use
+from rwkv_chat.tui import bindings, keymap
 from rwkv_chat.tui.bindings import BINDINGS
+from rwkv_chat.tui.screens import library_files, states_work
+from rwkv_chat.tui.widgets import status_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +43,48 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT / "rwkv_chat" / "texts" / DEFAULT_LANGUAGE
 ASKING = ("say", "lookup")
+# Texts whose names are made from one of a few values.
+OF_VALUES = {
+    "lint": lint.Kind,
+    "app.states.kind": state_types.PersonaKind,
+    "states.kind": state_types.PersonaKind,
+    "app.states.view": states_work.View,
+    "app.states.none": states_work.View,
+    "app.library.none": library_files.View,
+    "app.library.count": library_files.View,
+    "app.library.view": library_files.View,
+    "app.message.who": transcript.Role,
+    "app.library.who": transcript.Role,
+    "cli.chat.said_by": transcript.Role,
+    "convs.speaker": transcript.Role,
+    "tune.status": tune_types.Status,
+    "tune_screen.status": tune_types.Status,
+    "tune_screen.preset": tune_types.PresetName,
+    "tune.compare.was": tune_types.Side,
+    "tune_screen.compare.was": tune_types.Side,
+    "tune.ended": tuning.StopReason,
+    "tune.method": tuning.Method,
+    "prompt.attach": attachments.Refusal,
+    "app.keymap": keymap.TroubleKind,
+    "app.status": status_line.Phase,
+    "app.status.source": basics.StateSource,
+    "app.help": bindings.Scope,
+    "examples.caution": examples_types.Warned,
+    "tune.caution": examples_types.Warned,
+    "examples.secret": redaction.Secret,
+    "models.tier_chosen": basics.TierReason,
+    "models.not_fast": nvidia.Reason,
+    "models.source": kept_models.Source,
+    "app.models.source": kept_models.Source,
+    "app.models.left_out": shelf_types.FoundKind,
+    "models.import.kind": shelf_types.FoundKind,
+    "verify": verify.FaultKind,
+    "logs.kind": forms.Kind,
+    "logs.skipped": examples_types.Left | forms.Reason | filters.Dropped,
+    "doctor.mark": finding.Status,
+}
 # Families whose names are made from a table, and so never stand in the source as a whole.
-TABLES = ("errors.", "keys.", "commands.", "sampling.", "settings.")
+TABLES = ("errors.", "keys.", "commands.", "sampling.", "settings.", "click.")
 
 
 def _texts(language: str = DEFAULT_LANGUAGE) -> dict[str, str]:
@@ -141,6 +192,20 @@ def test_every_binding_command_and_parameter_has_its_texts() -> None:
     assert [name for name in wanted if name not in TEXTS] == []
 
 
+@pytest.mark.parametrize("family", OF_VALUES)
+def test_every_value_has_its_text(family: str) -> None:
+    values = {value for part in _parts(OF_VALUES[family]) for value in get_args(part)}
+    assert values
+    names = {name.removeprefix(family)[1:].replace("-", "_") for name in TEXTS if name.startswith(family)}
+    assert {each for each in values if re.sub("[ -]", "_", each) not in names} - {"model"} == set()
+
+
+def _parts(kind: Any) -> list[Any]:
+    """Of a union, each part."""
+    inner = get_args(kind)
+    return [kind] if isinstance(inner[0], str) else [each for part in inner for each in _parts(part)]
+
+
 def test_no_text_speaks_of_what_is_gone() -> None:
     """A binding, command or parameter that was removed takes its texts with it."""
     known = {f"keys.{each.id}" for each in BINDINGS} | {f"commands.{each.name}" for each in COMMANDS}
@@ -170,6 +235,30 @@ def test_columns_count_cells(text: str, width: int) -> None:
     assert left.startswith(text)
     assert right.endswith(text)
     assert number == "   7"
+
+
+def test_words_are_joined_as_the_language_does() -> None:
+    assert (listed(()), listed(["a"]), listed(["a", "", "b", "c"])) == ("", "a", "a, b, c")
+    assert (either(["a", "b"]), clauses(["a", "b"])) == ("a or b", "a; b")
+    assert (sentences("One.", "", "Two."), sentence("do it")) == ("One. Two.", "Do it.")
+    use("zh")
+    assert (listed(["a", "b"]), either(["a", "b"]), clauses(["a", "b"])) == ("a、b", "a 或 b", "a；b")
+    assert (sentences("一。", "二。"), sentence("发送消息")) == ("一。二。", "发送消息。")
+    use(DEFAULT_LANGUAGE)
+
+
+JOINED = re.compile(r"""(", "|"; "|" or "|" and ")\.join\(""")
+OF_FORMATS = {  # where a comma is syntax, not language
+    "rwkv_chat/own_words.py",
+    "rwkv_chat/tools.py",
+}
+
+
+def test_no_words_are_joined_in_the_code() -> None:
+    parts = [ROOT / "rwkv_chat" / each for each in ("cli", "doctor", "session", "tui")]
+    files = [*(ROOT / "rwkv_chat").glob("*.py"), *(file for part in parts for file in part.rglob("*.py"))]
+    found = [str(each.relative_to(ROOT)) for each in files if JOINED.search(each.read_text(encoding="utf-8"))]
+    assert set(found) == OF_FORMATS
 
 
 # ------------------------------------------------------------------------------------------- other languages
@@ -222,6 +311,23 @@ def _forget() -> None:
     texts._part.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("line", "language"),
+    [
+        ("--language zh", "zh"),
+        ("--theme rwkv-light --language=ja chat", "ja"),
+        ("tune new log.txt --language zh", "en"),  # whose messages are learnt
+        ("--language", "en"),
+        ("--language nonsense", "en"),
+        ("", "en"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_a_run_speaks_as_its_command_line_says(line: str, language: str) -> None:
+    assert choose(line.split()) == language
+    use(DEFAULT_LANGUAGE)
+
+
 @pytest.mark.parametrize("language", languages())
 def test_help_speaks_every_language(language: str, tmp_path: Path) -> None:
     """In a process of its own, as its settings say: help is worded on import."""
@@ -230,12 +336,14 @@ def test_help_speaks_every_language(language: str, tmp_path: Path) -> None:
     settings.write_text(f'language = "{language}"\n', encoding="utf-8")
     told = subprocess.run(
         [sys.executable, "-m", "rwkv_chat", "--help"],
-        env={**os.environ, "RWKV_CHAT_HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"},
+        env={**os.environ, "RWKV_CHAT_HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8", "COLUMNS": "80"},
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
         check=True,
     ).stdout
     words = "".join(told.split())
-    for name in ("cli.help", *(f"commands.{each.name}.short" for each in COMMANDS)):
+    assert [each for each in told.splitlines() if cell_len(each) > 80] == []
+    names = ("cli.help", "cli.commands", "click.usage", "click.options", "click.help")
+    for name in (*names, *(f"commands.{each.name}.short" for each in COMMANDS)):
         assert "".join((lookup(name, language) or name).split()) in words

@@ -76,8 +76,8 @@ class Catalog:
             if newest := next((entry for entry in sized if entry.chat and entry.loadable), None):
                 return newest
         if not found:
-            raise ModelUnknown(typed, ", ".join(self._near(typed)))
-        raise ModelAmbiguous(typed, ", ".join(entry.name for entry in found[:MOST_NAMED]))
+            raise ModelUnknown(typed, tuple(self._near(typed)))
+        raise ModelAmbiguous(typed, tuple(entry.name for entry in found[:MOST_NAMED]))
 
     def newest(self) -> tuple[Entry, ...]:
         """The newest model for chat of each size, the largest first."""

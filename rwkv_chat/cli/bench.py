@@ -11,6 +11,7 @@ import click
 
 from engine.bench import TABLES, Plan, run
 from rwkv_chat.cli.bench_tables import show
+from rwkv_chat.cli.numbers import Whole
 from rwkv_chat.cli.options import FILE, MODEL_METAVAR, dtype_option, model_of
 from rwkv_chat.cli.output import result
 from rwkv_chat.paths import Paths
@@ -30,7 +31,7 @@ FULL_SECONDS, FOR_EVER = 5.0, float("inf")
 @click.argument("model", required=False, type=FILE, metavar=f"[{MODEL_METAVAR}]")
 @dtype_option
 @click.option("--device", default="auto", help=say("bench.device"))
-@click.option("--threads", type=click.IntRange(1, 1024), help=say("bench.threads"))
+@click.option("--threads", type=Whole(1, 1024), help=say("bench.threads"))
 @click.option("--table", "tables", type=click.Choice(TABLES), multiple=True, help=say("bench.table"))
 @click.option("--full", is_flag=True, help=say("bench.full"))
 @click.option("--json", "as_json", is_flag=True, help=say("bench.json"))

@@ -14,6 +14,7 @@ from rwkv_chat.cli.output import note, result
 from rwkv_chat.explain import OK
 from rwkv_chat.exporters import EXPORTERS
 from rwkv_chat.exporters.file import form_of
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 
@@ -60,7 +61,7 @@ def _form_of(out: Path | None) -> str:
     if out is None:
         return "markdown"
     if (found := form_of(out)) is None:
-        suffixes = ", ".join(row.suffix for row in EXPORTERS.values())
+        suffixes = listed(row.suffix for row in EXPORTERS.values())
         raise click.UsageError(say("convs.export.no_format", suffixes=suffixes))
     return found
 

@@ -20,6 +20,7 @@ from rwkv_chat.importers.arrange import Cast
 from rwkv_chat.importers.formats import FORMATS
 from rwkv_chat.importers.forms import Report
 from rwkv_chat.importers.logs import Progress
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.session.capsule_files import is_capsule
 from rwkv_chat.session.logs import Imported, look
@@ -79,7 +80,7 @@ async def _guessed(file: Path, form: str, cast: Cast) -> Cast:
     if found.dates:
         note(say(f"logs.dates.{found.dates}", day=whatsapp.DAY, month=whatsapp.MONTH))
     if found.participants and not (cast.me or cast.assistant or found.owner) and sys.stdin.isatty():
-        note(say("logs.who", names=title(", ".join(found.participants), 300)))
+        note(say("logs.who", names=title(listed(found.participants), 300)))
         return Cast(me=await asyncio.to_thread(click.prompt, "", prompt_suffix="> ", err=True))
     return cast
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from rwkv_chat.cli.convs_shared import deleted_option, json_option, line, print_json, thread_record
+from rwkv_chat.cli.numbers import Whole
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.explain import OK
@@ -18,7 +19,7 @@ USUAL = 50
 
 @click.command("list", help=say("convs.list.help"))
 @click.option(
-    "--limit", type=click.IntRange(1), default=USUAL, show_default=True, help=say("convs.list.limit")
+    "--limit", type=Whole(1), default=USUAL, show_default=True, help=say("convs.list.limit")
 )
 @click.option("--all", "every", is_flag=True, help=say("convs.list.all"))
 @click.option("--tag", default="", help=say("convs.list.tag"))

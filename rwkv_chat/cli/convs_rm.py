@@ -14,6 +14,7 @@ from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note
 from rwkv_chat.explain import INTERRUPTED, OK
 from rwkv_chat.library.erase import TRASH_DAYS
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 
@@ -115,4 +116,4 @@ def _with_states(made: Sequence[Persona]) -> bool:
 
 
 def _names(made: Iterable[Persona | Tune]) -> str:
-    return ", ".join(title(each.name) or each.id[:8] for each in made)
+    return listed(title(each.name) or each.id[:8] for each in made)

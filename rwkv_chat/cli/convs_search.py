@@ -15,6 +15,7 @@ from rwkv_chat.cli.convs_shared import (
     node_record,
     print_json,
 )
+from rwkv_chat.cli.numbers import Whole
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.dates import date_of
@@ -43,7 +44,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--archived", is_flag=True, help=say("convs.search.archived"))
 @click.option("--best", is_flag=True, help=say("convs.search.best", most=MOST_RANKED))
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=PAGE, show_default=True, help=say("convs.search.limit")
+    "--limit", type=Whole(1, 1000), default=PAGE, show_default=True, help=say("convs.search.limit")
 )
 @deleted_option
 @json_option

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rwkv_chat.phrases import sentences
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class TableGroup(click.Group):
         return importlib.import_module(module).command if module else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  the base's signature
-        with formatter.section("Commands"):
+        with formatter.section(say("cli.commands")):
             formatter.write_dl([(name, self._short(name)) for name in self._table])
 
     def resolve_command(
@@ -51,4 +52,4 @@ class TableGroup(click.Group):
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
             if not near:
                 raise
-            raise click.UsageError(f"{error.message} {say('cli.near', name=near[0])}", ctx) from error
+            raise click.UsageError(sentences(error.message, say("cli.near", name=near[0])), ctx) from error

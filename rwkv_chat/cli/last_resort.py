@@ -9,13 +9,14 @@ from contextlib import suppress
 from rwkv_chat.cli.output import note
 from rwkv_chat.explain import explain
 from rwkv_chat.paths import FolderUnusable, Paths
+from rwkv_chat.phrases import sentences
 from rwkv_chat.texts import lookup, say
 
 
 def tell(error: Exception, *, debug: bool) -> int:
     """Explain `error` to the person; the exit code."""
     found = explain(error)
-    text = f"{found.what} {found.advice}"
+    text = sentences(found.what, found.advice)
     if not _foreseen(error):
         paths = Paths.find()
         _write_down(error, paths)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rwkv_chat import templates
 from rwkv_chat.cli.line_base import name_of
+from rwkv_chat.cli.line_personas import PersonaCommands
 from rwkv_chat.cli.line_sampling import SamplingCommands
 from rwkv_chat.cli.line_texts import TextCommands
 from rwkv_chat.cli.line_tree import TreeCommands
@@ -24,6 +25,7 @@ from rwkv_chat.cli.output import note, result
 from rwkv_chat.cli.prompt_rows import heading, lines
 from rwkv_chat.cli.slash import SLASH_COMMANDS, UnknownCommand, parse
 from rwkv_chat.explain import INTERRUPTED, sentence
+from rwkv_chat.phrases import listed
 from rwkv_chat.settings import THINK_MODES
 from rwkv_chat.texts import say
 
@@ -49,7 +51,7 @@ def run(model: Path | None, options: Mapping[str, Any], *, private: bool = False
             runner.run(opening.__aexit__(None, None, None))
 
 
-class LineMode(TreeCommands, TextCommands, SamplingCommands):
+class LineMode(TreeCommands, TextCommands, PersonaCommands, SamplingCommands):
     """The conversation, and the table of commands."""
 
     def __init__(self, session: Session, runner: asyncio.Runner, options: Mapping[str, Any]) -> None:
@@ -120,7 +122,7 @@ class LineMode(TreeCommands, TextCommands, SamplingCommands):
         if new:
             self.thread = self._wait(self._begun())
         tell_oddities(self.session, self._template(), text)
-        system, whole = self._manner.system if new else "", self.with_quotes(text)
+        system, whole = self._manner.system if new else "", self.with_enclosures(text)
         self._speak(lambda: self.session.chats.send(self.thread, whole, self._sampled, system=system))
 
     async def _begun(self) -> str | None:
@@ -184,7 +186,7 @@ class LineMode(TreeCommands, TextCommands, SamplingCommands):
     def do_think(self, mode: str) -> None:
         """In the open conversation, and in those begun from now on."""
         if mode not in THINK_MODES:
-            note(say("cli.chat.modes", modes=", ".join(THINK_MODES)))
+            note(say("cli.chat.modes", modes=listed(THINK_MODES)))
             return
         self._manner = replace(self._manner, mode=mode)
         if self.thread is not None:
@@ -194,7 +196,7 @@ class LineMode(TreeCommands, TextCommands, SamplingCommands):
     def do_template(self, name: str) -> None:
         """In the open conversation, and in those begun from now on."""
         if name not in templates.names():
-            note(say("cli.chat.templates", names=", ".join(templates.names())))
+            note(say("cli.chat.templates", names=listed(templates.names())))
             return
         self._manner = replace(self._manner, template=name)
         if self.thread is not None:

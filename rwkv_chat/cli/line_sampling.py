@@ -10,6 +10,7 @@ from engine.types import SamplingParams
 from rwkv_chat import own_words, presets
 from rwkv_chat.cli.line_base import LineBase
 from rwkv_chat.cli.output import note, result
+from rwkv_chat.phrases import listed
 from rwkv_chat.settings import sampling_with
 from rwkv_chat.texts import say
 
@@ -33,7 +34,7 @@ class SamplingCommands(LineBase):
         if not name:
             self._show_values()
         elif name not in (*NUMERIC, *LISTS):
-            note(say("cli.chat.no_such_value", name=typed, names=", ".join((*NUMERIC, *LISTS))))
+            note(say("cli.chat.no_such_value", name=typed, names=listed((*NUMERIC, *LISTS))))
         elif not value.strip():
             self._keep({key: its for key, its in self._own().items() if key != LISTS.get(name, name)})
             note(say("cli.chat.usual_value", name=name))
@@ -53,7 +54,7 @@ class SamplingCommands(LineBase):
     def _tell_unknown(self, texts: tuple[str, ...]) -> None:
         speaker = self._wait(self.session.models.speaking())
         if unknown := own_words.banned(texts, speaker.tokenizer).unknown:
-            note(say("app.sampling.no_token", texts=", ".join(unknown)))
+            note(say("app.sampling.no_token", texts=listed(unknown)))
 
     def _show_values(self) -> None:
         own = self._own()
@@ -114,7 +115,7 @@ class SamplingCommands(LineBase):
 
 
 def _line(place: int, row: TokenRow) -> str:
-    others = ", ".join(f"{each.piece!r} {each.share:.1%}" for each in row.others[:SHOWN])
+    others = listed(f"{each.piece!r} {each.share:.1%}" for each in row.others[:SHOWN])
     shares = {"share": f"{row.share:.1%}", "bits": f"{row.bits:.1f}"}
     return say("cli.chat.token", place=f"{place:>5}", token=f"{row.piece!r}", others=others, **shares)
 

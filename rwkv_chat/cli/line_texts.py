@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rwkv_chat.attachments import LARGEST, NotAttached, attach
 from rwkv_chat.cli.line_base import LineBase, name_of
 from rwkv_chat.cli.line_tree import read
 from rwkv_chat.cli.output import note, result
+from rwkv_chat.explain import size
+from rwkv_chat.paths import expanded
 from rwkv_chat.session import quoted
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
+    from rwkv_chat.attachments import Attachment
     from rwkv_chat.library.readings import Book
     from rwkv_chat.session import Quote
 
@@ -19,9 +23,10 @@ QUOTED = 3  # passages that go with one message
 
 
 class TextCommands(LineBase):
-    """Raw completion, background reading, quotations."""
+    """Raw completion, background reading, quotations, files."""
 
     _quotes: tuple[Quote, ...] = ()
+    _files: tuple[Attachment, ...] = ()
 
     # ---------------------------------------------------------------- written
 
@@ -88,10 +93,25 @@ class TextCommands(LineBase):
             result(say("cli.chat.quote", title=each.title, text=each.text))
         note(say("cli.chat.quoted") if self._quotes else say("cli.chat.nothing_quoted"))
 
-    def with_quotes(self, text: str) -> str:
-        """A message with the passages that were found for it."""
+    # ---------------------------------------------------------------- in a message
+
+    def do_attach(self, path: str) -> None:
+        """The text of a file goes with the next message."""
+        try:
+            found = attach(expanded(Path(path)), Path.cwd(), Path.home())
+        except NotAttached as error:
+            words = {"name": error.name, "reason": error.reason, "most": size(LARGEST)}
+            note(say(f"prompt.attach.{error.kind}", **words))
+            return
+        self._files = (*self._files, found)
+        note(say("cli.chat.attached", name=found.name, lines=f"{found.lines:,}"))
+
+    def with_enclosures(self, text: str) -> str:
+        """A message with the passages that were found for it, and the files."""
         quotes, self._quotes = self._quotes, ()
-        return quoted(quotes, text) if quotes else text
+        files, self._files = self._files, ()
+        whole = quoted(quotes, text) if quotes else text
+        return "\n".join((*(each.said() for each in files), whole))
 
 
 def _how_far(book: Book) -> str:

@@ -10,6 +10,7 @@ import click
 from rwkv_chat import templates
 from rwkv_chat.cli.output import note
 from rwkv_chat.lint import lint, sentence
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.settings import THINK_MODES
 from rwkv_chat.texts import say
@@ -78,5 +79,5 @@ def tell_mode(wanted: str, end: Answered | None, card: ModelCard) -> None:
     if node.mode != wanted:
         note(say("cli.other_mode", wanted=wanted, mode=node.mode, template=node.template))
     elif node.template == card.template and wanted not in card.family.modes:
-        known = ", ".join(card.family.modes)
+        known = listed(card.family.modes)
         note(say("cli.strange_mode", name=title(card.name), wanted=wanted, known=known))

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from rwkv_chat.cli.models_shared import find, followed, json_option, print_json
+from rwkv_chat.cli.numbers import Number
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.options import FILE
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.explain import INTERRUPTED, OK, size
+from rwkv_chat.phrases import listed
 from rwkv_chat.session import Conversion
 from rwkv_chat.session.shelf_convert import FORMATS, convert_state, format_of
 from rwkv_chat.texts import say
@@ -32,7 +34,7 @@ GGUF = "gguf"
     "--dtype", default="stored", show_default=True, metavar="TYPE", help=say("models.convert.dtype")
 )
 @click.option("--adapter", type=FILE, metavar="FILE", help=say("models.convert.adapter"))
-@click.option("--alpha", type=float, metavar="NUMBER", help=say("models.convert.alpha"))
+@click.option("--alpha", type=Number(), metavar="NUMBER", help=say("models.convert.alpha"))
 @click.option("--state", type=FILE, metavar="FILE", help=say("models.convert.state"))
 @click.option("--modelfile", is_flag=True, help=say("models.convert.modelfile"))
 @click.option("--overwrite", is_flag=True, help=say("models.convert.overwrite"))
@@ -71,7 +73,7 @@ def by_suffix(target: Path) -> str:
     """The format that a file of this name usually has. Raises: UsageError."""
     found = format_of(target)
     if found is None:
-        raise click.UsageError(say("models.convert.no_format", suffixes=", ".join(FORMATS.values())))
+        raise click.UsageError(say("models.convert.no_format", suffixes=listed(FORMATS.values())))
     return found
 
 

@@ -15,6 +15,7 @@ from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
 from rwkv_chat.cli.table import padded
 from rwkv_chat.explain import sentence, size
+from rwkv_chat.phrases import clauses, labelled, listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.session import Info
 from rwkv_chat.texts import lookup, say
@@ -65,9 +66,9 @@ def lines(info: Info) -> Iterator[tuple[str, str]]:
     if entry.spec is not None:
         yield "version", _shape(entry.spec)
         if entry.spec.ranks:
-            yield "ranks", ", ".join(f"{letter} {rank}" for letter, rank in entry.spec.ranks)
+            yield "ranks", listed(f"{letter} {rank}" for letter, rank in entry.spec.ranks)
     yield "parameters", say("models.info.parameters", count=f"{info.params:,}")
-    yield "types", ", ".join(say("models.info.type", name=name, count=count) for name, count in info.types)
+    yield "types", listed(say("models.info.type", name=name, count=count) for name, count in info.types)
     yield "state", say("models.info.state", size=size(info.state_nbytes))
     yield from _speaking(card)
     for fit in entry.fits:
@@ -75,7 +76,7 @@ def lines(info: Info) -> Iterator[tuple[str, str]]:
     yield "source", _source(entry)
     yield "id", entry.id or say("models.info.no_id")
     for name, value in info.notes.items():
-        yield "note", f"{name}: {value}"
+        yield "note", labelled(name, value)
     for path, nbytes in info.converted:
         yield "converted", f"{path} ({size(nbytes)})"
 
@@ -83,16 +84,16 @@ def lines(info: Info) -> Iterator[tuple[str, str]]:
 def _source(entry: ShelfEntry) -> str:
     """Where it came from, and whether anybody vouches for its bytes."""
     words = say(f"models.source.{entry.source.replace(' ', '_').replace('-', '_')}")
-    return f"{words}; {say(f'models.checked.{entry.checked}')}" if entry.checked else words
+    return clauses((words, say(f"models.checked.{entry.checked}"))) if entry.checked else words
 
 
 def _files(info: Info) -> str:
     total = size(sum(nbytes for _, nbytes in info.files))
     if len(info.files) == 1:
         return total
-    names = ", ".join(path.name for path, _ in info.files[:4])
+    names = listed(path.name for path, _ in info.files[:4])
     more = say("models.info.more", number=len(info.files) - 4) if len(info.files) > 4 else ""
-    return f"{total}: {names}{more}"
+    return labelled(total, f"{names}{more}")
 
 
 def _shape(spec: ModelSpec) -> str:
@@ -112,12 +113,12 @@ def _speaking(card: ModelCard) -> Iterator[tuple[str, str]]:
     """What decides how it is spoken with."""
     family = card.family
     tried = say("models.info.tried" if family.tried else "models.info.untried")
-    yield "family", f"{family.title} ({family.name}); {tried}"
+    yield "family", clauses((f"{family.title} ({family.name})", tried))
     if family.licence:
         yield "licence", family.licence
     yield "tokenizer", card.tokenizer.path or card.tokenizer.kind
     yield "template", card.template
-    yield "modes", say("models.info.modes", modes=", ".join(family.modes), usual=family.mode)
+    yield "modes", say("models.info.modes", modes=listed(family.modes), usual=family.mode)
     yield "sampling", _sampling(card.sampling)
 
 
@@ -130,7 +131,7 @@ def _sampling(params: SamplingParams) -> str:
         if each.metadata
         and (each.name in ("temperature", "top_p") or getattr(params, each.name) != getattr(plain, each.name))
     ]
-    return ", ".join(
+    return listed(
         f"{(lookup(f'sampling.{name}.label') or name).lower()} {getattr(params, name):g}" for name in shown
     )
 

@@ -47,7 +47,7 @@ async def find_entry(session: Session, text: str) -> ShelfEntry:
         path = await find(session, text)
         entry = next((each for each in entries if each.path == path), None)
     if entry is None:
-        raise ModelUnknown(text, ", ".join(each.name for each in entries))
+        raise ModelUnknown(text, tuple(each.name for each in entries))
     return entry
 
 

@@ -10,6 +10,8 @@ import click
 
 from engine.types import SamplingParams
 from rwkv_chat.cli.found import found
+from rwkv_chat.cli.numbers import Number, Whole
+from rwkv_chat.phrases import sentence
 from rwkv_chat.settings import DTYPES
 from rwkv_chat.texts import say
 
@@ -52,29 +54,15 @@ def sampling_options(command: Command) -> Command:
     return command
 
 
-class _Number(click.FloatRange):
-    name = "number"  # as click says it: "'x' is not a valid number"
-
-    def _describe_range(self) -> str:
-        return f"{self.min:g} to {self.max:g}"
-
-
-class _Whole(click.IntRange):
-    name = "whole number"
-
-    def _describe_range(self) -> str:
-        return f"{self.min} to {self.max}"
-
-
 SAMPLING = tuple(each for each in fields(SamplingParams) if each.metadata)
 
 
 def _option(each: Field[Any]) -> Callable[[Command], Command]:
     low, high = each.metadata["min"], each.metadata["max"]
-    kind = _Number(low, high) if isinstance(each.default, float) else _Whole(low, high)
-    words = say(f"sampling.{each.name}.help")
+    kind = Number(low, high) if isinstance(each.default, float) else Whole(low, high)
+    words = sentence(say(f"sampling.{each.name}.help"))
     name = f"--{each.name.replace('_', '-')}"
-    return click.option(name, each.name, type=kind, metavar="NUMBER", help=f"{words[0].upper()}{words[1:]}.")
+    return click.option(name, each.name, type=kind, metavar="NUMBER", help=words)
 
 
 def sampling_of(options: Mapping[str, Any], base: SamplingParams) -> SamplingParams:

@@ -42,6 +42,8 @@ SLASH_COMMANDS: tuple[SlashCommand, ...] = (
     SlashCommand("read", takes_text=True),
     SlashCommand("books"),
     SlashCommand("quote", takes_text=True),
+    SlashCommand("attach", takes_text=True),
+    SlashCommand("persona", takes_text=True),
     SlashCommand("set", takes_text=True),
     SlashCommand("preset", takes_text=True),
     SlashCommand("tokens", takes_text=True),

@@ -15,6 +15,7 @@ from rwkv_chat.cli.output import note, result
 from rwkv_chat.cli.states_shared import name_of, record, state_line
 from rwkv_chat.cli.table import print_columns
 from rwkv_chat.explain import OK
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
 
@@ -51,7 +52,7 @@ async def _show(name: str, *, norms: bool, as_json: bool) -> int:
 
 def _print(found: Persona) -> None:
     result(name_of(found))
-    for each in (found.description, ", ".join(found.tags)):
+    for each in (found.description, listed(found.tags)):
         if each:
             result(f"  {clean(each)}")
     for state in found.states:

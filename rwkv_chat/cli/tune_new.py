@@ -18,6 +18,7 @@ from rwkv_chat.cli.progress import ProgressLine
 from rwkv_chat.cli.tune_options import changes_of, run_options, selection_of, selection_options
 from rwkv_chat.cli.tune_shared import follow, line, record
 from rwkv_chat.explain import INTERRUPTED, OK, size
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import clean, title
 from rwkv_chat.texts import lookup, say
 
@@ -118,7 +119,7 @@ def show_plan(plan: Plan) -> None:
 
 
 def _found(found: Found) -> Iterator[str]:
-    reasons = ", ".join(
+    reasons = listed(
         say("logs.reason", number=number, word=lookup(f"logs.skipped.{reason}") or reason)
         for reason, number in found.skipped.items()
     )
@@ -130,7 +131,7 @@ def _found(found: Found) -> Iterator[str]:
         why=say("logs.why", reasons=reasons) if reasons else "",
     )
     if found.people:
-        yield say("tune.plan.people", names=title(", ".join(found.people), 300))
+        yield say("tune.plan.people", names=title(listed(found.people), 300))
     if found.redacted:
         number = sum(found.redacted.values())
         yield say("tune.plan.redacted", number=number)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 
 from engine.types.tuning import BASES, METHODS
+from rwkv_chat.cli.numbers import Number, Whole
 from rwkv_chat.importers.filters import Filters, Media
 from rwkv_chat.importers.formats import FORMATS
 from rwkv_chat.importers.redaction import SECRETS
@@ -52,18 +53,18 @@ _SELECTION = (
     _option("speaker", multiple=True, metavar="NAME"),
     _option("consent", is_flag=True),
     _option("template", default="", metavar="NAME"),
-    _option("gap", type=click.FloatRange(0.0), default=USUAL.gap / MINUTE, metavar="MINUTES"),
-    _option("held", type=click.FloatRange(0.0, 0.9), default=USUAL.held, metavar="SHARE"),
+    _option("gap", type=Number(0.0), default=USUAL.gap / MINUTE, metavar="MINUTES"),
+    _option("held", type=Number(0.0, 0.9), default=USUAL.held, metavar="SHARE"),
     _option("leave", multiple=True, type=click.Choice(SECRETS)),
     _option("names", is_flag=True),
-    _option("fewest", type=click.IntRange(1), default=USUAL_FILTERS.fewest, metavar="NUMBER"),
-    _option("shortest", type=click.IntRange(0), default=USUAL_FILTERS.shortest, metavar="NUMBER"),
-    _option("longest", type=click.IntRange(1), default=USUAL_FILTERS.longest, metavar="NUMBER"),
+    _option("fewest", type=Whole(1), default=USUAL_FILTERS.fewest, metavar="NUMBER"),
+    _option("shortest", type=Whole(0), default=USUAL_FILTERS.shortest, metavar="NUMBER"),
+    _option("longest", type=Whole(1), default=USUAL_FILTERS.longest, metavar="NUMBER"),
     _option("language", multiple=True, metavar="CODE"),
     _option("block", multiple=True, metavar="WORD"),
     _option("media", type=click.Choice(get_args(Media)), default=USUAL_FILTERS.media),
     _option("links", is_flag=True),
-    _option("alike", type=click.FloatRange(0.0, 1.0), default=USUAL_FILTERS.alike, metavar="SHARE"),
+    _option("alike", type=Number(0.0, 1.0), default=USUAL_FILTERS.alike, metavar="SHARE"),
 )
 _KINDS: dict[str, Any] = {"learning_rate": float, "alpha": float, "base": click.Choice(BASES)}
 _RUN = (

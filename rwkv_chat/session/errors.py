@@ -137,7 +137,7 @@ class ConversationUnknown(SessionError):
 @dataclass(eq=False)
 class ConversationAmbiguous(SessionError):
     name: str
-    names: str
+    names: tuple[str, ...]
 
 
 @dataclass(eq=False)
@@ -151,10 +151,10 @@ class ConversationsInvalid(SessionError):
 
 @dataclass(eq=False)
 class SpeakersUnknown(SessionError):
-    """`names`: who is there, joined."""
+    """`names`: who is there."""
 
     path: str
-    names: str
+    names: tuple[str, ...]
 
 
 @dataclass(eq=False)
@@ -166,9 +166,9 @@ class NothingToTrain(SessionError):
 
 @dataclass(eq=False)
 class ConsentMissing(SessionError):
-    """`names`: some of those who speak, joined."""
+    """`names`: some of those who speak."""
 
-    names: str
+    names: tuple[str, ...]
 
 
 @dataclass(eq=False)
@@ -179,7 +179,7 @@ class PersonaUnknown(SessionError):
 @dataclass(eq=False)
 class PersonaAmbiguous(SessionError):
     name: str
-    names: str
+    names: tuple[str, ...]
 
 
 @dataclass(eq=False)
@@ -189,10 +189,10 @@ class NothingToSave(SessionError):
 
 @dataclass(eq=False)
 class PersonaOfOtherModel(SessionError):
-    """`models`: names of those that read it, joined; `model`: the one in use."""
+    """`models`: names of those that read it; `model`: the one in use."""
 
     name: str
-    models: str
+    models: tuple[str, ...]
     model: str
 
 
@@ -246,7 +246,7 @@ class TuneUnknown(SessionError):
 @dataclass(eq=False)
 class TuneAmbiguous(SessionError):
     name: str
-    names: str
+    names: tuple[str, ...]
 
 
 @dataclass(eq=False)

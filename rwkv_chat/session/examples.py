@@ -74,7 +74,7 @@ def rows(
         See `survey`, too.
     """
     if found.needs_consent and selection.consent != AGREED:
-        raise ConsentMissing(", ".join(found.people[:SHOWN]))
+        raise ConsentMissing(tuple(found.people[:SHOWN]))
     number = 0
     for item in Reading(selection, branch, found.people).dialogues():
         if isinstance(item, Looked):
@@ -133,7 +133,7 @@ class _Survey:
         """Raises: NothingToTrain, SpeakersUnknown."""
         tally, number = self._reading.tally, len(self._began)
         if tally.people and not tally.speakers:
-            raise SpeakersUnknown(str(self._selection.files[0].path), ", ".join([*tally.people][:NAMED]))
+            raise SpeakersUnknown(str(self._selection.files[0].path), tuple(tally.people)[:NAMED])
         if not number:
             raise NothingToTrain(next((each for each, _ in tally.skipped.most_common(1)), ""))
         start = held_from(self._began, self._selection.held)

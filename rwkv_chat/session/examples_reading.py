@@ -214,7 +214,7 @@ def cast_of(found: Conversation, file: LogFile) -> Cast:
     """Who is the assistant: the one who was chosen, else the one who exported it. Raises: SpeakersUnknown."""
     speaker = file.speaker or found.owner
     if found.participants and not speaker:
-        raise SpeakersUnknown(str(file.path), ", ".join(found.participants[:NAMED]))
+        raise SpeakersUnknown(str(file.path), tuple(found.participants[:NAMED]))
     return Cast(assistant=speaker)
 
 

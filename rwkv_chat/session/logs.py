@@ -101,7 +101,7 @@ async def _check(path: Path, form: str, cast: Cast) -> None:
     names = {each.casefold() for each in found.participants}
     chosen = {each.strip().casefold() for each in (cast.me, cast.assistant) if each}
     if found.participants and not (chosen & names or (not chosen and found.owner)):
-        raise SpeakersUnknown(str(path), ", ".join(found.participants[:NAMES]))
+        raise SpeakersUnknown(str(path), tuple(found.participants[:NAMES]))
 
 
 def _named(found: Tree) -> Tree:

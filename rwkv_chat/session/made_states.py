@@ -63,7 +63,7 @@ async def check_adapter(desk: Desk, name: str, state: MadeState, voice: Voiced) 
     """That a persona's adapter is of the model in use. Raises: PersonaOfOtherModel, AdapterGone."""
     if state.adapter and not await desk.adapters.fitting(state.adapter, voice.speaker):
         found = await desk.library.run(adapters.find, state.adapter)
-        raise PersonaOfOtherModel(name, found.model_name if found else "", voice.name)
+        raise PersonaOfOtherModel(name, (found.model_name,) if found else (), voice.name)
 
 
 async def encode(voice: Voiced, said: Sequence[Said]) -> MadeState:

@@ -19,7 +19,7 @@ def named(
     among: Iterable[T],
     told: Callable[[T], tuple[str, str]],
     unknown: Callable[[str], SessionError],
-    ambiguous: Callable[[str, str], SessionError],
+    ambiguous: Callable[[str, tuple[str, ...]], SessionError],
     letters: int | None = ID_LETTERS,
 ) -> T:
     """The one of `among` that is meant. A whole id comes before a whole title, that before a beginning.
@@ -36,7 +36,7 @@ def named(
     for fits in (_is_id, _is_title, _begins):
         found = [(each, id_, title) for each, id_, title in each_told if wanted and fits(wanted, id_, title)]
         if len(found) > 1:
-            names = ", ".join(f"{id_[:letters]} ({title})" for _, id_, title in found[:SHOWN])
+            names = tuple(f"{id_[:letters]} ({title})" for _, id_, title in found[:SHOWN])
             raise ambiguous(name, names)
         if found:
             return found[0][0]

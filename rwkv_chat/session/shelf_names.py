@@ -78,9 +78,9 @@ def _named(text: str, names: dict[Path, set[str]]) -> Path:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ModelAmbiguous(text, ", ".join(_told_apart(found)))
+            raise ModelAmbiguous(text, tuple(_told_apart(found)))
     known = sorted({each for given in names.values() for each in given})
-    raise ModelUnknown(text, ", ".join(difflib.get_close_matches(wanted, known) or [*known[:8], GUIDE[0]]))
+    raise ModelUnknown(text, (*(difflib.get_close_matches(wanted, known) or [*known[:8], GUIDE[0]]),))
 
 
 def _told_apart(paths: list[Path]) -> list[str]:

@@ -125,7 +125,7 @@ class States:
         voice = await voiced(self._desk, found.template, found.mode)
         state = fitting(found, voice)
         if state is None:
-            made_by = ", ".join(dict.fromkeys(each.model_name for each in found.states if each.model))
+            made_by = tuple(dict.fromkeys(each.model_name for each in found.states if each.model))
             raise PersonaOfOtherModel(found.name, made_by, voice.name)
         await check_adapter(self._desk, found.name, state, voice)
         if state.initial:

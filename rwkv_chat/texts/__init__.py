@@ -39,6 +39,11 @@ def languages() -> tuple[str, ...]:
     return (DEFAULT_LANGUAGE, *(each for each in there if each != DEFAULT_LANGUAGE))
 
 
+def named(part: str) -> dict[str, str]:
+    """The names of a flat part, by their English texts."""
+    return {text: f"{part}.{name}" for name, text in _part(DEFAULT_LANGUAGE, part).items()}
+
+
 def use(language: str) -> None:
     """Say everything in this language from now on; what it lacks is said in English."""
     _spoken[0] = language if language in languages() else DEFAULT_LANGUAGE

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-_InChat = Literal["chat", "prompt", "message", "replies", "writing", "books"]
+from rwkv_chat.phrases import either
+
+_InChat = Literal["chat", "prompt", "message", "edit", "presets", "replies", "writing", "books"]
 _Parts = Literal["tune", "tune_new", "compare", "settings", "log", "exact", "tokens"]
 Scope = Literal["app", "library", "models", "states"] | _Parts | _InChat
 
@@ -83,6 +85,9 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("message.capsule", "k", "act('capsule')", "message"),
     KeyBinding("message.delete", "delete,x", "act('delete')", "message", shown=True),
     KeyBinding("message.back", "escape", "leave", "message", shown=True),
+    KeyBinding("edit.branch", "ctrl+s", "save(False)", "edit", priority=True),
+    KeyBinding("edit.keep", "f2", "save(True)", "edit", priority=True),
+    KeyBinding("presets.remove", "delete", "remove", "presets"),
     KeyBinding("replies.choose", "enter", "choose", "replies", shown=True),
     KeyBinding("replies.next", "right,tab", "move(1)", "replies", shown=True),
     KeyBinding("replies.previous", "left,shift+tab", "move(-1)", "replies"),
@@ -205,6 +210,7 @@ ALTERNATES: dict[str, str] = {
     "chat.messages": "alt+e",
     "chat.manner": "alt+m",
     "chat.exact_prompt": "alt+x",
+    "edit.keep": "alt+k",
     "writing.complete": "alt+a",
     "writing.alternatives": "alt+v",
     "writing.take_back": "alt+u",
@@ -235,7 +241,7 @@ _NAMES = {"pageup": "PageUp", "pagedown": "PageDown", "slash": "/", "full_stop":
 
 def shown_keys(keys: str) -> str:
     """Key names as people read them: "shift+enter,ctrl+j" -> "Shift+Enter or Ctrl+J"."""
-    return " or ".join(_shown(key.strip()) for key in keys.split(","))
+    return either(_shown(key.strip()) for key in keys.split(","))
 
 
 def _shown(key: str) -> str:

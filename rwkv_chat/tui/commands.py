@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
+from rwkv_chat.phrases import labelled
 from rwkv_chat.plain_text import title
 from rwkv_chat.setting_specs import SPECS
 from rwkv_chat.texts import say
@@ -177,7 +178,7 @@ class Choices(Entries):
             label, text = say(f"settings.{spec.name}.label"), say(f"settings.{spec.name}.help")
             values = (True, False) if spec.kind == "switch" else spec.choices
             found += [
-                Entry(f"{label}: {value_words(spec, each)}", text, partial(self._set, spec.name, each))
+                Entry(labelled(label, value_words(spec, each)), text, partial(self._set, spec.name, each))
                 for each in values
             ]
         return found

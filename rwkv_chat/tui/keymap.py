@@ -36,7 +36,7 @@ _NAMED = {
     ),
     *("up", "down", "left", "right", *(f"f{number}" for number in range(1, 25))),
 }
-TYPED = {"app", "chat", "prompt"}  # scopes in which letters are written
+TYPED = {"app", "chat", "prompt", "edit"}  # scopes in which letters are written
 TOGETHER = {"chat", "prompt"}
 ROWS = {row.id: row for row in BINDINGS}
 

@@ -10,6 +10,7 @@ from engine.errors import EngineError
 from engine.types import Prefilled
 from rwkv_chat.explain import sentence
 from rwkv_chat.library.errors import LibraryError
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.session.errors import SessionError
 from rwkv_chat.session.events import HasRead, TurnFailed
@@ -68,7 +69,7 @@ class ReadingTexts:
     @property
     def words(self) -> str:
         """For the status line: "reading Moby-Dick 34 %", "" where nothing is read."""
-        return ", ".join(
+        return listed(
             say("app.books.share", title=title(self._names.get(each, ""), 20), share=f"{share:.0%}")
             for each, share in self.shares.items()
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rwkv_chat.phrases import sentence, sentences
 from rwkv_chat.plain_text import title
 from rwkv_chat.setting_specs import GROUPS, SPECS, Spec
 from rwkv_chat.texts import lookup, say
@@ -50,22 +51,22 @@ def setting_row(spec: Spec, value: Any) -> SettingRow:
         value_words(spec, value),
         value != spec.default,
         say(f"settings.{spec.name}.help"),
-        f"{_range(spec)}{default}{_when(spec)}",
+        sentences(_range(spec), default, _when(spec)),
     )
 
 
 def _range(spec: Spec) -> str:
     """What it can be, where its choices do not show it."""
     if spec.kind in ("whole", "number") or spec.forms:
-        return say("app.settings.allowed", allowed=spec.allowed) + " "
+        return say("app.settings.allowed", allowed=spec.allowed)
     return ""
 
 
 def _when(spec: Spec) -> str:
     """When it holds, where that is not at once."""
     if spec.start:
-        return " " + say("app.settings.at_start")
-    return " " + say("app.settings.loads") if spec.loads else ""
+        return say("app.settings.at_start")
+    return say("app.settings.loads") if spec.loads else ""
 
 
 def value_words(spec: Spec, value: Any) -> str:
@@ -93,12 +94,11 @@ def _keys(values: Settings, keymap: Mapping[str, str]) -> list[SettingSection]:
 
 
 def _key(row: KeyBinding, values: Settings, keymap: Mapping[str, str]) -> SettingRow:
-    help_ = say(f"keys.{row.id}.help")
     return SettingRow(
         f"key.{row.id}",
         say(f"keys.{row.id}.label"),
         shown_keys(keys_of(row, keymap)),
         row.id in values.keymap,
-        f"{help_[0].upper()}{help_[1:]}.",
+        sentence(say(f"keys.{row.id}.help")),
         say("app.settings.default", value=shown_keys(all_keys(row))),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from engine.errors import TokenizerMissing
 from rwkv_chat.amounts import duration, speed
 from rwkv_chat.explain import sentence, size
+from rwkv_chat.phrases import listed
 from rwkv_chat.session.cards import TOKENIZER_20B
 from rwkv_chat.texts import say
 from rwkv_chat.tui.widgets.model_details import Details
@@ -94,7 +95,7 @@ def _entry_facts(entry: ShelfEntry, info: Info | None) -> tuple[tuple[str, str],
 
 
 def _info_facts(info: Info) -> list[tuple[str, str]]:
-    stored = ", ".join(say("app.models.stored", name=name, count=count) for name, count in info.types)
+    stored = listed(say("app.models.stored", name=name, count=count) for name, count in info.types)
     kept = [
         ("converted", say("app.models.converted", size=size(nbytes), path=path))
         for path, nbytes in info.converted
@@ -219,7 +220,7 @@ def _memory_facts(fits: Sequence[Fit]) -> list[tuple[str, str]]:
     tiers: dict[tuple[int, str], list[Fit]] = {}
     for each in fits:
         tiers.setdefault((each.needed, each.device), []).append(each)
-    return [("memory", _fit(same[0], ", ".join(each.name for each in same))) for same in tiers.values()]
+    return [("memory", _fit(same[0], listed(each.name for each in same))) for same in tiers.values()]
 
 
 def _fit(fit: Fit, tiers: str) -> str:

@@ -9,6 +9,7 @@ from textual.content import Content
 
 from rwkv_chat.dates import date_of
 from rwkv_chat.explain import size
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import clean, title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.widgets.library_list import LibraryRow
@@ -65,7 +66,7 @@ def persona_facts(persona: Persona) -> Content:
         lines.append(_fact("template", persona.template))
     if persona.sampling:
         lines.append(
-            _fact("sampling", ", ".join(f"{name} {value}" for name, value in persona.sampling.items()))
+            _fact("sampling", listed(f"{name} {value}" for name, value in persona.sampling.items()))
         )
     lines += [_fact("model", _state(each)) for each in persona.states]
     if persona.text:
@@ -79,7 +80,7 @@ def _state(state: PersonaState) -> str:
     words.append(size(state.nbytes) if state.nbytes else say("app.states.not_here"))
     if not state.trusted:
         words.append(say("app.states.unverified"))
-    return ", ".join(words)
+    return listed(words)
 
 
 def chat_facts(use: ChatUse) -> Content:

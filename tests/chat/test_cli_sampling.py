@@ -88,12 +88,13 @@ def test_a_reply_that_repeats_itself_is_only_told_of_where_nobody_can_answer(
 
 
 @pytest.mark.usefixtures("at_a_terminal")
+@pytest.mark.parametrize("before", ["", "/text\n"], ids=["chat", "text"])
 @pytest.mark.parametrize(("answer", "repeats", "raised"), [("g", False, 0.0), ("Raise", True, 0.4)])
 def test_a_person_says_how_it_goes_on(
-    cli: Cli, engine: FakeEngine, answer: str, repeats: bool, raised: float
+    cli: Cli, engine: FakeEngine, answer: str, repeats: bool, raised: float, before: str
 ) -> None:
     engine.replies = [FakeReply(" la la", reason="repeats"), " and the end."]
-    said = cli(*CHAT, stdin=f"sing\n{answer}\n")
+    said = cli(*CHAT, stdin=f"{before}sing\n{answer}\n")
     assert "and the end." in said.out
     first, second = engine.requests
     assert second.repeats is repeats

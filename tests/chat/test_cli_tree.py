@@ -177,3 +177,25 @@ def _asked(engine: FakeEngine) -> list:
 
     told = (_bytes(each.prompt).decode().strip() for each in engine.requests)
     return [SimpleNamespace(text=each.removeprefix("User: ").removesuffix("\n\nAssistant:")) for each in told]
+
+
+def test_a_file_goes_with_the_next_message(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("three apples\n", encoding="utf-8")
+    typed = (f"/attach {file}", "/attach /no/such/file", "How many?", "And now?")
+    said = cli("chat", "--plain", stdin=lines(*typed))
+    first, second = (each.text for each in _asked(engine))
+    assert "three apples" in first
+    assert first.endswith("How many?")
+    assert "apples" not in second
+    assert "notes.txt (1 lines)" in said.err
+    assert "/no/such/file is not there any more" in said.err
+
+
+def test_a_conversation_begins_from_a_persona(cli: Cli, engine: FakeEngine) -> None:
+    cli("chat", "--plain", stdin=lines("You are a pirate."))
+    assert cli("states", "save", "You are", "Pirate").code == 0
+    said = cli("chat", "--plain", stdin=lines("/persona", "/persona pir", "Who are you?", "/persona none"))
+    assert "Pirate" in said.out
+    assert "A conversation begins from Pirate." in said.err
+    assert "none" in said.err

@@ -95,7 +95,7 @@ def test_what_is_missing_and_what_is_refused(cli: Cli, tunes: FakeTunes) -> None
     assert cli("tune", "new", "--chat", "nobody").code == NOT_FOUND
     assert cli("tune", "new", "a", "b", "c", "--speaker", "A", "--speaker", "B").code == USAGE
     assert cli("tune", "new", "a.txt", "--steps", "many").code == USAGE
-    tunes.error = ConsentMissing("Ann, Bob")
+    tunes.error = ConsentMissing(("Ann", "Bob"))
     done = cli("tune", "new", "log.txt", "--yes")
     assert done.code != OK
     assert "Ann, Bob" in done.err

@@ -18,7 +18,7 @@ from rwkv_chat.texts import lookup
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SAMPLES = {"int": 3, "float": 0.5, "str": "value"}
+SAMPLES = {"int": 3, "float": 0.5, "str": "value", "tuple[str, ...]": ("value", "other")}
 
 
 HOMES = (".errors", ".templates", ".paths")

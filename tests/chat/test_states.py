@@ -212,7 +212,7 @@ async def test_another_model_is_refused_with_the_reason_and_reads_the_text(
     await session.models.use(other)
     with pytest.raises(PersonaOfOtherModel) as refused:
         await session.states.begin(saved.id)
-    assert (refused.value.name, refused.value.models) == ("Scribe", saved.states[0].model_name)
+    assert (refused.value.name, refused.value.models) == ("Scribe", (saved.states[0].model_name,))
 
     *progress, rebuilt = [each async for each in session.states.rebuild(saved.id)]
     assert isinstance(rebuilt, Persona)

@@ -193,7 +193,7 @@ def test_a_typed_name_finds_its_model(typed: str) -> None:
 def test_a_name_for_several_lists_them_newest_first() -> None:
     with pytest.raises(ModelAmbiguous) as caught:
         CATALOG.choose("raven")
-    assert caught.value.candidates.startswith("raven-7b-chn, raven-3b-chn, raven-14b")
+    assert caught.value.candidates[:3] == ("raven-7b-chn", "raven-3b-chn", "raven-14b")
     assert [entry.name for entry in CATALOG.find("g1k")] == ["g1k-13.3b", "g1k-7.2b", "g1k-2.9b", "g1k-1.5b"]
 
 
@@ -207,7 +207,7 @@ def test_a_name_for_nothing_says_what_comes_near(typed: str) -> None:
 def test_a_misspelt_name_is_near_the_right_one() -> None:
     with pytest.raises(ModelUnknown) as caught:
         CATALOG.choose("g1dd-0.4b")
-    assert "g1d-0.4b" in caught.value.near.split(", ")
+    assert "g1d-0.4b" in caught.value.near
 
 
 @given(st.text(max_size=60))

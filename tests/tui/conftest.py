@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rwkv_chat.tui import turns
+from tests.fakes import FakeGenerate
+
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
@@ -48,3 +51,33 @@ def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def lasting_toasts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was told stays told: on a busy machine it would be gone before a test looks."""
     monkeypatch.setattr("textual.notifications.Notification.time_left", LASTING)
+
+
+class Clock:
+    """Stands still until it is told."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """That of thoughts."""
+    found = Clock()
+    monkeypatch.setattr(turns, "monotonic", found)
+    return found
+
+
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> asyncio.Semaphore:
+    """How many more pieces of a reply come."""
+    allowed = asyncio.Semaphore(0)
+
+    async def pause(job: FakeGenerate) -> bool:
+        await allowed.acquire()
+        return not job.cancelled.is_set()
+
+    monkeypatch.setattr(FakeGenerate, "pause", pause)
+    return allowed

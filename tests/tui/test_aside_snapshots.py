@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual.widgets import Static
 
-from rwkv_chat.tui import turns
 from rwkv_chat.tui.screens.exact import ExactScreen
 from rwkv_chat.tui.screens.manner import MannerDialog
 from rwkv_chat.tui.widgets.continue_bar import ContinueBar
 from rwkv_chat.tui.widgets.exact_view import ExactView
 from rwkv_chat.tui.widgets.lint_line import LintLine
-from tests.fakes import FakeEngine, FakeGenerate
+from tests.fakes import FakeEngine
 from tests.tui.album import Album
 from tests.tui.helpers import NARROW, WIDE, opened, say_to, shown, until
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
     from syrupy.assertion import SnapshotAssertion
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from rwkv_chat.tui.app import RwkvChatApp
     from rwkv_chat.tui.screens.chat import ChatScreen
+    from tests.tui.conftest import Clock
 
 SMALL = (60, 20)
 REPLY = " <think>They ask about 记忆. A state has one size.\n\nSo: **constant**.</think>\nIt stays the same."
@@ -34,35 +34,6 @@ REPLY = " <think>They ask about 记忆. A state has one size.\n\nSo: **constant*
 @pytest.fixture(params=[SMALL, NARROW, WIDE], ids=["60x20", "80x24", "120x40"])
 def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return request.param
-
-
-class Clock:
-    """Stands still until it is told."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(turns, "monotonic", found)
-    return found
-
-
-@pytest.fixture
-def pieces(monkeypatch: pytest.MonkeyPatch) -> asyncio.Semaphore:
-    """How many more pieces of a reply come."""
-    allowed = asyncio.Semaphore(0)
-
-    async def pause(job: FakeGenerate) -> bool:
-        await allowed.acquire()
-        return not job.cancelled.is_set()
-
-    monkeypatch.setattr(FakeGenerate, "pause", pause)
-    return allowed
 
 
 async def test_a_chat_that_thinks(

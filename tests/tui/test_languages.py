@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.cells import cell_len
-from textual.content import Content
-from textual.widgets import Button, Input, Static
 
 from rwkv_chat import texts
 from rwkv_chat.texts import DEFAULT_LANGUAGE, languages, say, spoken
 from rwkv_chat.tui.app import MODES
 from rwkv_chat.tui.screens.chat import ChatScreen
 from rwkv_chat.tui.widgets.key_footer import ALWAYS, KeyFooter
+from tests.tui.fitting import cut
 from tests.tui.helpers import NARROW, opened, say_to, until
 from tests.tui.shelf import some_models
 
@@ -37,7 +36,6 @@ OVERLAYS = {
     "ctrl+e": "MessagesScreen",
     "ctrl+r": "ExactScreen",
 }
-PATH = "settings-file"  # as long as it is
 
 
 @pytest.fixture(params=languages())
@@ -67,7 +65,7 @@ async def test_no_screen_cuts_a_word(language: str, tmp_path: Path) -> None:
             app.switch_mode(mode)
             await until(pilot, lambda mode=mode: app.current_mode == mode and _foot(app.screen))
             await until(pilot, lambda: say("keys.app.quit.label") in _words(_foot(app.screen)))
-            assert _cut(app.screen) == [], mode
+            assert cut(app.screen) == [], mode
             _look_at_foot(app)
 
 
@@ -76,7 +74,7 @@ async def test_no_overlay_of_the_chat_cuts_a_word(language: str, tmp_path: Path)
         for key, name in OVERLAYS.items():
             await pilot.press(key)
             await until(pilot, lambda name=name: type(app.screen).__name__ == name, name)
-            assert _cut(app.screen) == [], name
+            assert cut(app.screen) == [], name
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is chat)
 
@@ -96,30 +94,3 @@ def _look_at_foot(app: RwkvChatApp) -> None:
     assert cell_len(_words(foot)) <= foot.content_size.width
     assert all(say(f"keys.{each}.label") in _words(foot) for each in ALWAYS)
     assert len(_words(foot).split("  ")) > len(ALWAYS) + 1
-
-
-def _cut(screen: Screen[Any]) -> list[str]:
-    """Of what is shown, what has less room than its words need."""
-    shown = [
-        each
-        for each in screen.query("Static, Button, Input")
-        if each.display and each.region and each.id != PATH
-    ]
-    return [f"{each!r}: {words}" for each in shown if (words := _said(each)) and not _fits(each, words)]
-
-
-def _said(widget: Widget) -> str:
-    if isinstance(widget, Input):
-        return widget.placeholder
-    if isinstance(widget, Button):
-        return str(widget.label)
-    return _words(widget) if isinstance(widget, Static) else ""
-
-
-def _fits(widget: Widget, words: str) -> bool:
-    """In the lines that it has; words that are not to be wrapped, in the width that it has."""
-    width, height = widget.content_size
-    wrapped = isinstance(widget, Static) and widget.styles.text_wrap == "wrap"
-    lines = Content(words).wrap(width) if wrapped and width else [Content(each) for each in words.split("\n")]
-    room = height if not widget.is_scrollable else len(lines)
-    return len(lines) <= room and all(each.cell_length <= width for each in lines)

@@ -16,12 +16,14 @@ from rwkv_chat.tui.bindings import BINDINGS, all_keys, shown_keys
 from rwkv_chat.tui.commands import Actions
 from rwkv_chat.tui.desk import ModelState
 from rwkv_chat.tui.screens.books import BooksScreen
+from rwkv_chat.tui.screens.editing import EditDialog
 from rwkv_chat.tui.screens.exact import ExactScreen
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.library import LibraryScreen
 from rwkv_chat.tui.screens.log import LogScreen
 from rwkv_chat.tui.screens.messages import MessagesScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
+from rwkv_chat.tui.screens.presets import PresetsDialog
 from rwkv_chat.tui.screens.replies import RepliesScreen
 from rwkv_chat.tui.screens.settings import SettingsScreen
 from rwkv_chat.tui.screens.states import StatesScreen
@@ -142,6 +144,8 @@ def test_every_action_of_the_table_exists() -> None:
         "chat": ChatScreen,
         "prompt": PromptBox,
         "message": MessagesScreen,
+        "edit": EditDialog,
+        "presets": PresetsDialog,
         "replies": RepliesScreen,
         "writing": WritingScreen,
         "books": BooksScreen,

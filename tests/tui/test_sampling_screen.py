@@ -13,6 +13,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.dialogs import Ask
 from rwkv_chat.tui.screens.presets import PresetsDialog
 from rwkv_chat.tui.screens.tokens import TokensScreen
+from rwkv_chat.tui.screens.writing import WritingScreen
 from rwkv_chat.tui.widgets.repeat_bar import RepeatBar
 from rwkv_chat.tui.widgets.sampling_panel import TextsInput
 from rwkv_chat.tui.widgets.status_line import StatusLine
@@ -153,6 +154,54 @@ async def test_a_reply_that_has_paused_stays_so(tmp_path: Path) -> None:
         await until(pilot, lambda: screen.focused is not None and screen.focused.id == "repeats-go_on")
         await pilot.press("shift+tab", "enter")
         await until(pilot, lambda: not screen.query_one(RepeatBar).display)
+        assert len(engine.requests) == 1
+
+
+async def text_paused(app: RwkvChatApp, pilot: Pilot[Any], chat: ChatScreen) -> WritingScreen:
+    chat.prompt.text = "/text"
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(app.screen, WritingScreen))
+    screen = app.screen
+    assert isinstance(screen, WritingScreen)
+    screen.area.load_text("Sing:")
+    screen.area.move_cursor((0, 5))
+    await pilot.press("f5")
+    await until(pilot, lambda: screen.bar.display and screen.focused is not None)
+    assert screen.area.text == "Sing: la la la"
+    return screen
+
+
+@pytest.mark.parametrize(("tabs", "repeats"), [(1, False), (2, True)])
+async def test_a_text_that_has_paused_goes_on_as_it_is_told(
+    tmp_path: Path, tabs: int, repeats: bool
+) -> None:
+    engine = FakeEngine([REPEATING, " and the end."])
+    async with opened(tmp_path, engine) as (app, pilot, chat):
+        screen = await text_paused(app, pilot, chat)
+        await pilot.press(*["tab"] * tabs, "enter")
+        await until(pilot, lambda: screen.live is None and screen.area.text == "Sing: la la la and the end.")
+        assert not screen.bar.display
+        await pilot.press("f9")
+        await until(pilot, lambda: screen.area.text == "Sing: la la la")
+    first, second = engine.requests
+    assert (first.repeats, second.repeats) == (True, repeats)
+    raised = 0.4 if repeats else 0.0
+    assert second.params.presence_penalty == pytest.approx(first.params.presence_penalty + raised)
+
+
+@pytest.mark.parametrize("how", ["button", "escape", "writing on"])
+async def test_a_text_that_has_paused_stays_so(tmp_path: Path, how: str) -> None:
+    engine = FakeEngine([REPEATING])
+    async with opened(tmp_path, engine) as (app, pilot, chat):
+        screen = await text_paused(app, pilot, chat)
+        if how == "writing on":
+            await pilot.press("!")
+        else:
+            await pilot.press("enter" if how == "button" else "escape")
+        await until(pilot, lambda: not screen.bar.display and screen.area.has_focus)
+        assert screen.area.text.removesuffix("!") == "Sing: la la la"
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is chat)
         assert len(engine.requests) == 1
 
 

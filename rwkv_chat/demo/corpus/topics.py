@@ -23,7 +23,7 @@ Kind = Literal["key", "command", "parameter", "fact"]
 # Keys and commands that it is not taught yet: those of screens that show theirs at their foot, and what came
 # after the corpus.
 UNTAUGHT_SCOPES = (
-    *("message", "replies", "writing", "books", "library", "models", "states"),
+    *("message", "edit", "presets", "replies", "writing", "books", "library", "models", "states"),
     *("settings", "log", "exact", "tune", "tune_new", "compare", "tokens"),
 )
 UNTAUGHT = frozenset(

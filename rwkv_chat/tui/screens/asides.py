@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rwkv_chat.phrases import listed
 from rwkv_chat.texts import say
 from rwkv_chat.tui.choices import Choices
 from rwkv_chat.tui.screens.telling import telling
@@ -116,7 +117,7 @@ class AsidesScreen(ThreadScreen):
         from rwkv_chat.tui.screens.manner import mode_name
 
         parts = [say("app.manner.short", mode=mode_name(chosen.mode))] if chosen.mode else []
-        return ", ".join([*parts, chosen.template] if chosen.template else parts)
+        return listed([*parts, chosen.template])
 
     @telling
     async def action_choose_manner(self) -> None:

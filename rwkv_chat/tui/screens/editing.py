@@ -10,6 +10,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Label, TextArea
 
 from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +31,7 @@ class EditDialog(ModalScreen[Edited | None]):
     """None when left with Esc, or with nothing changed. Every change is told, so that it can be kept."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        ("escape", "leave"),
-        ("ctrl+s", "save(False)"),
-        ("f2", "save(True)"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("edit"), ("escape", "leave")]
     AUTO_FOCUS = "#edited"
 
     def __init__(

@@ -14,6 +14,7 @@ from rwkv_chat.exporters.file import form_of
 from rwkv_chat.importers.arrange import Cast
 from rwkv_chat.importers.forms import Report
 from rwkv_chat.importers.logs import Progress
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.session.logs import Imported
 from rwkv_chat.session.state_types import Confirmed
@@ -66,7 +67,7 @@ class LibraryFiles(Screen[None]):
     def action_export(self) -> None:
         """Ask for a file; its ending says in which format."""
         if threads := self.chosen():
-            endings = ", ".join(each.suffix for each in EXPORTERS.values())
+            endings = listed(each.suffix for each in EXPORTERS.values())
             question = say("app.library.export.ask", name=names(threads), endings=endings)
             ask = Ask(question, hint=say("app.dialog.file_hint"))
             self.app.push_screen(ask, partial(self._exported, threads))
@@ -78,7 +79,7 @@ class LibraryFiles(Screen[None]):
             return
         form, shown = form_of(path), title(str(path), 300)
         if form is None:
-            endings = ", ".join(each.suffix for each in EXPORTERS.values())
+            endings = listed(each.suffix for each in EXPORTERS.values())
             self.say_outcome(say("app.library.export.ending", path=shown, endings=endings), wrong=True)
         elif path.exists():
             question = say("app.library.export.replace", path=shown)

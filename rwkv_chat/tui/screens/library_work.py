@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rwkv_chat.library.erase import TRASH_DAYS
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.session.examples_types import Branch
 from rwkv_chat.texts import say
@@ -111,7 +112,7 @@ class LibraryWork(LibraryFiles):
         found = [each for thread in threads for each in await self.convs.made_from(thread.id)]
         made = {each.id: title(each.name) for each in found}
         if made:
-            question = say("app.library.erase.states", name=names(threads), made=", ".join(made.values()))
+            question = say("app.library.erase.states", name=names(threads), made=listed(made.values()))
             work = partial(self._erase, threads)
             self.app.push_screen(Confirm(question, say("app.library.erase.states_yes")), work)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rwkv_chat.phrases import sentences
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.sending import SendingScreen
 
@@ -108,7 +109,7 @@ class ListeningScreen(SendingScreen):
             await self.open_thread(self.thread)
         elif lost:
             self.thread_id = None
-        text = " ".join(part for part in (words.what, words.advice, retry) if part)
+        text = sentences(words.what, words.advice, retry)
         self.show_empty(empty=False)
         self.transcript.drop("unanswered")
         self.transcript.add(Entry("error", "error", text, words.title))

@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.cells import cell
+from rwkv_chat.tui.keys import textual_bindings
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -37,7 +38,7 @@ class PresetsDialog(ModalScreen[Picked | None]):
     """Enter or a click chooses; Delete removes one of one's own; Esc leaves."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave"), ("delete", "remove")]
+    BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("presets"), ("escape", "leave")]
     AUTO_FOCUS = "#presets"
 
     def __init__(self, presets: tuple[Preset, ...]) -> None:

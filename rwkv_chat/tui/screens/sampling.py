@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.own_words import LISTS, texts_of
+from rwkv_chat.phrases import listed
 from rwkv_chat.settings import sampling_with
 from rwkv_chat.stronger import stronger
 from rwkv_chat.texts import say
@@ -124,7 +125,7 @@ class SamplingScreen(CopyingScreen):
             return
         if unknown := banned(texts, speaker.tokenizer).unknown:
             self.notify(
-                say("app.sampling.no_token", texts=", ".join(unknown)), severity="warning", markup=False
+                say("app.sampling.no_token", texts=listed(unknown)), severity="warning", markup=False
             )
 
     # ---------------------------------------------------------------- presets

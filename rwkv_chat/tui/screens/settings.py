@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 from textual.worker import WorkerError
 
 from rwkv_chat.explain import sentence
+from rwkv_chat.phrases import sentences
 from rwkv_chat.plain_text import title
 from rwkv_chat.setting_specs import SPECS, SettingRefused, Spec
 from rwkv_chat.texts import say
@@ -90,7 +91,7 @@ class SettingsScreen(Screen[None]):
 
     def on_setting_list_looked(self) -> None:
         row = self._rows.get(self.query_one(SettingList).current or "")
-        text = f"{row.help} {row.note}" if row is not None else say("app.settings.none")
+        text = sentences(row.help, row.note) if row is not None else say("app.settings.none")
         self.query_one("#setting-help", Static).update(Content(text))
 
     def on_input_changed(self, event: Input.Changed) -> None:

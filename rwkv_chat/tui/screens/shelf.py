@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from engine.types import Progress
 from rwkv_chat.explain import explain, sentence, size
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.room import free_bytes
 from rwkv_chat.session.shelf_convert import Conversion, format_of
@@ -255,7 +256,7 @@ class ShelfScreen(Screen[None]):
 
 def names_of(models: Sequence[Model]) -> str:
     """The first few, and how many more."""
-    names = ", ".join(title(each.name) for each in models[:MOST_NAMED])
+    names = listed(title(each.name) for each in models[:MOST_NAMED])
     more = len(models) - MOST_NAMED
     return say("app.models.more_names", names=names, count=more) if more > 0 else names
 
@@ -263,7 +264,7 @@ def names_of(models: Sequence[Model]) -> str:
 def _left_out(found: list[Found]) -> str:
     """How many of which kind an import did not take, "" for none."""
     counted = Counter(each.kind.replace("-", "_") for each in found if each.entry is None)
-    kinds = ", ".join(say(f"app.models.left_out.{kind}", count=count) for kind, count in counted.items())
+    kinds = listed(say(f"app.models.left_out.{kind}", count=count) for kind, count in counted.items())
     return say("app.models.left_out_are", kinds=kinds) if kinds else ""
 
 

@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from rwkv_chat.phrases import sentences
 from rwkv_chat.plain_text import clean, title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
@@ -184,7 +185,7 @@ class CompareScreen(Screen[None]):
             base=count.base,
             tuned=count.tuned,
         )
-        self._say(f"{before} {told}".strip())
+        self._say(sentences(before, told))
 
     # ---------------------------------------------------------------- keys
 

@@ -6,20 +6,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.screen import ModalScreen
-from textual.widgets import Static, TextArea
+from textual.widgets import Button, Static, TextArea
 
 from rwkv_chat.explain import sentence
 from rwkv_chat.plain_text import clean, title
 from rwkv_chat.session.drafts import WRITING, Draft
 from rwkv_chat.session.errors import NothingToUndo, SessionError
+from rwkv_chat.settings import sampling_with
+from rwkv_chat.stronger import stronger
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
+from rwkv_chat.tui.widgets.repeat_bar import RepeatBar
 
 if TYPE_CHECKING:
+    from textual import events
     from textual.app import ComposeResult
 
+    from rwkv_chat.session import Turn
     from rwkv_chat.transcript import Thread
     from rwkv_chat.tui.desk import Desk
     from rwkv_chat.tui.turns import LiveReply
@@ -41,11 +46,13 @@ class WritingScreen(ModalScreen[None]):
         self.live: LiveReply | None = None
         self._kept = ("", "")
         self._shown = ""  # the text as it is kept
+        self._around = ("", "")  # what stands around that which is being written
         self._typed: list[tuple[str, str]] = []  # what stood around the cursor when the model went on
 
     def compose(self) -> ComposeResult:
         yield Static(title(self.thread.title) or say("app.writing.untitled"), id="text-title", markup=False)
         yield TextArea(id="text", soft_wrap=True, tab_behavior="indent")
+        yield RepeatBar(id="repeats")
         yield Static(say("app.writing.hint"), id="text-hint", markup=False)
         yield KeyFooter()
 
@@ -58,6 +65,10 @@ class WritingScreen(ModalScreen[None]):
     @property
     def area(self) -> TextArea:
         return self.query_one(TextArea)
+
+    @property
+    def bar(self) -> RepeatBar:
+        return self.query_one(RepeatBar)
 
     @telling
     async def _open(self) -> None:
@@ -74,10 +85,12 @@ class WritingScreen(ModalScreen[None]):
         self.area.move_cursor((len(above), len(line)))
 
     def on_text_area_changed(self) -> None:
-        """What the model is writing is kept by itself."""
+        """What the model is writing is kept by itself; whoever writes on after it paused has chosen to."""
         if self.live is None:
             text = self.area.text
             self._keep_draft("" if text == self._shown else text)
+            if text != self._shown:
+                self.bar.display = False
 
     def _keep_draft(self, text: str) -> None:
         self.desk.drafts.put(self.thread.id, Draft(text), WRITING)
@@ -105,14 +118,22 @@ class WritingScreen(ModalScreen[None]):
         except SessionError as error:
             self.notify(sentence(error), severity="warning", markup=False)
             return
-        self._typed.append((before, after))
-        live = self.desk.turns.follow(turn, kind="several")  # drawn here, not by the chat
+        self._around = before, after
+        live = self._follow(turn)
         if number > 1:
             from rwkv_chat.tui.screens.replies import RepliesScreen
 
             end = before[-300:]
             self.app.push_screen(RepliesScreen(live, end, number), partial(self._chosen, live))
-            return
+        else:
+            self._watch(live)
+
+    def _follow(self, turn: Turn) -> LiveReply:
+        self._typed.append(self.parts())
+        self.bar.display = False
+        return self.desk.turns.follow(turn, kind="several")  # drawn here, not by the chat
+
+    def _watch(self, live: LiveReply) -> None:
         self.live = live
         self.area.read_only = True
 
@@ -122,11 +143,40 @@ class WritingScreen(ModalScreen[None]):
             return
         if live.committed:
             self._keep_draft("")
-        before, after = self._typed[-1]
+        before, after = self._around
         self._show(before + clean(live.texts.get(0, "")), after)
         if live.ended:
             self.live, self.area.read_only = None, False
-            self.run_worker(self._open, group="text", exclusive=True, exit_on_error=False)
+            self.run_worker(partial(self._ended, live), group="text", exclusive=True, exit_on_error=False)
+
+    async def _ended(self, live: LiveReply) -> None:
+        await self._open()
+        if live.answered is not None:
+            self.thread = live.answered.thread
+            if live.answered.reason == "repeats":
+                self.bar.offer()
+                self.bar.query(Button).first().focus()  # Tab writes in the text: it leads to no button
+
+    # ---------------------------------------------------------------- what repeats itself
+
+    def on_key(self, event: events.Key) -> None:
+        """Letters typed on a button are meant for the text."""
+        if event.is_printable and event.character and isinstance(self.focused, Button):
+            event.stop()
+            self.area.focus()
+            self.area.insert(event.character)
+
+    @telling
+    async def on_repeat_bar_chosen(self, event: RepeatBar.Chosen) -> None:
+        self.area.focus()
+        if event.what == "stop":
+            return
+        if event.what == "raise":
+            own = self.thread.sampling
+            raised = {**own, **stronger(sampling_with(self.desk.params, own))}
+            self.thread = await self.desk.session.chats.configure(self.thread.id, sampling=raised)
+        repeating = event.what == "go_on"
+        self._watch(self._follow(self.desk.session.chats.continue_reply(self.thread.id, repeating=repeating)))
 
     @telling
     async def _chosen(self, live: LiveReply, number: int | None) -> None:
@@ -153,9 +203,12 @@ class WritingScreen(ModalScreen[None]):
             self._show(*self._typed.pop())
 
     def action_stop(self) -> None:
-        """Stop the model; with none writing, keep the text and leave."""
+        """Stop the model, or leave it stopped; with none writing, keep the text and leave."""
         if self.live is not None:
             self.live.stop()
+        elif self.bar.display:
+            self.bar.display = False
+            self.area.focus()
         else:
             self.run_worker(self._leave, group="text", exclusive=True, exit_on_error=False)
 

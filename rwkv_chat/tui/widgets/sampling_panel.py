@@ -14,6 +14,7 @@ from textual.widgets import Button, Input, Label, Static
 from engine.errors import InvalidParameter
 from engine.types import SamplingParams
 from rwkv_chat import own_words
+from rwkv_chat.phrases import sentence
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -242,5 +243,4 @@ def shown(value: float | None) -> str:
 def _help(entry: Entry) -> str:
     if not isinstance(entry, NumberInput):
         return say(f"app.sampling.{entry.about}.help")
-    text = say(f"sampling.{entry.about}.help")
-    return f"{text[0].upper()}{text[1:]}."
+    return sentence(say(f"sampling.{entry.about}.help"))
