@@ -26,11 +26,11 @@ def _typed(arguments: Sequence[str]) -> str:
     wrong with it is told by the option itself.
     """
     commands = {row.name for row in COMMANDS}
-    for each, following in zip(arguments, (*arguments[1:], ""), strict=True):
+    for at, each in enumerate(arguments, 1):
         if each in commands:
             break
         if each == OPTION:
-            return following
+            return "".join(arguments[at : at + 1])
         if each.startswith(f"{OPTION}="):
             return each.partition("=")[2]
     return ""

@@ -26,8 +26,8 @@ from rwkv_chat.cli.commands import COMMANDS
 from rwkv_chat.doctor import finding
 from rwkv_chat.importers import filters, forms, redaction
 from rwkv_chat.language import choose
-from rwkv_chat.library import verify
 from rwkv_chat.library import models as kept_models
+from rwkv_chat.library import verify
 from rwkv_chat.paths import Paths
 from rwkv_chat.phrases import clauses, either, listed, sentence, sentences
 from rwkv_chat.session import examples_types, shelf_types, state_types, tune_types

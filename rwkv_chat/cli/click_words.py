@@ -1,7 +1,7 @@
 """click's own words ("Usage", "No such option") in the language in force, and its help in terminal cells.
 
-click asks gettext for each of its words, by the English one: here the catalogue answers. English needs none of
-this, and does not import it.
+click asks gettext for each of its words, by the English one: here the catalogue answers. English needs none
+of this, and does not import it.
 """
 
 from __future__ import annotations

@@ -18,9 +18,7 @@ USUAL = 50
 
 
 @click.command("list", help=say("convs.list.help"))
-@click.option(
-    "--limit", type=Whole(1), default=USUAL, show_default=True, help=say("convs.list.limit")
-)
+@click.option("--limit", type=Whole(1), default=USUAL, show_default=True, help=say("convs.list.limit"))
 @click.option("--all", "every", is_flag=True, help=say("convs.list.all"))
 @click.option("--tag", default="", help=say("convs.list.tag"))
 @click.option("--archived", is_flag=True, help=say("convs.list.archived"))

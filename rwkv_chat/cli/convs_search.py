@@ -43,9 +43,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--tag", default="", help=say("convs.search.tag"))
 @click.option("--archived", is_flag=True, help=say("convs.search.archived"))
 @click.option("--best", is_flag=True, help=say("convs.search.best", most=MOST_RANKED))
-@click.option(
-    "--limit", type=Whole(1, 1000), default=PAGE, show_default=True, help=say("convs.search.limit")
-)
+@click.option("--limit", type=Whole(1, 1000), default=PAGE, show_default=True, help=say("convs.search.limit"))
 @deleted_option
 @json_option
 def command(query: str, deleted: bool, as_json: bool, **chosen: Any) -> int:

@@ -1,5 +1,5 @@
-"""Texts in lines of so many terminal cells: words stay whole, and between Chinese or Japanese characters a line
-may end, but for a mark that closes something.
+"""Texts in lines of so many terminal cells: words stay whole, and a line may end after a Chinese or Japanese
+character, but for one before a mark that closes something.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WIDE = "\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6"
-OPENING, CLOSING = "「『（［｛〈《【“‘", "、。，．：；？！）］｝〉》」』】”’…ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ"
+OPENING, CLOSING = (
+    "「『（［｛〈《【“‘",
+    "、。，．：；？！）］｝〉》」』】”’…ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ",
+)
 _PIECE = re.compile(rf"[{OPENING}]*(?:[{WIDE}]|[^\s{WIDE}{OPENING}]+)[{CLOSING}]*|\s+|[{OPENING}]")
 AS_IT_STANDS = "\b"  # click's mark before lines that are not to be wrapped
 

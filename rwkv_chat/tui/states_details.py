@@ -65,9 +65,7 @@ def persona_facts(persona: Persona) -> Content:
     if persona.template:
         lines.append(_fact("template", persona.template))
     if persona.sampling:
-        lines.append(
-            _fact("sampling", listed(f"{name} {value}" for name, value in persona.sampling.items()))
-        )
+        lines.append(_fact("sampling", listed(f"{name} {value}" for name, value in persona.sampling.items())))
     lines += [_fact("model", _state(each)) for each in persona.states]
     if persona.text:
         lines += [Content(""), Content.styled(clean(persona.text), "$muted")]

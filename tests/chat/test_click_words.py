@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from rwkv_chat.cli.click_words import CellFormatter, places
-from rwkv_chat.cli.wrapping import CLOSING, paragraphs, wrapped
+from rwkv_chat.cli.wrapping import paragraphs, wrapped
 from rwkv_chat.texts import DEFAULT_LANGUAGE, languages, use
 
 if TYPE_CHECKING:
@@ -114,7 +114,10 @@ def test_paragraphs_and_what_stays_as_it_stands() -> None:
 
 
 def test_the_columns_of_a_list_are_those_of_click() -> None:
-    rows = [("-h, --help", "Show this message and exit."), ("--a-very-long-option-of-its-own FILE", "words " * 30)]
+    rows = [
+        ("-h, --help", "Show this message and exit."),
+        ("--a-very-long-option-of-its-own FILE", "words " * 30),
+    ]
     ours, theirs = CellFormatter(width=60), click.HelpFormatter(width=60)
     for each in (ours, theirs):
         each.indent()

@@ -1,4 +1,4 @@
-"""What of a screen is cut: words without room, parts outside the window, lines that end in the midst of a word."""
+"""What of a screen is cut: words without room, parts outside the window, words that end in an ellipsis."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cut(screen: Screen[Any]) -> list[str]:
 
 
 def outside(screen: Screen[Any]) -> list[str]:
-    """Of what is shown, what stands outside of its box, or of the window; where a box scrolls, at a side of it."""
+    """Of what is shown, what stands outside of its box or of the window; in one that scrolls, at a side."""
     return [
         f"{each!r}: {region} in {clip}"
         for each in screen.query(f"{WRITTEN}, OptionList, Select, TextArea")

@@ -1,5 +1,5 @@
-"""Pictures of what is hard to draw: a reply that stands in an open fence, wide and combining characters, what is
-too long for its line; in three sizes of terminal, and in the themes that have other grounds.
+"""Pictures of what is hard to draw: a reply that stands in an open fence, wide and combining characters, what
+is too long for its line; in three sizes of terminal, and in the themes that have other grounds.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ async def _streamed(
     engine.replies, engine.chunk = (FakeReply(f"{text} …"),), len(text)
     await pilot.press("ctrl+n")
     await until(pilot, lambda: screen.thread is None)
-    screen.prompt.text = text.split()[0]
+    screen.prompt.text = text.split(maxsplit=1)[0]
     await pilot.press("enter")
     pieces.release()
     await until(pilot, lambda: screen.live is not None and (screen.live.text or screen.live.reasoning))

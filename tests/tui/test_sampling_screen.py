@@ -172,9 +172,7 @@ async def text_paused(app: RwkvChatApp, pilot: Pilot[Any], chat: ChatScreen) -> 
 
 
 @pytest.mark.parametrize(("tabs", "repeats"), [(1, False), (2, True)])
-async def test_a_text_that_has_paused_goes_on_as_it_is_told(
-    tmp_path: Path, tabs: int, repeats: bool
-) -> None:
+async def test_a_text_that_has_paused_goes_on_as_it_is_told(tmp_path: Path, tabs: int, repeats: bool) -> None:
     engine = FakeEngine([REPEATING, " and the end."])
     async with opened(tmp_path, engine) as (app, pilot, chat):
         screen = await text_paused(app, pilot, chat)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 500  # conversations; a search finds the others
 MOST_HITS = 100
+SMALL = 72  # cells; below, the number of conversations is left out
 PAUSE = 0.15  # seconds after a letter
 VIEWS: tuple[View, ...] = ("alive", "archived", "trash")
 
@@ -66,6 +67,10 @@ class LibraryScreen(LibraryWork):
     @property
     def box(self) -> Input:
         return self.query_one("#query", Input)
+
+    def on_resize(self) -> None:
+        """Where there is no room for all of the first line, the search has it."""
+        self.set_class(self.size.width < SMALL, "-small")
 
     def on_mount(self) -> None:
         self.say_outcome("")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rwkv_chat.tui.screens.shelf import Model
 
 WIDE = 104  # cells; below, the details stand under the table
+SMALL = 72  # cells; below, the line at the top has no room for more than the filter
 
 
 class ModelsScreen(LookingScreen):
@@ -53,6 +54,10 @@ class ModelsScreen(LookingScreen):
             yield ModelDetails(id="details")
         yield Static(id="outcome", markup=False)
         yield KeyFooter()
+
+    def on_resize(self) -> None:
+        """Where there is no room for all of the first line, the search has it."""
+        self.set_class(self.size.width < SMALL, "-small")
 
     def on_mount(self) -> None:
         self.desk.watchers.append(self.show_models)

@@ -124,9 +124,7 @@ class SamplingScreen(CopyingScreen):
         if name != BANS or speaker is None:
             return
         if unknown := banned(texts, speaker.tokenizer).unknown:
-            self.notify(
-                say("app.sampling.no_token", texts=listed(unknown)), severity="warning", markup=False
-            )
+            self.notify(say("app.sampling.no_token", texts=listed(unknown)), severity="warning", markup=False)
 
     # ---------------------------------------------------------------- presets
 

@@ -34,8 +34,9 @@ class ContinueBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static(id="continue-text", markup=False)
-        yield Button(say("app.continue.last"), id="continue-last", compact=True)
-        yield Button(say("app.continue.read"), id="continue-button", compact=True)
+        with Horizontal(id="continue-buttons"):
+            yield Button(say("app.continue.last"), id="continue-last", compact=True)
+            yield Button(say("app.continue.read"), id="continue-button", compact=True)
 
     def offer(self, text: str, *, long: bool = False) -> None:
         """Say what there is to read; of something long, the end alone can be read."""
