@@ -104,7 +104,7 @@ class TextCommands(LineBase):
             note(say(f"prompt.attach.{error.kind}", **words))
             return
         self._files = (*self._files, found)
-        note(say("cli.chat.attached", name=found.name, lines=f"{found.lines:,}"))
+        note(say("cli.chat.attached", name=found.name))
 
     def with_enclosures(self, text: str) -> str:
         """A message with the passages that were found for it, and the files."""

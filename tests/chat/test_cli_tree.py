@@ -179,16 +179,18 @@ def _asked(engine: FakeEngine) -> list:
     return [SimpleNamespace(text=each.removeprefix("User: ").removesuffix("\n\nAssistant:")) for each in told]
 
 
-def test_a_file_goes_with_the_next_message(cli: Cli, engine: FakeEngine, tmp_path: Path) -> None:
-    file = tmp_path / "notes.txt"
-    file.write_text("three apples\n", encoding="utf-8")
-    typed = (f"/attach {file}", "/attach /no/such/file", "How many?", "And now?")
+def test_a_file_goes_with_the_next_message(
+    cli: Cli, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("three apples\n", encoding="utf-8")
+    typed = ("/attach notes.txt", "/attach /no/such/file", "How many?", "And now?")
     said = cli("chat", "--plain", stdin=lines(*typed))
     first, second = (each.text for each in _asked(engine))
     assert "three apples" in first
     assert first.endswith("How many?")
     assert "apples" not in second
-    assert "notes.txt (1 lines)" in said.err
+    assert "the text of notes.txt" in said.err
     assert "/no/such/file is not there any more" in said.err
 
 

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Select, Static
 
+from rwkv_chat.phrases import listed
 from rwkv_chat.session.shelf_convert import FORMATS, STATE_FORMS
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.import_dialog import PathInput, PathSuggester, typed_path
@@ -87,7 +88,7 @@ class AskExport(ModalScreen[Wanted | None]):
 
     def _show(self, wrong: str = "") -> None:
         endings = self._endings()
-        usual = say("tune_screen.export.endings", endings=", ".join(endings))
+        usual = say("tune_screen.export.endings", endings=listed(endings))
         hint = self.query_one("#export-hint", Static)
         hint.set_class(bool(wrong), "-wrong")
         hint.update(Content(wrong or (usual if endings else say("tune_screen.export.folder"))))
@@ -112,7 +113,7 @@ class AskExport(ModalScreen[Wanted | None]):
         if path is not None and (not endings or path.suffix.lower() in endings):
             self.dismiss(Wanted(path, self._what, str(self.query_one("#numbers", Select).value)))
             return
-        wrong = say("tune_screen.export.wrong", endings=", ".join(endings)) if path is not None else ""
+        wrong = say("tune_screen.export.wrong", endings=listed(endings)) if path is not None else ""
         self._show(wrong)
         self.query_one("#path", Input).focus()
 

@@ -100,7 +100,7 @@ class LibraryWork(LibraryFiles):
             found = [each for thread in threads for each in await self.convs.tuned_on(thread.id)]
             runs = {each.id: title(each.name) for each in found}
             told = [say("app.library.erase.ask", name=names(threads))]
-            told += [say("app.library.erase.runs", runs=", ".join(runs.values()))] if runs else []
+            told += [say("app.library.erase.runs", runs=listed(runs.values()))] if runs else []
             work = partial(self._erased, threads)
             self.app.push_screen(Confirm("\n\n".join(told), say("app.library.erase.yes")), work)
 
