@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rwkv_chat.phrases import sentences
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ class TableGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             import difflib
+
+            from rwkv_chat.phrases import sentences
 
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
             if not near:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from textual.pilot import Pilot
 
     from rwkv_chat.tui.screens.chat import ChatScreen
+    from tests.tui.conftest import Clock
 
 SMALL = (60, 20)
 THEMES = ("rwkv-light", "ansi-dark", "ansi-light")
@@ -56,8 +57,8 @@ STREAMED = {"fence": FENCE, "wide": WIDE_TEXT, "long": LONG_TEXT}
 
 
 @pytest.fixture(autouse=True)
-def _steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same speed in every picture."""
+def _steady(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """The same speed in every picture, and the same time."""
     monkeypatch.setattr(speed.Speedometer, "tick", lambda *_: 150.0)
 
 
