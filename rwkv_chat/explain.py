@@ -152,7 +152,7 @@ def resumed_words(changed: Sequence[str], part: str = "app.status") -> str:
     """
     if not changed:
         return say(f"{part}.resumed_same")
-    return say(f"{part}.resumed_changed", names=", ".join(_label(each) for each in changed))
+    return say(f"{part}.resumed_changed", names=listed(_label(each) for each in changed))
 
 
 def _label(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets import Static
 
+from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.commands import CommandScreen
@@ -101,7 +102,7 @@ class ShowingScreen(CommandScreen):
     def show_status(self) -> None:
         status = self.meter.status(self.thread_id, self.live)
         words = [each for each in (status.download, self.desk.books.words if self.begun else "") if each]
-        manner = ", ".join(filter(None, (self.meter.resumed(self.live), self.manner_words())))
+        manner = listed((self.meter.resumed(self.live), self.manner_words()))
         self.query_one(StatusLine).show(
             replace(status, manner=manner, absorbed=self.absorbed, download=" · ".join(words))
         )
