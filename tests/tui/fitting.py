@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 CUT = re.compile(r"[^\s…]…")  # our own texts have a space before it
 WRITTEN = "Static, Button, Input, Checkbox"
-PATHS = {"settings-file", "welcome-folder"}  # as long as they are
+DATA = {"settings-file", "welcome-folder", "tune-name"}  # paths and names, as long as they are
 
 
 def cut(screen: Screen[Any]) -> list[str]:
     """Of what is shown, what has less room than its words need."""
-    shown = [each for each in screen.query(WRITTEN) if each.display and each.region and each.id not in PATHS]
+    shown = [each for each in screen.query(WRITTEN) if each.display and each.region and each.id not in DATA]
     return [f"{each!r}: {words}" for each in shown if (words := _said(each)) and not _fits(each, words)]
 
 

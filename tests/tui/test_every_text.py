@@ -22,6 +22,7 @@ from rwkv_chat.tui.screens.chat import ChatScreen
 from rwkv_chat.tui.screens.convert_dialog import AskTarget
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.editing import EditDialog
+from rwkv_chat.tui.screens.export_dialog import AskExport
 from rwkv_chat.tui.screens.import_dialog import AskPath, PathWords
 from rwkv_chat.tui.screens.log import LogScreen
 from rwkv_chat.tui.screens.log_dialog import AskLog, LogWords
@@ -67,8 +68,6 @@ ASKED = (
     ("app.library.tag.ask", ""),
     ("app.library.export.ask", FILE_HINT),
     ("app.capsule.ask", FILE_HINT),
-    ("tune_screen.export", ""),
-    ("tune_screen.export_folder", ""),
 )
 CONFIRMED = (
     ("app.delete.question", "app.delete.yes"),
@@ -95,7 +94,6 @@ async def speaking(
     shelf.known = [each for each in shelf.known if len(each.name) < 20]  # names are cut, texts are not
     async with opened(home, FakeEngine(), size=size, shelf=shelf) as (app, pilot, screen):
         app.animation_level = "none"
-        app.session.tunes = some_runs()  # type: ignore[assignment]  the few methods that are asked for
         await say_to(pilot, screen, "hello")
         try:
             await app.speak(language)
@@ -172,10 +170,11 @@ def _dialogs(app: RwkvChatApp) -> Iterator[tuple[str, Screen[Any]]]:
     yield "books", AskPath(book_words())
     words = (say(f"app.states.import.{each}") for each in ("title", "placeholder", "hint", "take"))
     yield "states.import", AskPath(PathWords(*words))
-    words = (say(f"app.library.import.{each}") for each in ("title", "who", "take"))
-    yield "library.import", AskLog(LogWords(*words))
-    words = (say(f"tune_screen.source.{each}") for each in ("ask", "who", "take"))
-    yield "tune.source", AskLog(LogWords(*words))
+    title, who, take = (say(f"app.library.import.{each}") for each in ("title", "who", "take"))
+    yield "library.import", AskLog(LogWords(title, who, take))
+    title, who, take = (say(f"tune_screen.source.{each}") for each in ("ask", "who", "take"))
+    yield "tune.source", AskLog(LogWords(title, who, take))
+    yield "tune.export", AskExport("Ann's way", "lora")
     yield "convert", AskTarget(local("g1", 0.9))
     yield "presets", PresetsDialog(offered(app.session.paths.presets))
     yield "edit", EditDialog("A text", follows=True)
@@ -258,8 +257,9 @@ async def _welcome(app: RwkvChatApp, pilot: Pilot[Any], chat: ChatScreen, look: 
 
 
 async def _tuning(app: RwkvChatApp, pilot: Pilot[Any], chat: ChatScreen, look: Any) -> None:
-    tunes: Any = app.session.tunes
+    tunes: Any = some_runs()
     tunes.found = found(people=("Ann", "Bob"))
+    app.session.tunes = tunes  # the few methods that these screens ask for
     screen = NewTuneScreen(app.desk)
     await _over(app, pilot, screen)
     await until(pilot, lambda: screen.source.chats.option_count)
