@@ -283,7 +283,8 @@ class AsidesScreen(ThreadScreen):
                 elif isinstance(event, HasRead) and event.usage is not None:
                     whole = True
         finally:
-            del self._readings[thread]
+            if self._readings.get(thread) is reading:  # another one may have taken its place
+                del self._readings[thread]
             self._unasked.discard(thread)
             if self.thread_id == thread:
                 self._reading_ended(whole=whole)
