@@ -27,16 +27,6 @@ if TYPE_CHECKING:
 
     from rwkv_chat.tui.app import RwkvChatApp
 
-# What stands over a screen, by the keys that open it from the chat, and the class of what has then come.
-OVERLAYS = {
-    "f1": "HelpScreen",
-    "f2": "Ask",
-    "f7": "MannerDialog",
-    "f8": "Confirm",
-    "ctrl+e": "MessagesScreen",
-    "ctrl+r": "ExactScreen",
-}
-
 
 @pytest.fixture(params=languages())
 def language(request: pytest.FixtureRequest) -> str:
@@ -67,16 +57,6 @@ async def test_no_screen_cuts_a_word(language: str, tmp_path: Path) -> None:
             await until(pilot, lambda: say("keys.app.quit.label") in _words(_foot(app.screen)))
             assert cut(app.screen) == [], mode
             _look_at_foot(app)
-
-
-async def test_no_overlay_of_the_chat_cuts_a_word(language: str, tmp_path: Path) -> None:
-    async with speaking(tmp_path, language) as (app, pilot, chat):
-        for key, name in OVERLAYS.items():
-            await pilot.press(key)
-            await until(pilot, lambda name=name: type(app.screen).__name__ == name, name)
-            assert cut(app.screen) == [], name
-            await pilot.press("escape")
-            await until(pilot, lambda: app.screen is chat)
 
 
 def _foot(screen: Screen[Any]) -> KeyFooter | None:
