@@ -8,16 +8,27 @@ import sys
 def main() -> None:
     """Run the command line and leave with its exit code."""
     from rwkv_chat.language import choose
-    from rwkv_chat.texts import DEFAULT_LANGUAGE
 
-    translated = choose(sys.argv[1:]) != DEFAULT_LANGUAGE  # before what is worded on import
+    choose(sys.argv[1:])  # before what is worded on import
+    sys.exit(started(sys.argv[1:]))
+
+
+def started(arguments: list[str]) -> int:
+    """One command line; the exit code. The full-screen program alone starts without click and its words."""
+    from rwkv_chat.cli.open_tui import on_terminal, shown
+    from rwkv_chat.texts import DEFAULT_LANGUAGE, spoken
+
+    if not arguments and on_terminal():
+        from rwkv_chat.cli.ending import ended
+
+        return ended(shown)
     from rwkv_chat.cli.main import run
 
-    if translated:
+    if spoken() != DEFAULT_LANGUAGE:
         from rwkv_chat.cli.click_words import translate
 
         translate()
-    sys.exit(run(sys.argv[1:]))
+    return run(arguments)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ EXIT_CODES = {
 SIZES = {"needed", "free", "budget", "held", "done", "total"}
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 LONGEST_VALUE = 300
+UNKNOWN = "?"  # in place of a path that an error does not tell
 MOST_LINES = 5  # of a settings file, told at once
 
 
@@ -104,7 +105,8 @@ def explain(error: BaseException) -> Explanation:
     values = _values(error)
     if (words := lookup(f"errors.{name}.hint.{values.get('hint')}")) is not None:
         values["hint"] = words
-    title, what, advice = (say(f"errors.{name}.{part}", **values) for part in ("title", "what", "advice"))
+    whole = "what" if values["path"] != UNKNOWN or lookup(f"errors.{name}.nameless") is None else "nameless"
+    title, what, advice = (say(f"errors.{name}.{part}", **values) for part in ("title", whole, "advice"))
     advice = lookup(f"errors.{name}.advice_for.{getattr(error, 'hint', '')}") or advice
     return Explanation(title, what, advice, code)
 
@@ -195,9 +197,9 @@ def size(nbytes: float) -> str:
 
 def _values(error: BaseException) -> dict[str, object]:
     """What the texts may speak of; a value from a file or a model is made safe to show."""
-    given: dict[str, object] = {"kind": type(error).__name__, "path": "?", "reason": str(error)}
+    given: dict[str, object] = {"kind": type(error).__name__, "path": UNKNOWN, "reason": str(error)}
     if isinstance(error, OSError):
-        given |= {"path": error.filename or "?", "reason": error.strerror or str(error)}
+        given |= {"path": error.filename or UNKNOWN, "reason": error.strerror or str(error)}
     if is_dataclass(error):
         given |= {each.name: getattr(error, each.name) for each in fields(error)}
     return {name: _shown(name, value) for name, value in given.items()}

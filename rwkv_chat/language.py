@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rwkv_chat import texts
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OPTION = "--language"
+
+# as this program writes it, before the first table; what looks otherwise is read with the whole file
+_NAMED = re.compile(rb'^language = "([a-z]{2,8})"\r?$', re.MULTILINE)
 
 
 def choose(arguments: Sequence[str] = ()) -> str:
@@ -38,15 +42,18 @@ def _typed(arguments: Sequence[str]) -> str:
 
 def _kept() -> str:
     """What the settings file names; "" for nothing, or no such file."""
-    from rwkv_chat.paths import Paths
+    from rwkv_chat.paths import FolderUnusable, Paths, settings_file
 
-    file = Paths.find().settings_file
     try:
-        named = b"language" in file.read_bytes()
-    except OSError:
+        with open(settings_file(), "rb") as file:  # noqa: PTH123  see `rwkv_chat.paths`
+            found = file.read()
+    except (OSError, FolderUnusable):  # whoever needs the folder tells it
         return ""
-    if not named:  # as for most people: reading settings costs the help a tenth of its time
+    if b"language" not in found:  # as for most people: reading settings costs the help a tenth of its time
         return ""
+    named = _NAMED.findall(b"\n".join([b"", found]).partition(b"\n[")[0])
+    if len(named) == 1 == found.count(b"language"):
+        return named[0].decode()
     from rwkv_chat.settings_file import SettingsFile
 
-    return SettingsFile(file).values.language
+    return SettingsFile(Paths.find().settings_file).values.language

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import logging
 import traceback
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +47,18 @@ class QuietFormatter(logging.Formatter):
 
 
 class PrivateRotatingFile(RotatingFileHandler):
-    """A rotating file whose every generation has mode 0600."""
+    """A rotating file whose every generation has mode 0600. Where it cannot be written (a full disk), the
+    program goes on without: Python's own way is a traceback on the terminal.
+    """
 
     def _open(self) -> Any:
         from pathlib import Path
 
         private_file(Path(self.baseFilename))
         return super()._open()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the base class's name
+        pass
 
 
 def start_logging(file: Path, level: int = logging.INFO) -> logging.Handler:
@@ -69,10 +75,18 @@ def start_logging(file: Path, level: int = logging.INFO) -> logging.Handler:
     return handler
 
 
+def start_silence() -> logging.Handler:
+    """In place of a log that cannot be written: with none at all, Python writes warnings to the terminal."""
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    return handler
+
+
 def stop_logging(handler: logging.Handler) -> None:
     """Take the handler out again and close its file."""
     logging.getLogger().removeHandler(handler)
-    handler.close()
+    with suppress(OSError):  # what was not written on a full disk
+        handler.close()
 
 
 def last_lines(file: Path, most_bytes: int = 200_000) -> tuple[str, ...]:

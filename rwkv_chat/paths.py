@@ -2,19 +2,23 @@
 
 `RWKV_CHAT_HOME` moves everything (data, config, cache) under one folder; otherwise the platform's own places
 are used. Folders are made 0700, files are meant to be 0600 (`private_file` makes one so).
+
+pathlib is imported where a path is made: it would be a tenth of what the help costs, which reads one file.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
-import sysconfig
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOME_VARIABLE = "RWKV_CHAT_HOME"
-APP = "rwkv-chat"
+APP, SETTINGS = "rwkv-chat", "settings.toml"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
@@ -44,14 +48,12 @@ class Paths:
 
     @classmethod
     def find(cls) -> Paths:
-        """From the environment, else from the platform."""
-        home = os.environ.get(HOME_VARIABLE, "").strip()
-        if home:
-            return cls.under(expanded(Path(home)).absolute())
-        from platformdirs import PlatformDirs
+        """From the environment, else from the platform. Raises: FolderUnusable."""
+        from pathlib import Path
 
-        dirs = PlatformDirs(APP, appauthor=False)
-        return cls(Path(dirs.user_data_dir), Path(dirs.user_config_dir), Path(dirs.user_cache_dir))
+        if home := _home():
+            return cls.under(expanded(Path(home)).absolute())
+        return cls(*map(Path, xdg_folders() or platform_folders()))
 
     @classmethod
     def under(cls, root: Path) -> Paths:
@@ -104,7 +106,7 @@ class Paths:
 
     @property
     def settings_file(self) -> Path:
-        return self.config / "settings.toml"
+        return self.config / SETTINGS
 
     @property
     def presets(self) -> Path:
@@ -121,6 +123,45 @@ class Paths:
         for folder in (*ours, self.adapters, self.tunes, self.logs, self.backups, self.models):
             private_folder(folder)
         return self
+
+
+def settings_file() -> str:
+    """`Paths.find().settings_file`, as text. Raises: FolderUnusable."""
+    if home := _home():
+        return os.path.join(os.path.expanduser(home), "config", SETTINGS)  # noqa: PTH111, PTH118  see above
+    return f"{(xdg_folders() or platform_folders())[1]}/{SETTINGS}"
+
+
+def _home() -> str:
+    """The one folder for everything that the environment names, "" for none."""
+    return os.environ.get(HOME_VARIABLE, "").strip()
+
+
+# data, config and cache: a variable of the XDG standard, and the place below the home without it
+XDG = (("XDG_DATA_HOME", ".local/share"), ("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache"))
+
+
+def xdg_folders() -> tuple[str, ...] | None:
+    """As `platform_folders`, on Linux, without the 7 ms that importing it takes; None where that must be
+    asked.
+    """
+    home = os.environ.get("HOME", "")
+    if sys.platform != "linux" or "ANDROID_DATA" in os.environ or not home.startswith("/"):
+        return None
+    named = ((os.environ.get(variable, ""), below) for variable, below in XDG)
+    bases = (base if base.startswith("/") else f"{home.rstrip('/')}/{below}" for base, below in named)
+    return tuple(f"{base}/{APP}" for base in bases)
+
+
+def platform_folders() -> tuple[str, ...]:
+    """The folders of this system for data, config and cache. Raises: FolderUnusable."""
+    from platformdirs import PlatformDirs
+
+    dirs = PlatformDirs(APP, appauthor=False)
+    try:
+        return dirs.user_data_dir, dirs.user_config_dir, dirs.user_cache_dir
+    except RuntimeError as error:  # nobody's home
+        raise FolderUnusable("~", str(error)) from error
 
 
 def expanded(path: Path) -> Path:
@@ -159,6 +200,9 @@ def private_file(path: Path) -> None:
 
 def with_our_modules() -> dict[str, str]:
     """The environment for a Python of ours: it imports what this one does, though nothing is installed."""
+    import sysconfig
+    from pathlib import Path
+
     root = str(Path(__file__).resolve().parents[1])
     if root in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         return dict(os.environ)
@@ -175,6 +219,8 @@ def hub_token() -> str | None:
     """The Hugging Face token that the person saved, in the environment or by `hf auth login`; asked for only
     where it is to be sent.
     """
+    from pathlib import Path
+
     named = os.environ.get("HF_TOKEN", "").strip()
     if named:
         return named
@@ -190,6 +236,8 @@ def resource(name: str) -> Path:
 
     A wheel keeps them in `rwkv_chat/_data`; an editable install in the repository's root.
     """
+    from pathlib import Path
+
     package = Path(__file__).resolve().parent
     packed = package / "_data" / name
     return packed if packed.exists() else package.parent / name
@@ -218,11 +266,23 @@ def pager() -> tuple[str, ...]:
 
 
 def _program(*variables: str) -> tuple[str, ...]:
+    import shlex
+
     for name in variables:
         with suppress(ValueError):  # a quotation mark without its partner
             if line := shlex.split(os.environ.get(name, ""), posix=os.name != "nt"):
                 return tuple(line)
     return ()
+
+
+def terminal_columns() -> int:
+    """Columns of the terminal that stdout is, 80 where it is none; `COLUMNS` overrules it, as usual."""
+    with suppress(ValueError):
+        if (named := int(os.environ.get("COLUMNS", ""))) > 0:
+            return named
+    with suppress(OSError, ValueError, AttributeError):  # closed, or none
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # pyright: ignore[reportOptionalMemberAccess]
+    return 80
 
 
 def surroundings() -> frozenset[str]:

@@ -37,6 +37,7 @@ IMPORTS = {
     "engine.weights.catalog": HEAVY + SHOWING + APP + ("numpy",),
     "engine.weights.download": HEAVY + SHOWING + APP + ("numpy",),
     "engine.weights.hub": HEAVY + SHOWING + APP + ("numpy",),
+    "engine.weights.kinds": HEAVY + SHOWING + APP + ("numpy",),
     "engine.tokenizer": HEAVY + SHOWING + APP,
     "rwkv_chat": HEAVY + SHOWING,
     "rwkv_chat.paths": HEAVY + SHOWING,

@@ -19,34 +19,20 @@ from engine.models.names import expected_shapes
 from engine.weights.adapter_merge import FORMULAS, fits
 from engine.weights.archive import open_file
 from engine.weights.hugging_face import official_weight
+from engine.weights.part_names import ADAPTER_CONFIG, ROLES, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from torch import Tensor
 
     from engine.types import ModelSpec
 
-CONFIG = "adapter_config.json"
 PISSA_INIT = "init_pissa.pth"
 _FILES = ("adapter_model.safetensors", "adapter_model.bin")
 _LARGEST_CONFIG = 1 << 20
 LARGEST_ALPHA = 1e6  # trainers take 16 to 128
 
-# end of a name → which matrix it is; web-rwkv's first one is turned
-_ROLES = {
-    ".lora_A": "A",
-    ".lora_B": "B",
-    ".init_lora_A": "A0",
-    ".init_lora_B": "B0",
-    ".lora.0": "A",
-    ".lora.1": "B",
-    ".miss_block": "E",
-    ".bone_block": "E",
-    ".disha": "E",
-    ".bone": "E",
-}
 _TURNED = (".lora.0",)
 _OF_COLUMNS = (".disha", ".bone")  # RWKV-PEFT's own "bat"
 
@@ -87,7 +73,7 @@ class Adapter:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG
+    path = folder / ADAPTER_CONFIG
     if not path.is_file():  # a pipe would be waited for
         raise ModelNotFound(str(path))
     try:
@@ -115,18 +101,6 @@ def _number(path: Path, name: str, value: Any) -> float:
     return float(value)
 
 
-def _split(name: str) -> tuple[str, str]:
-    """A stored name → the module's and its ending in `_ROLES`; the name itself and "" for other tensors."""
-    plain = name.removesuffix(".weight").removesuffix(".default")
-    ending = next((each for each in _ROLES if plain.endswith(each)), "")
-    return (plain.removesuffix(ending), ending) if ending else (name, "")
-
-
-def is_adapter(names: Iterable[str]) -> bool:
-    """Whether a file with these names holds an adapter; fla's models have a ".lora.0" of their own."""
-    return any(_split(name)[1] and "_lora.lora." not in name for name in names)
-
-
 def _checked(path: Path, name: str, x: Tensor) -> Tensor:
     if not x.isfinite().all():
         raise WeightsCorrupt(str(path), name, "finite numbers", "NaN or infinity")
@@ -140,13 +114,13 @@ def _read_parts(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Ten
     whole: dict[str, Tensor] = {}
     endings: set[str] = set()
     for name in archive.shapes:
-        module, ending = _split(name)
+        module, ending = split(name)
         x = _checked(path, name, archive.get(name))
         if ending:
             matrices = parts.setdefault(official_weight(f"{module}.weight"), {})
-            if _ROLES[ending] in matrices:
+            if ROLES[ending] in matrices:
                 raise WeightsCorrupt(str(path), name[:80], "one of its kind", "several")
-            matrices[_ROLES[ending]] = x.mT if ending in _TURNED and x.ndim > 1 else x
+            matrices[ROLES[ending]] = x.mT if ending in _TURNED and x.ndim > 1 else x
             endings.add(ending)
         else:
             whole[official_weight(name)] = x
@@ -196,7 +170,7 @@ def read_adapter(path: Path) -> Adapter:
     alpha = _number(path, "lora_alpha", config.get("lora_alpha")) if kind == "lora" else None
     table = config.get("alpha_pattern") or {}
     if not isinstance(table, dict):
-        raise WeightsCorrupt(str(path / CONFIG), "alpha_pattern", "a table", type(table).__name__)
+        raise WeightsCorrupt(str(path / ADAPTER_CONFIG), "alpha_pattern", "a table", type(table).__name__)
     alphas = {name: _number(path, name[:80], value) for name, value in table.items()}
     return Adapter(path, kind, parts, whole, alpha, alphas, bool(config.get("use_rslora")))
 

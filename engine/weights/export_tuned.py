@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidRequest, WeightsCorrupt
+from engine.weights.part_names import TIME_STATE
 from engine.weights.place import check_place, in_place_of
-from engine.weights.tuned import TIME_STATE, TUNED_FORMATS, open_tuned_state
+from engine.weights.tuned import TUNED_FORMATS, open_tuned_state
 
 if TYPE_CHECKING:
     from pathlib import Path

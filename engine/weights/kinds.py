@@ -1,13 +1,14 @@
-"""What a file or folder is, told from its names: a model, or something that belongs to one."""
+"""What a file or folder is, told from its names: a model, or something that belongs to one. Only reading a
+part needs torch.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from engine.weights.adapters import CONFIG, is_adapter, read_adapter
 from engine.weights.archive import open_file
-from engine.weights.tuned import is_tuned_state, open_tuned_state
+from engine.weights.part_names import ADAPTER_CONFIG, is_adapter, is_tuned_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,9 @@ class Part:
 
 def part_of(path: Path) -> Part | None:
     """What lies at `path`, if it is no model.  Raises: see `kind_of`, `read_adapter`, `open_tuned_state`."""
+    from engine.weights.adapters import read_adapter
+    from engine.weights.tuned import open_tuned_state
+
     kind = kind_of(path)
     if kind == "tuned-state":
         opened = open_tuned_state(path)
@@ -50,7 +54,7 @@ def kind_of(path: Path) -> Kind:
     Raises:
         ModelNotFound, DiskFailed, UnsupportedFormat, WeightsCorrupt: nothing there that can be opened.
     """
-    if (path / CONFIG).is_file():
+    if (path / ADAPTER_CONFIG).is_file():
         return "adapter"
     names = open_file(path).shapes
     if is_tuned_state(names):

@@ -10,7 +10,6 @@ of its own: ours has what its cache holds for each layer.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,9 +22,10 @@ from engine.weights.archive import open_file
 from engine.weights.export_pth import write_table
 from engine.weights.export_safetensors import write_tensors
 from engine.weights.merged_state import ENDING
+from engine.weights.part_names import RECURRENT, TIME_STATE, layers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -57,34 +57,15 @@ class TunedFormat:
     turned: bool = False
     batched: bool = False
 
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        """Matches a layer's name, whatever a trainer put before it."""
-        return re.compile(r"(?:.*\.)?" + re.escape(self.name).replace("LAYER", "([0-9]{1,4})"))
-
-
-TIME_STATE = "blocks.LAYER.att.time_state"
-_RECURRENT = "layers.LAYER.recurrent_state"
 
 # form → how it is kept; "pth" is RWKV-LM's, RWKV-PEFT's and RWKV-Runner's
 TUNED_FORMATS: dict[str, TunedFormat] = {
     "pth": TunedFormat(".pth", "pth", TIME_STATE, torch.bfloat16, write_table),
     "web-rwkv": TunedFormat(".st", "safetensors", TIME_STATE, torch.float16, write_tensors, turned=True),
     "fla": TunedFormat(
-        ".safetensors", "safetensors", _RECURRENT, torch.float32, write_tensors, turned=True, batched=True
+        ".safetensors", "safetensors", RECURRENT, torch.float32, write_tensors, turned=True, batched=True
     ),
 }
-
-
-def _layers(names: Collection[str], form: TunedFormat) -> dict[int, str]:
-    """Layer → its tensor's name in this form."""
-    found = ((form.pattern.fullmatch(name), name) for name in names)
-    return {int(match[1]): name for match, name in found if match}
-
-
-def is_tuned_state(names: Collection[str]) -> bool:
-    """Whether a file with these names holds a tuned state and nothing else."""
-    return bool(names) and any(len(_layers(names, form)) == len(names) for form in TUNED_FORMATS.values())
 
 
 def _format_of(archive: Archive) -> str:
@@ -95,7 +76,7 @@ def _format_of(archive: Archive) -> str:
     if "emb.weight" in archive.shapes and not web_rwkv.fits(archive.shapes):
         return "pth"
     for name, form in TUNED_FORMATS.items():
-        if form.container == archive.format and _layers(archive.shapes, form):
+        if form.container == archive.format and layers_of(archive.shapes, form.name):
             return name
     raise UnsupportedFormat(str(archive.path), "no-tuned-state")
 
@@ -154,7 +135,7 @@ def open_tuned_state(path: Path, format: str | None = None) -> TunedFile:  # noq
     """See `read_tuned_state`."""
     archive = open_file(path)
     form = format or _format_of(archive)
-    names = dict(sorted(_layers(archive.shapes, TUNED_FORMATS[form]).items()))
+    names = dict(sorted(layers_of(archive.shapes, TUNED_FORMATS[form].name).items()))
     if any(".ts_state" in name for name in archive.shapes):  # RWKV-PEFT's "fullstate" trains shifts too
         raise UnsupportedFormat(str(path), "full-state")
     if not names:

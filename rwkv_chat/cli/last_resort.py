@@ -1,10 +1,13 @@
-"""An error that ended a command: one sentence on stderr, the traceback in the log."""
+"""Errors that nobody foresaw, of a command or of work beside it: one sentence on stderr, the traceback in the
+log.
+"""
 
 from __future__ import annotations
 
 import logging
 import traceback
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.cli.output import note
 from rwkv_chat.explain import explain
@@ -12,19 +15,38 @@ from rwkv_chat.paths import FolderUnusable, Paths
 from rwkv_chat.phrases import sentences
 from rwkv_chat.texts import lookup, say
 
+if TYPE_CHECKING:
+    import asyncio
+
+log = logging.getLogger(__name__)
+
 
 def tell(error: Exception, *, debug: bool) -> int:
     """Explain `error` to the person; the exit code."""
+    if not _foreseen(error):
+        _write_down(error, Paths.find())
+    note(_words(error))
+    if debug:
+        note("".join(traceback.format_exception(error)), end="")
+    return explain(error).code
+
+
+def mishap(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The event loop's exception handler while a command runs: see `rwkv_chat.unforeseen`."""
+    error = context.get("exception")
+    if not isinstance(error, Exception):
+        loop.default_exception_handler(context)
+        return
+    log.error("%s", context["message"], exc_info=error)
+    note(_words(error))
+
+
+def _words(error: Exception) -> str:
     found = explain(error)
     text = sentences(found.what, found.advice)
     if not _foreseen(error):
-        paths = Paths.find()
-        _write_down(error, paths)
-        text = say("cli.unexpected", what=found.what, log=paths.log_file)
-    note(say("cli.error", text=text))
-    if debug:
-        note("".join(traceback.format_exception(error)), end="")
-    return found.code
+        text = say("cli.unexpected", what=found.what, log=Paths.find().log_file)
+    return say("cli.error", text=text)
 
 
 def _foreseen(error: Exception) -> bool:
@@ -39,5 +61,5 @@ def _write_down(error: Exception, paths: Paths) -> None:
 
     with suppress(OSError, FolderUnusable):
         handler = start_logging(paths.make().log_file)
-        logging.getLogger(__name__).critical("a command failed", exc_info=error)
+        log.critical("a command failed", exc_info=error)
         stop_logging(handler)

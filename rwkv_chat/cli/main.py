@@ -4,28 +4,43 @@ errors. Importing this loads click and the text catalogue, nothing heavier.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import formatting
 
 from rwkv_chat import __version__
 from rwkv_chat.cli.commands import COMMANDS
+from rwkv_chat.cli.ending import ended
 from rwkv_chat.cli.groups import TableGroup
-from rwkv_chat.cli.output import abandon_stdout, note, prepare_streams, result
+from rwkv_chat.cli.output import abandon_stdout, note, result
 from rwkv_chat.cli.setting_options import setting_options
+from rwkv_chat.paths import terminal_columns
 from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 NAME = "rwkv-chat"
 HELP_NAMES = ["-h", "--help"]
+WIDEST, NARROWEST = 100, 50  # columns of a help
+
+
+class Narrow(click.Context):
+    """Asks for the terminal's width without the imports of the standard library's way to it."""
+
+    def make_formatter(self) -> click.HelpFormatter:
+        if self.terminal_width is None and formatting.FORCED_WIDTH is None:
+            most = self.max_content_width or WIDEST
+            self.terminal_width = max(min(terminal_columns(), most) - 2, NARROWEST)
+        return super().make_formatter()
 
 
 class Commands(TableGroup):
     """The program's own commands."""
+
+    context_class = Narrow
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -33,6 +48,15 @@ class Commands(TableGroup):
         except BrokenPipeError:  # the reader left (`| head`): no failure of ours
             abandon_stdout()
             return 0
+
+
+def _path(_context: click.Context, _option: click.Parameter, value: str | None) -> Path | None:
+    """Help is told without pathlib."""
+    if value is None:
+        return None
+    from pathlib import Path
+
+    return Path(value)
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -47,11 +71,11 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
     table={row.name: row.module for row in COMMANDS},
     short=lambda name: say(f"commands.{name}.short"),
     invoke_without_command=True,
-    context_settings={"help_option_names": HELP_NAMES, "max_content_width": 100},
+    context_settings={"help_option_names": HELP_NAMES, "max_content_width": WIDEST},
     help=say("cli.help"),
     epilog=say("cli.epilog"),
 )
-@click.option("--model", type=click.Path(path_type=Path), metavar="FILE|NAME", help=say("cli.option.model"))
+@click.option("--model", callback=_path, metavar="FILE|NAME", help=say("cli.option.model"))
 @click.option("--private", is_flag=True, help=say("cli.option.private"))
 @setting_options
 @click.option("--debug", is_flag=True, help=say("cli.option.debug"))
@@ -75,20 +99,16 @@ def group(context: click.Context, model: Path | None, private: bool, debug: bool
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code. Never raises, never shows a traceback unless --debug is given."""
-    prepare_streams()
+    return ended(lambda: _run(arguments), debug="--debug" in arguments)
+
+
+def _run(arguments: Sequence[str]) -> object:
     try:
-        code = group.main(list(arguments), NAME, standalone_mode=False)
-        sys.stdout.flush()
+        return group.main(list(arguments), NAME, standalone_mode=False)
     except click.ClickException as error:
         return _misused(error)
-    except BrokenPipeError:
-        abandon_stdout()
-        return 0
-    except (click.Abort, KeyboardInterrupt):
-        return _interrupted()
-    except Exception as error:
-        return _explained(error, debug="--debug" in arguments)
-    return code if isinstance(code, int) else 0
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
 
 
 def _misused(error: click.ClickException) -> int:
@@ -97,16 +117,3 @@ def _misused(error: click.ClickException) -> int:
         note(error.ctx.get_usage())
     note(say("cli.error", text=error.format_message()))
     return error.exit_code
-
-
-def _interrupted() -> int:
-    from rwkv_chat.explain import INTERRUPTED
-
-    note("")
-    return INTERRUPTED
-
-
-def _explained(error: Exception, *, debug: bool) -> int:
-    from rwkv_chat.cli.last_resort import tell
-
-    return tell(error, debug=debug)

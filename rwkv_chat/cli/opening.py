@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from engine.types import LoadNotice
+from rwkv_chat.cli.last_resort import mishap
 from rwkv_chat.cli.output import note
 from rwkv_chat.cli.setting_options import overrides
 from rwkv_chat.explain import notice_sentence, settings_sentence
 from rwkv_chat.paths import Paths
 from rwkv_chat.session import Session, open_session
+from rwkv_chat.unforeseen import begin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,7 +49,8 @@ async def shelf_opened() -> AsyncIterator[Session]:
 
 @asynccontextmanager
 async def _closing(session: Session) -> AsyncIterator[Session]:
-    telling = asyncio.create_task(_tell(session))
+    asyncio.get_running_loop().set_exception_handler(mishap)
+    telling = begin(_tell(session))
     try:
         if session.settings_warning:
             note(settings_sentence(session.settings_warning))

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from engine.errors import EngineError
 from rwkv_chat.library import backup, erase, index, ladders, threads
 from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.session.shelf_copy import sweep
@@ -36,7 +37,7 @@ async def keep_house(
         if unneeded := await library.run(erase.purge):
             engine.forget(unneeded)
             await settle_index(library)
-    except (LibraryError, OSError) as error:
+    except (LibraryError, EngineError, OSError) as error:
         log.warning("housekeeping failed: %s", type(error).__name__)
 
 

@@ -30,6 +30,7 @@ from rwkv_chat.paths import expanded
 from rwkv_chat.session.cards import ModelCard, builtin
 from rwkv_chat.session.errors import NotIdentified
 from rwkv_chat.session.speaker import Speaker, mark_of, tokenizer_id
+from rwkv_chat.unforeseen import begin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -203,10 +204,10 @@ class Models:
             speaker = self.speaker = await self._prepare(card)
         except Exception as error:
             if self._task is asyncio.current_task():  # nobody waits for a load that was given up
-                self._tell(Failed(error if isinstance(error, EngineError) else _unexpected(error)))
+                self._tell(Failed(_typed(error)))
             raise
         self._tell(Loaded(speaker.info))
-        self._naming = asyncio.get_running_loop().create_task(self._name(speaker))
+        self._naming = begin(self._name(speaker))
         return speaker
 
     async def _name(self, speaker: Speaker) -> None:
@@ -293,5 +294,8 @@ def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[WorkerDied], None], e
         loop.call_soon_threadsafe(call, error)
 
 
-def _unexpected(error: Exception) -> EngineError:
+def _typed(error: Exception) -> EngineError:
+    if isinstance(error, EngineError):
+        return error
+    log.error("a model was not loaded", exc_info=error)
     return Unexpected(type(error).__name__, str(error))

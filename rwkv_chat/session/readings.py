@@ -11,6 +11,7 @@ from rwkv_chat.session import reading
 from rwkv_chat.session.errors import SessionError
 from rwkv_chat.session.events import Committed, TurnFailed
 from rwkv_chat.session.turn import Reading
+from rwkv_chat.unforeseen import begin
 
 if TYPE_CHECKING:
     import sqlite3
@@ -118,7 +119,7 @@ class Readings:
 
     def _start(self, begun: Reading, work: Coroutine[Any, Any, None]) -> Reading:
         self.stop(begun.thread)
-        task = asyncio.get_running_loop().create_task(work)
+        task = begin(work)
         self._running[begun.thread] = begun, task
         begun.on_end(lambda: self._ended(begun))
         return begun

@@ -30,6 +30,7 @@ from rwkv_chat.session.memory import Memory
 from rwkv_chat.session.speed import Speedometer
 from rwkv_chat.session.writing import Growing, ReplyWriter, given_of
 from rwkv_chat.transcript import Node
+from rwkv_chat.unforeseen import begin
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -148,13 +149,15 @@ class Replying:
     def __init__(self, desk: Desk, turn: Turn, thread: Thread, part: Part, params: Sampled) -> None:
         self._desk, self._turn, self._thread, self._part = desk, turn, thread, part
         self._sampled = params
-        self._params = _seeded(self._as_chosen(thread.sampling))
-        self._usual = self._as_usual(thread.sampling)
+        self._own: Mapping[str, Any] = thread.sampling
+        self._changing: asyncio.Task[None] | None = None
         self._before: Usage | None = None
 
     async def run(self) -> None:
         """Raises: EngineError, LibraryError."""
         part = self._part
+        self._params, self._usual = await self._chosen(self._own)
+        self._params = _seeded(self._params)
         if (was := part.wish.was) is not None:
             self._turn.emit(Resumed(was.changed(self._usual), was.counted))
         if part.wish.begin and not part.wish.again and not await self._fed():
@@ -182,19 +185,41 @@ class Replying:
         repeats = self._desk.pauses() and not part.wish.repeating
         return replace(request, earlier=part.earlier, repeats=repeats)
 
-    def _as_chosen(self, own: Mapping[str, Any]) -> SamplingParams:
-        part = self._part
-        chosen = part.sampled(self._sampled(part.manner.mode.name, own), own)
-        return chosen if part.wish.was is None else part.wish.was.now(chosen)
+    def _given(self, own: Mapping[str, Any]) -> tuple[SamplingParams, SamplingParams]:
+        """As it is asked for, and what the settings and the conversation's own choices come to."""
+        mode = self._part.manner.mode.name
+        return self._sampled(mode, own), self._desk.sampling(mode, own)
 
-    def _as_usual(self, own: Mapping[str, Any]) -> SamplingParams:
-        """What the settings and the conversation's own choices come to."""
-        return self._part.sampled(self._desk.sampling(self._part.manner.mode.name, own), own)
+    def _with_bans(
+        self, given: tuple[SamplingParams, SamplingParams], own: Mapping[str, Any]
+    ) -> tuple[SamplingParams, SamplingParams]:
+        chosen, usual = (self._part.sampled(each, own) for each in given)
+        was = self._part.wish.was
+        return chosen if was is None else was.now(chosen), usual
+
+    async def _chosen(self, own: Mapping[str, Any]) -> tuple[SamplingParams, SamplingParams]:
+        """What is banned is encoded off the loop: a vocabulary may have to be read for it."""
+        given = self._given(own)
+        if own.get(BANS):
+            return await asyncio.to_thread(self._with_bans, given, own)
+        return self._with_bans(given, own)
 
     def _resample(self, job: JobLike, own: Mapping[str, Any]) -> None:
         """As it would be sampled if it began now, but for the seed."""
-        self._usual = self._as_usual(own)
-        self._desk.engine.change(job, replace(self._as_chosen(own), seed=self._params.seed))
+        self._own = own
+        if own.get(BANS):
+            self._changing = begin(self._change(job, own))
+        else:
+            self._take(job, *self._with_bans(self._given(own), own))
+
+    async def _change(self, job: JobLike, own: Mapping[str, Any]) -> None:
+        found = await self._chosen(own)
+        if own is self._own:  # else something newer holds
+            self._take(job, *found)
+
+    def _take(self, job: JobLike, params: SamplingParams, usual: SamplingParams) -> None:
+        self._usual = usual
+        self._desk.engine.change(job, replace(params, seed=self._params.seed))
 
     async def _fed(self) -> bool:
         """Has the message read by itself, so that its state is there for other replies; whether it was."""

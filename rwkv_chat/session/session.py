@@ -15,10 +15,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from rwkv_chat.library.database import MEMORY, Library
-from rwkv_chat.logs import start_logging, stop_logging
+from rwkv_chat.logs import start_logging, start_silence, stop_logging
 from rwkv_chat.paths import Paths
 from rwkv_chat.settings import Settings, sampling_with
 from rwkv_chat.settings_file import SettingsFile, SettingsWarning
+from rwkv_chat.unforeseen import begin
 from rwkv_chat.windows import Windows
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ USE_CASES = (
     "drafts",
     "tunes",
 )
-HOUSE_SECONDS = 0.5  # what is done when nobody waits comes after the first frame
+HOUSE_SECONDS = 0.5  # what is done when nobody waits comes after what somebody waits for
 
 
 class Session:
@@ -249,8 +250,9 @@ class Session:
     # ------------------------------------------------------------------ the end
 
     def keep_house(self) -> None:
-        """Begin what is done when nobody waits."""
-        self._house = asyncio.get_running_loop().create_task(self._keep_house())
+        """Begin what is done when nobody waits: once, and nothing of it in a private session."""
+        if self._house is None and not self.private:
+            self._house = begin(self._keep_house())
 
     async def _keep_house(self) -> None:
         await asyncio.sleep(HOUSE_SECONDS)
@@ -299,6 +301,7 @@ async def open_session(
     worker: Literal["thread", "process"] = "thread",
     overrides: Mapping[str, Any] | None = None,
     private: bool = False,
+    house: bool = True,
 ) -> Session:
     """Open the library and the settings; loads no torch and no model.
 
@@ -307,6 +310,7 @@ async def open_session(
         model: a weights file for this run; None takes the one in the settings.
         overrides: settings for this run that are not written, e.g. {"device": "cpu"}.
         private: conversations and states are in memory alone, and those that are on the disk are not there.
+        house: False where the front end calls `keep_house` itself, when its first frame stands.
 
     Raises:
         LibraryError: the conversations cannot be opened.
@@ -319,8 +323,7 @@ async def open_session(
         settings = await asyncio.to_thread(SettingsFile, paths.settings_file, overrides)
         library = await Library.open(MEMORY if private else paths.database)
     except BaseException:
-        if log is not None:
-            stop_logging(log)
+        stop_logging(log)
         raise
     states = None if private else paths.states
     engine = functools.partial(_engine, states, paths.cache, settings.values, worker)
@@ -331,16 +334,17 @@ async def open_session(
         await session.shelf.adopt(paths.database)
     else:
         session.windows = await asyncio.to_thread(Windows, paths.locks)
+    if house:
         session.keep_house()
     return session
 
 
-def _start_log(paths: Paths) -> logging.Handler | None:
+def _start_log(paths: Paths) -> logging.Handler:
     """The program works without a log, too."""
     try:
         return start_logging(paths.log_file)
     except OSError:
-        return None
+        return start_silence()
 
 
 def _card(model: Path | None, settings: Settings) -> ModelCard:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EngineClosed, EngineError, Unexpected
 from engine.types import Cancelled, Downloaded, Failed, Identified, Progress
+from rwkv_chat.unforeseen import begin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -43,7 +44,7 @@ class Pull:
         self._listeners: set[asyncio.Queue[PullEvent]] = set()
         self._job: JobLike | None = None
         self._paused = False
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = begin(self._run())
 
     @property
     def done(self) -> bool:

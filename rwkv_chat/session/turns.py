@@ -11,6 +11,7 @@ from rwkv_chat.session.kept_chains import KeptChains
 from rwkv_chat.session.readings import Readings
 from rwkv_chat.session.turn import Turn
 from rwkv_chat.session.wish import ANSWER
+from rwkv_chat.unforeseen import begin as begin_task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -78,7 +79,7 @@ class Turns:
             await self.readings.changed(thread)
             return await begin()
 
-        task = asyncio.get_running_loop().create_task(answering.run(in_order))
+        task = begin_task(answering.run(in_order))
         self._running[thread] = turn, task
         turn.on_end(lambda: self._running.pop(thread, None))
         return turn

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import codecs
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from rwkv_chat.library.errors import LibraryError
 from rwkv_chat.session.reply import Delta, ReplyParser, joined, parse
 from rwkv_chat.session.wish import ANSWER
 from rwkv_chat.transcript import ChatMessage
+from rwkv_chat.unforeseen import begin
 
 if TYPE_CHECKING:
     import sqlite3
@@ -149,7 +149,7 @@ class ReplyWriter(Growing):
         super().__init__(speaker, memory, given)
         self._library, self._thread, self._id, self.blank = library, thread, blank.id, blank
         self._dirty = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._keep_up())
+        self._task = begin(self._keep_up())
 
     def add(self, piece: Piece) -> tuple[Delta, ...]:
         """See `Growing`."""
@@ -186,8 +186,7 @@ class ReplyWriter(Growing):
     async def stop(self) -> None:
         """End the growing; a write under way is done first (there is one database thread)."""
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])  # what may have failed there is no reason not to commit the end
 
     async def _keep_up(self) -> None:
         while True:

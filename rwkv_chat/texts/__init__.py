@@ -10,15 +10,16 @@ width of one, as in `{name:<14}`, counts terminal cells.
 from __future__ import annotations
 
 import functools
+import os
 import re
 import string
-import tomllib
 import unicodedata
-from pathlib import Path
 from typing import Any
 
+from rwkv_chat.texts import quick
+
 DEFAULT_LANGUAGE = "en"
-HERE = Path(__file__).parent
+HERE = os.path.dirname(__file__)  # noqa: PTH120  pathlib would be a tenth of what the help costs
 COLUMN = re.compile(r"\{\w+:[<>]\d+\}")  # a place of a fixed width
 
 _spoken = [DEFAULT_LANGUAGE]  # one, the language in force
@@ -26,16 +27,27 @@ _spoken = [DEFAULT_LANGUAGE]  # one, the language in force
 
 @functools.cache
 def _part(language: str, part: str) -> dict[str, Any]:
-    source = HERE / language / f"{part}.toml"  # not importlib.resources: it slows the start
-    if language != DEFAULT_LANGUAGE and not source.is_file():
+    try:  # not importlib.resources: it slows the start
+        with open(f"{HERE}/{language}/{part}.toml", encoding="utf-8") as source:  # noqa: PTH123
+            text = source.read()
+    except FileNotFoundError:
+        if language == DEFAULT_LANGUAGE:
+            raise
         return {}
-    return tomllib.loads(source.read_text(encoding="utf-8"))
+    found = quick.read(text)
+    if found is None:
+        import tomllib
+
+        found = tomllib.loads(text)
+    return found
 
 
 @functools.cache
 def languages() -> tuple[str, ...]:
     """Those that there are texts in, the first one ours."""
-    there = sorted(each.name for each in HERE.iterdir() if (each / "app.toml").is_file())
+    from pathlib import Path
+
+    there = sorted(each.name for each in Path(HERE).iterdir() if (each / "app.toml").is_file())
     return (DEFAULT_LANGUAGE, *(each for each in there if each != DEFAULT_LANGUAGE))
 
 

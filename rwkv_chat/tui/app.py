@@ -19,26 +19,29 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.app import App
+from textual.worker import WorkerFailed
 
 from rwkv_chat.plain_text import pasted, title
 from rwkv_chat.texts import say
 from rwkv_chat.tui import applying
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
-from rwkv_chat.tui.commands import Everything
 from rwkv_chat.tui.desk import Desk
 from rwkv_chat.tui.keymap import ROWS, keys_of, split, trouble_words
 from rwkv_chat.tui.keys import textual_bindings
+from rwkv_chat.tui.mishaps import Mishaps, traced
+from rwkv_chat.tui.modes import MODES
 from rwkv_chat.tui.screens.chat import ChatScreen
 from rwkv_chat.tui.stylesheet import KeptStylesheet
 from rwkv_chat.tui.terminal import VanishingFile
 from rwkv_chat.tui.themes import DARK, THEMES, defaults
+from rwkv_chat.tui.working import start_vital, start_work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from textual.binding import BindingType
+    from textual.command import Provider
     from textual.driver import Driver
-    from textual.screen import Screen
     from textual.types import AnimationLevel
 
     from rwkv_chat.session import Session
@@ -46,49 +49,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def _models(desk: Desk) -> Screen[None]:
-    from rwkv_chat.tui.screens.models import ModelsScreen
-
-    return ModelsScreen(desk)
-
-
-def _library(desk: Desk) -> Screen[None]:
-    from rwkv_chat.tui.screens.library import LibraryScreen
-
-    return LibraryScreen(desk)
-
-
-def _states(desk: Desk) -> Screen[None]:
-    from rwkv_chat.tui.screens.states import StatesScreen
-
-    return StatesScreen(desk)
-
-
-def _settings(desk: Desk) -> Screen[None]:
-    from rwkv_chat.tui.screens.settings import SettingsScreen
-
-    return SettingsScreen(desk)
-
-
-def _tune(desk: Desk) -> Screen[None]:
-    from rwkv_chat.tui.screens.tune import TuneScreen
-
-    return TuneScreen(desk)
-
-
-MODES: dict[str, Callable[[Desk], Screen[None]]] = {
-    "chat": ChatScreen,
-    "library": _library,
-    "models": _models,
-    "states": _states,
-    "settings": _settings,
-    "tune": _tune,
-}
 QUIT_TOLD_SECONDS = 5.0
 QUIT_KEYS = next(each.keys for each in BINDINGS if each.id == "app.quit")
 EVERYWHERE = ("app.help", "app.quit")
 SIGNALS = ("SIGTERM", "SIGHUP")
 PUSH_TITLE, POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"
+
+
+def _everything() -> type[Provider]:
+    from rwkv_chat.tui.commands import Everything
+
+    return Everything
 
 
 class RwkvChatApp(App[int], inherit_bindings=False):
@@ -98,7 +69,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
     TITLE = say("app.title")
     DEFAULT_MODE = "chat"
     BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("app"), ("ctrl+c", "help_quit")]
-    COMMANDS: ClassVar = {Everything}
+    COMMANDS: ClassVar = {_everything}
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(self, session: Session) -> None:
@@ -106,7 +77,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         super().__init__()
         self.desk = Desk(session)
         self.terminal: VanishingFile | None = None
-        self._lent = False
+        self._lent = self._failed = False
         self._quit_told = -QUIT_TOLD_SECONDS  # when it was said what quits
         for name, screen in MODES.items():
             self.add_mode(name, partial(screen, self.desk))
@@ -125,6 +96,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
 
     def on_mount(self) -> None:
         self._catch_signals()
+        asyncio.get_running_loop().set_exception_handler(Mishaps(self))
         self.send(PUSH_TITLE)
         self.theme_changed_signal.subscribe(self, lambda theme: self.remember_theme(theme.name))
         applying.apply(self, ("reduced_motion", *(() if self.session.settings.mouse else ("mouse",))))
@@ -132,7 +104,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
 
     def first_frame(self) -> None:
         """The first frame stands on the screen: now all else may be loaded."""
-        self.run_worker(self._begin())
+        start_vital(self, self._begin)
 
     async def _begin(self) -> None:
         await self.desk.prepare()
@@ -175,6 +147,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
 
     async def on_unmount(self) -> None:
         self.send(POP_TITLE)
+        asyncio.get_running_loop().set_exception_handler(None)  # nobody looks any more: the log is enough
 
     def exit(self, result: int | None = None, return_code: int = 0, message: Any = None) -> None:
         """Leave: from here on, replies are kept but no longer drawn."""
@@ -206,19 +179,27 @@ class RwkvChatApp(App[int], inherit_bindings=False):
 
     def panic(self, *renderables: Any) -> None:
         """Textual's way out of a thread's error: not with its traceback, and without fuss if nobody looks."""
-        log.critical("the interface panicked: %d pages", len(renderables))
+        kind, lines = traced(renderables[0] if renderables else None)
+        log.critical("a thread of the interface failed: %s\n%s", kind, lines)
         if self.terminal is not None and self.terminal.gone:
             self.exit(0)
         else:
-            self.exit(1, message=say("app.error.fatal"))
+            self._fail(kind)
 
     def _handle_exception(self, error: Exception) -> None:
         """The last resort: the traceback goes to the log, a person gets one sentence."""
-        log.critical("the interface failed", exc_info=error)
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        log.critical("the interface failed", exc_info=cause)
         if self.is_headless:
             super()._handle_exception(error)
-            return
-        self.exit(1, message=say("app.error.fatal"))
+        else:
+            self._fail(type(cause).__name__)
+
+    def _fail(self, kind: str) -> None:
+        """End, and say why: once, since one error often brings others."""
+        if not self._failed:
+            self._failed = True
+            self.exit(1, message=say("app.error.fatal", kind=kind, log=self.session.paths.log_file))
 
     async def on_event(self, event: events.Event) -> None:
         """What is pasted steers nothing, wherever it goes; a screen that asks for a key gets it."""
@@ -259,11 +240,11 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             case "retry":
                 self.desk.load_again()
             case "free":
-                self.run_worker(self._free, exit_on_error=False)
+                start_work(self, self._free)
             case "log":
                 self.action_log()
             case "diagnostics":
-                self.run_worker(self.action_diagnostics, exit_on_error=False)
+                start_work(self, self.action_diagnostics)
 
     async def _free(self) -> None:
         await self.desk.free_memory()
@@ -306,7 +287,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
 
     def remember_theme(self, name: str) -> None:
         if name != (self.session.settings.theme or DARK.name):
-            self.run_worker(self.desk.change(theme=name), exit_on_error=False)
+            start_work(self, partial(self.desk.change, theme=name))
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         applying.blink(self, event.widget)
@@ -332,7 +313,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         self.send(clipboard.sequence(text, tmux="tmux" in places))
         if not self.is_headless:
             tools = clipboard.tools(places)
-            self.run_worker(partial(clipboard.hand_over, text, tools), thread=True, exit_on_error=False)
+            start_work(self, asyncio.to_thread(clipboard.hand_over, text, tools))
         lines = len(text.splitlines())
         told = say("prompt.copy.lines", number=f"{lines:,}") if lines > 1 else say("prompt.copy.line")
         self.notify(told, timeout=3, markup=False)
@@ -368,15 +349,19 @@ async def _run(model: Path | None, overrides: Mapping[str, Any] | None, *, priva
     from rwkv_chat.session.session import open_session
 
     # a process: torch's import and a busy reply hold its interpreter lock, not the one that typing needs
-    session = await open_session(model=model, worker="process", overrides=overrides, private=private)
+    session = await open_session(
+        model=model, worker="process", overrides=overrides, private=private, house=False
+    )
     return await stay(RwkvChatApp(session))
 
 
 async def stay(app: RwkvChatApp) -> int:
     """Run the app to its end and close its session, whatever ended it; the exit code."""
     try:
-        code = await app.run_async()
-        await app.desk.close()
+        try:
+            code = await app.run_async()
+        finally:
+            await app.desk.close()
     finally:
         await app.session.close()
     return code if code is not None else app.return_code or 0

@@ -11,6 +11,7 @@ from textual.widgets import Input, TextArea
 from rwkv_chat.texts import spoken
 from rwkv_chat.tui.keymap import look
 from rwkv_chat.tui.themes import DARK
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,7 +70,7 @@ def model(app: RwkvChatApp) -> None:
     path = app.desk.session.settings.model
     current = app.desk.session.models.current
     if path != ("" if current.builtin else str(current.path)):
-        app.run_worker(partial(app.desk.use, Path(path) if path else None), group="use", exit_on_error=False)
+        start_work(app, partial(app.desk.use, Path(path) if path else None), group="use")
 
 
 def chat(app: RwkvChatApp) -> None:
@@ -81,7 +82,7 @@ def chat(app: RwkvChatApp) -> None:
 def language(app: RwkvChatApp) -> None:
     wanted = app.desk.session.settings.language
     if wanted != spoken():
-        app.run_worker(app.speak(wanted), exit_on_error=False)
+        start_work(app, app.speak(wanted))
 
 
 def load_again(app: RwkvChatApp) -> None:

@@ -20,6 +20,7 @@ from rwkv_chat.tui.bindings import BINDINGS, KeyBinding, shown_keys
 from rwkv_chat.tui.keymap import keys_of
 from rwkv_chat.tui.problems import ACTIONS
 from rwkv_chat.tui.setting_rows import value_words
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,7 +130,7 @@ class Models(Entries):
         ]
 
     def _use(self, path: Path | None) -> None:
-        self.app.run_worker(partial(self.desk.use, path), group="use", exclusive=True, exit_on_error=False)
+        start_work(self.app, partial(self.desk.use, path), group="use", exclusive=True)
 
 
 class Personas(Entries):
@@ -164,7 +165,7 @@ class Presets(Entries):
         ]
 
     def _take(self, values: Mapping[str, Any]) -> None:
-        self.app.run_worker(partial(self.desk.take_sampling, values), exit_on_error=False)
+        start_work(self.app, partial(self.desk.take_sampling, values))
 
 
 class Choices(Entries):
@@ -184,7 +185,7 @@ class Choices(Entries):
         return found
 
     def _set(self, name: str, value: object) -> None:
-        self.app.run_worker(partial(self.desk.change, **{name: value}), exit_on_error=False)
+        start_work(self.app, partial(self.desk.change, **{name: value}))
 
 
 class Everything(Entries):

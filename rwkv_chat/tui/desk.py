@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.widgets.status_line import Status
+from rwkv_chat.unforeseen import begin, safely
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -135,10 +136,13 @@ class Desk:
         return self.session.sampling
 
     def start(self) -> None:
-        """Begin to load the model, and to watch it."""
+        """The first frame stands: begin to load the model, and to watch it, and what is done when nobody
+        waits.
+        """
         if self._watch is None:
-            self._watch = asyncio.get_running_loop().create_task(self._follow_model())
+            self._watch = begin(self._follow_model())
         self.session.models.start()
+        self.session.keep_house()
 
     async def change(self, **values: object) -> OSError | None:
         """Make settings hold, and remember them. A file that cannot be written must not disturb the chat:
@@ -248,7 +252,7 @@ class Desk:
     def _arrived(self, state: PullState) -> None:
         if state.name in self._wanted:
             self._wanted.discard(state.name)
-            self._using = asyncio.get_running_loop().create_task(self._use_arrived(state.name))
+            self._using = begin(self._use_arrived(state.name))
 
     async def _use_arrived(self, name: str) -> None:
         offers = await self.session.shelf.offers()
@@ -303,8 +307,8 @@ class Desk:
 
     def _tell(self, state: ModelState) -> None:
         self.model = state
-        for watcher in self.watchers:
-            watcher()
+        for watcher in tuple(self.watchers):
+            safely(watcher)
 
 
 def _ready(info: ModelInfo) -> ModelState:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rwkv_chat.session.drafts import PROMPT, Draft
 from rwkv_chat.tui.folds import Folds
+from rwkv_chat.unforeseen import begin, safely
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from rwkv_chat.session import Session
 
@@ -51,13 +51,13 @@ class DraftKeeper:
         await self._take_over()
         if not self._session.windows.alone:
             self._to_look = True
-            self._looking = _task(self._look(LATE_SECONDS))
+            self._looking = begin(self._look(LATE_SECONDS))
 
     def look_around(self) -> None:
         """A window may have been closed meanwhile: take over what it left."""
         self._to_look = True
         if self._looking is None or self._looking.done():
-            self._looking = _task(self._look())
+            self._looking = begin(self._look())
 
     async def _look(self, after: float = 0.0) -> None:
         from rwkv_chat.library.errors import LibraryError
@@ -128,24 +128,24 @@ class DraftKeeper:
 
     def leave(self) -> None:
         """The prompt is going."""
-        if self.look is not None:
-            self.look()
-        self.look = self.came = None
+        look, self.look, self.came = self.look, None, None
+        if look is not None:
+            safely(look)  # whatever is wrong with it, what was typed before is kept
 
     async def close(self) -> None:
         """Keep what is not kept yet."""
         self.leave()
-        for task in (self._looking, self._saving):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        tasks = [each for each in (self._looking, self._saving) if each is not None]
+        for each in tasks:
+            each.cancel()
+        if tasks:
+            await asyncio.wait(tasks)  # whatever has failed there, what is not kept is kept now
         await self._save()
 
     def _keep_soon(self, thread: str | None, place: str = PROMPT) -> None:
         self._changed.add((thread, place))
         if self._saving is None or self._saving.done():
-            self._saving = _task(self._save_soon())
+            self._saving = begin(self._save_soon())
 
     async def _save_soon(self) -> None:
         for _ in range(ROUNDS):
@@ -180,7 +180,3 @@ def joined(first: Draft, second: Draft) -> Draft:
     marks = {mark: folds.add(mark[1:-1], text) for mark, text in second.folded}
     text = "\n".join(filter(None, (first.text, Folds(marks.items()).written(second.text))))
     return Draft(text, folds.used(text), second.queued)
-
-
-def _task(work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-    return asyncio.get_running_loop().create_task(work)

@@ -100,8 +100,10 @@ async def _run(lent: Lent, line: Sequence[str], given: bytes | None = None) -> N
 
 @contextlib.contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Ctrl+C is the other program's. A handler, unlike an ignored signal, is not passed on to it."""
-    loop = asyncio.get_running_loop()
+    """Ctrl+C is the other program's. A handler, unlike an ignored signal, is not passed on to it; the one
+    that was there before is put back, which the loop by itself does not.
+    """
+    loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGINT)
     try:
         if sys.platform != "win32":
             loop.add_signal_handler(signal.SIGINT, lambda: None)
@@ -113,3 +115,5 @@ def _interrupts_ignored() -> Iterator[None]:
     finally:
         if sys.platform != "win32":
             loop.remove_signal_handler(signal.SIGINT)
+            if before is not None:
+                signal.signal(signal.SIGINT, before)

@@ -15,6 +15,7 @@ from engine.types import Cancelled, Downloaded, Failed, Progress
 from rwkv_chat.amounts import speed
 from rwkv_chat.explain import size
 from rwkv_chat.texts import say
+from rwkv_chat.unforeseen import begin, safely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,7 +96,7 @@ class Pulls:
         """A download began, or goes on after `done` of `total` bytes."""
         self._pulls[name] = pull
         self._set(PullState(name, done=done, total=total))
-        task = asyncio.get_running_loop().create_task(self._follow(name, pull))
+        task = begin(self._follow(name, pull))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -153,9 +154,9 @@ class Pulls:
     def _end(self, state: PullState) -> None:
         self._set(state)
         if state.phase == "done" and self.on_done is not None:
-            self.on_done(state)
+            safely(self.on_done, state)
         if self.on_end is not None:
-            self.on_end(state)
+            safely(self.on_end, state)
 
     def _set(self, state: PullState, *, growing: bool = False) -> None:
         """Keep a state and tell of it: at once, or, where it only grew, soon and together with others."""
@@ -169,8 +170,8 @@ class Pulls:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        for watcher in self.watchers:
-            watcher()
+        for watcher in tuple(self.watchers):
+            safely(watcher)
 
 
 def download_words(pulls: Sequence[PullState]) -> str:

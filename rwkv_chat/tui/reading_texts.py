@@ -15,6 +15,7 @@ from rwkv_chat.plain_text import title
 from rwkv_chat.session.errors import SessionError
 from rwkv_chat.session.events import HasRead, TurnFailed
 from rwkv_chat.texts import say
+from rwkv_chat.unforeseen import begin, safely
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,7 @@ class ReadingTexts:
     # ---------------------------------------------------------------- inside
 
     def _start(self, work: object) -> None:
-        task = asyncio.get_running_loop().create_task(self._told(work))
+        task = begin(self._told(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -128,8 +129,8 @@ class ReadingTexts:
         self._changed()
 
     def _changed(self) -> None:
-        for each in self.watchers:
-            each()
+        for each in tuple(self.watchers):
+            safely(each)
 
 
 def _to_nobody(_text: str, _wrong: bool) -> None:

@@ -19,6 +19,7 @@ from rwkv_chat.session.events import (
     TurnFailed,
     WaitingForModel,
 )
+from rwkv_chat.unforeseen import begin, report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -122,7 +123,7 @@ class Turns:
         typed: str = "",
     ) -> LiveReply:
         live = LiveReply(turn, turn.thread, question, typed, kind=kind)
-        self._running[live] = asyncio.get_running_loop().create_task(self._follow(live))
+        self._running[live] = begin(self._follow(live))
         return live
 
     def of(self, thread: str | None) -> LiveReply | None:
@@ -181,5 +182,5 @@ class Turns:
             return
         try:
             await self.listener(live, event)
-        except Exception:
-            log.exception("the screen could not take an event")
+        except Exception as error:
+            report(error)

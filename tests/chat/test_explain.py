@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import pkgutil
 from dataclasses import fields, is_dataclass
@@ -89,6 +90,11 @@ def test_hostile_values_are_made_safe() -> None:
     assert "\n" not in said
     assert "{0.__class__}" in said
     assert len(said) < 1000
+
+
+def test_an_error_of_the_system_without_a_file_names_none() -> None:
+    full = explain(OSError(errno.ENOSPC, "No space left on device"))
+    assert full.what == "No space left on device."
 
 
 def test_an_error_of_the_system_names_its_file() -> None:

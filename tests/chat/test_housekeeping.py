@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from rwkv_chat.library import backup, threads
@@ -90,6 +94,45 @@ def test_the_log_is_private_and_holds_no_chat_text(tmp_path: Path) -> None:
     assert "loaded" in text
     assert "an exception of theirs" in text
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_log_that_cannot_be_written_says_nothing_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    handler = start_logging(tmp_path / "logs.log")
+    assert isinstance(handler, logging.StreamHandler)
+    for each in ("write", "close"):
+        monkeypatch.setattr(handler.stream, each, full)
+    logging.getLogger("rwkv_chat").error("lost")
+    stop_logging(handler)
+    monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+
+
+WITHOUT_A_LOG = """
+import asyncio, logging, sys
+from pathlib import Path
+from rwkv_chat.paths import Paths
+from rwkv_chat.session import open_session
+async def main():
+    paths = Paths.under(Path(sys.argv[1])).make()
+    paths.log_file.mkdir()
+    session = await open_session(paths)
+    logging.getLogger("rwkv_chat").error("lost")
+    await session.close()
+asyncio.run(main())
+"""
+
+
+def test_without_a_log_nothing_is_said_on_the_terminal(tmp_path: Path) -> None:
+    """Python's own way is to write warnings there."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_LOG, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_log_turns_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

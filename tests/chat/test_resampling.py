@@ -4,7 +4,9 @@ tokens of a reply, and replies that part from it at one: on a fake engine, and o
 
 from __future__ import annotations
 
+import asyncio
 import math
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -59,7 +61,7 @@ async def test_a_change_reaches_the_reply_that_is_written_and_is_recorded(
 async def _taken(engine: FakeEngine) -> bool:
     """The engine has told of every change."""
     (job,) = (each for each in engine.jobs if isinstance(each, FakeGenerate))
-    return not job.changes
+    return bool(engine.changed) and not job.changes
 
 
 async def test_settings_reach_the_replies_that_are_written(opened: list, tmp_path: Path) -> None:
@@ -199,6 +201,40 @@ async def test_own_stop_texts_and_bans_are_asked_for(opened: list, tmp_path: Pat
     await answered(session.chats.send(thread.id, "a"))
     assert engine.requests[0].stop.texts[-1] == "END"
     assert engine.requests[0].params.bans == (*encode("a"), 9)
+
+
+async def test_bans_are_encoded_off_the_loop_and_the_newest_hold(
+    opened: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tokenizer may take its time: meanwhile the loop goes on, and what was chosen since then holds."""
+    waits, threads = {"b": threading.Event()}, set()
+
+    def slow(self: ByteTokenizer, text: str) -> tuple[int, ...]:
+        if text.strip() in ("a", "b", "c"):
+            threads.add(threading.current_thread())
+            waits.get(text, threading.Event()).wait(0 if text not in waits else 30)
+        return real(self, text)
+
+    real = ByteTokenizer.encode
+    monkeypatch.setattr(ByteTokenizer, "encode", slow)
+    engine = FakeEngine([LONG], delay=0.05)
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await session.chats.create("x")
+    await session.chats.configure(thread.id, sampling={BANS: ["a"]})
+    turn = session.chats.send(thread.id, "?")
+    await until_shown(turn)
+    assert engine.requests[0].params.bans == real(ByteTokenizer(), "a")
+    before = asyncio.all_tasks()
+    await session.chats.configure(thread.id, sampling={BANS: ["b"]})
+    late = asyncio.all_tasks() - before
+    await session.chats.configure(thread.id, sampling={BANS: ["c"]})
+    await until(lambda: _taken(engine))
+    waits["b"].set()
+    await asyncio.wait(late)
+    assert [each.bans for each in engine.changed] == [real(ByteTokenizer(), "c")]
+    assert threading.main_thread() not in threads
+    turn.stop()
+    await answered(turn)
 
 
 # ----------------------------------------------------------------------------------------------- repeating

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -271,6 +272,21 @@ async def test_a_pager_gets_the_text_through_a_pipe(tmp_path: Path) -> None:
     await page(lent, [program(tmp_path, f'cat > "{tmp_path}/got"')], "all of it")
     assert (tmp_path / "got").read_text() == "all of it"
     await page(lent, [program(tmp_path, "exec 0<&-")], "x" * 1_000_000)  # left before it was read
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+async def test_whoever_handled_ctrl_c_does_so_again(tmp_path: Path) -> None:
+    """asyncio's own way back is Python's default, which raises wherever the program happens to be."""
+    before, mine = signal.getsignal(signal.SIGINT), lambda *_: None
+    signal.signal(signal.SIGINT, mine)
+    try:
+        await page(lent, [program(tmp_path, "true")], "")
+        assert signal.getsignal(signal.SIGINT) is mine
+        with pytest.raises(OutsideFailed):
+            await page(lent, [program(tmp_path, "exit 3")], "")
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the editors are shell scripts here")

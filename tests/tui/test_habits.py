@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from textual.widgets import OptionList, Static
 
-from rwkv_chat.tui.app import MODES
 from rwkv_chat.tui.bindings import BINDINGS
+from rwkv_chat.tui.modes import MODES
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from rwkv_chat.tui.starters import starters
 from tests.tui.helpers import opened, say_to, toasts, until

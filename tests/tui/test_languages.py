@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from rwkv_chat import texts
 from rwkv_chat.texts import DEFAULT_LANGUAGE, languages, say, spoken
-from rwkv_chat.tui.app import MODES
+from rwkv_chat.tui.modes import MODES
 from rwkv_chat.tui.screens.chat import ChatScreen
 from rwkv_chat.tui.widgets.key_footer import ALWAYS, KeyFooter
 from tests.tui.fitting import cut

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +24,6 @@ from tests.tui.helpers import opened, say_to, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from textual.pilot import Pilot
 
@@ -175,7 +175,7 @@ async def test_reduced_motion_stills_what_blinks(tmp_path: Path) -> None:
 def other_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A second language that has a few texts of its own."""
     folder = tmp_path / "texts"
-    shutil.copytree(texts.HERE / "en", folder / "en")
+    shutil.copytree(Path(texts.HERE) / "en", folder / "en")
     (folder / "xx").mkdir()
     (folder / "xx" / "app.toml").write_text(
         '[prompt]\nplaceholder = "SKRIV"\n[settings]\ntitle = "INSTILL"\n'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -30,8 +31,6 @@ from pathlib import Path
 from rwkv_chat.session import open_session
 from rwkv_chat.tui.app import RwkvChatApp
 import rwkv_chat.cli.open_tui
-from rwkv_chat.session import session
-session.HOUSE_SECONDS = 3600  # a clock, not the first frame, begins it: a machine may be too busy for that
 seen = []
 class Watched(RwkvChatApp):
     def first_frame(self):
@@ -39,7 +38,7 @@ class Watched(RwkvChatApp):
         seen.append(str(len(self.screen._compositor.visible_widgets)))
         self.exit(0)
 async def main():
-    opened = await open_session()
+    opened = await open_session(house=False)
     app = Watched(opened)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
@@ -64,9 +63,13 @@ def test_the_first_frame_comes_before_torch(tmp_path: Path) -> None:
 ENDED = """
 import asyncio, os, signal, sys
 from pathlib import Path
+from textual.message import Message
 from rwkv_chat.logs import start_logging
 from rwkv_chat.tui.app import RwkvChatApp, stay
+from rwkv_chat.tui.working import start_vital
 from tests.fakes import FakeEngine, fake_session
+class Ours(Message):
+    pass
 class Ended(RwkvChatApp):
     def first_frame(self):
         super().first_frame()
@@ -77,7 +80,12 @@ class Ended(RwkvChatApp):
         live = self.screen_stack[0].live
         if live is not None and len(live.text) > 50 and not self.told:
             self.told = True
+            self.screen_stack[0].prompt.text = "a draft"
             %s
+    def on_ours(self):
+        raise RuntimeError("ours")
+    async def fails(self):
+        raise RuntimeError("ours")
 async def main():
     session = await fake_session(Path(sys.argv[1]), FakeEngine([" word" * 5000], delay=0.01))
     await session.change_settings(first_run_done=True)
@@ -85,12 +93,27 @@ async def main():
     sys.exit(await stay(Ended(session)))
 asyncio.run(main())
 """
+LEFT = "\x1b[?1049l"  # the full-screen program gives the terminal back
+
+
+def after(drawn: bytes) -> str:
+    """What was said when the full-screen program had ended, without escape sequences."""
+    said = drawn.decode(errors="replace").rpartition(LEFT)[2] if LEFT.encode() in drawn else ""
+    return " ".join(re.sub(r"\x1b\[[0-9;?<>=]*[a-zA-Z]|\x1b\][^\x07]*\x07", "", said).split())
+
+
 ENDS = {
     "the window is shut": ("pass", 0),
     "quit": ("self.run_worker(self.run_action('quit'))", 0),
     "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", 0),
     "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP)", 0),
-    "our own mistake": ("raise RuntimeError('ours')", 1),
+    "a clock's mistake": ("raise RuntimeError('ours')", 1),
+    "a vital worker's mistake": ("start_vital(self, self.fails)", 1),
+    "a handler's mistake, and a callback's": (
+        "self.post_message(Ours()); self.screen_stack[0].call_later(self.on_ours)",
+        1,
+    ),
+    "a mistake of the screens that are left": ("self.desk.drafts.look = self.on_ours; self.exit(0)", 0),
 }
 
 
@@ -109,17 +132,27 @@ async def test_what_was_said_is_kept(end: str, tmp_path: Path) -> None:
     session = await fake_session(tmp_path / "home")
     thread = (await session.chats.threads())[0]
     nodes = (await session.chats.open(thread.id)).nodes
+    left = await session.drafts.take_over()
     await session.close()
     assert [each.message.role for each in nodes] == ["user", "assistant"]
     assert nodes[-1].message.text.startswith("word word word")
     assert nodes[-1].status == "stopped"
-    end_of_output = drawn[-400:].decode(errors="replace")
-    if end == "our own mistake":
-        assert "Traceback" not in drawn.decode(errors="replace")
+    if end not in ("the window is shut", "a mistake of the screens that are left"):
+        assert [each.draft.text for each in left] == ["a draft"]
+    assert b"Traceback" not in drawn
+    told = after(drawn)
+    if "mistake" in end:
         log = (tmp_path / "home" / "data" / "logs" / "rwkv-chat.log").read_text()
-        assert "RuntimeError" in log
+        assert 'raise RuntimeError("ours")' in log or "raise RuntimeError('ours')" in log
         assert "word word" not in log
-        assert "your conversations are saved" in end_of_output
+    if ENDS[end][1]:
+        assert told.startswith(
+            "The program met an error it cannot go on from (RuntimeError); your conversations"
+        )
+        assert told.count("conversations are saved") == 1
+        assert "NOTE" not in told
+    else:
+        assert told == ""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

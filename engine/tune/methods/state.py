@@ -9,7 +9,7 @@ import torch
 from engine.errors import InvalidRequest
 from engine.tune.methods.method import Method
 from engine.weights.export_tuned import write_tuned_state
-from engine.weights.tuned import TIME_STATE
+from engine.weights.part_names import TIME_STATE
 
 if TYPE_CHECKING:
     from pathlib import Path

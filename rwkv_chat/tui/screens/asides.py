@@ -16,6 +16,7 @@ from rwkv_chat.tui.screens.threads import ThreadScreen
 from rwkv_chat.tui.time_left import TimeLeft
 from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -210,7 +211,7 @@ class AsidesScreen(ThreadScreen):
         reading = self._readings.get(self.thread_id or "")
         if reading is None:
             self.bar.hide()
-            self.run_worker(self._offer_reading, group="to read", exclusive=True, exit_on_error=False)
+            start_work(self, self._offer_reading, group="to read", exclusive=True)
 
     async def _offer_reading(self) -> None:
         """Say what the model in use would have to read, where another one wrote the conversation. One that no
@@ -300,7 +301,7 @@ class AsidesScreen(ThreadScreen):
         """Read the open conversation with the model in use, in the background."""
         thread = self.thread_id
         if thread is not None and thread not in self._readings:
-            self.run_worker(partial(self._begin, thread), group=f"read {thread}", exit_on_error=False)
+            start_work(self, partial(self._begin, thread), group=f"read {thread}")
 
     def on_prompt_box_blank(self) -> None:
         """Enter in the empty box: yes to what the bar offers."""

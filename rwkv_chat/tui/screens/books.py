@@ -16,6 +16,7 @@ from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.threads import quoted
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.library_list import LibraryList, LibraryRow
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -53,7 +54,7 @@ class BooksScreen(ModalScreen[str | None]):
             self.desk.books.watchers.remove(self.reload)
 
     def reload(self) -> None:
-        self.run_worker(self._reload, group="books", exclusive=True, exit_on_error=False)
+        start_work(self, self._reload, group="books", exclusive=True)
 
     @telling
     async def _reload(self) -> None:
@@ -103,7 +104,7 @@ class BooksScreen(ModalScreen[str | None]):
     def action_remove(self) -> None:
         """Into the trash, as a conversation."""
         if (book := self.book) is not None:
-            self.run_worker(partial(self._remove, book), group="remove", exit_on_error=False)
+            start_work(self, partial(self._remove, book), group="remove")
 
     @telling
     async def _remove(self, book: Book) -> None:

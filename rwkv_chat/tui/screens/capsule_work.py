@@ -12,6 +12,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.dialogs import Ask
 from rwkv_chat.tui.screens.import_dialog import typed_path
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,7 @@ class CapsuleWork:
         if (path := typed_path(answer or "")) is not None:
             path = path if path.suffix else path.with_name(path.name + SUFFIX)
             work = partial(self._write, thread, node, path)
-            self._screen.run_worker(work, group="capsule", exclusive=True, exit_on_error=False)
+            start_work(self._screen, work, group="capsule", exclusive=True)
 
     @telling
     async def _write(self, thread: str, node: str | None, path: Path) -> None:

@@ -15,6 +15,7 @@ from rwkv_chat.tui.widgets.chat_list import ChatList
 from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.prompt import PromptBox
 from rwkv_chat.tui.widgets.status_line import StatusLine
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from textual import events
@@ -53,7 +54,7 @@ class ChatScreen(SamplingScreen):
     def on_mount(self) -> None:
         """One that comes later, in another language, begins by itself."""
         if self.desk.prepared:
-            self.run_worker(self.begin, exit_on_error=False)
+            start_work(self, self.begin)
 
     async def begin(self) -> None:
         """The first frame stands, and the desk is prepared: the conversations, and all else around them."""

@@ -9,6 +9,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.answers import USUAL_ALTERNATIVES
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.tree import USUAL_TURNS, TreeScreen
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from rwkv_chat.tui.slash import SlashRow
@@ -23,7 +24,7 @@ class CommandScreen(TreeScreen):
 
     def command(self, row: SlashRow, text: str) -> None:
         self.desk.drafts.leaving(self.thread_id, _line(row, text))
-        self.run_worker(partial(self._command, row, text), group="command", exit_on_error=False)
+        start_work(self, partial(self._command, row, text), group="command")
 
     async def _command(self, row: SlashRow, text: str) -> None:
         line = _line(row, text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.drafting import DraftingScreen
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +50,7 @@ class CompletingScreen(DraftingScreen):
         elif word.kind == "command":
             self._offer(commands(word.word))
         else:
-            self.run_worker(partial(self._files, word.word), group=LOOKING, exit_on_error=False)
+            start_work(self, partial(self._files, word.word), group=LOOKING)
 
     def _was_dropped(self, word: Wanted) -> bool:
         """Whether it is still the word whose completions were closed, a little longer or shorter."""
@@ -102,7 +103,7 @@ class CompletingScreen(DraftingScreen):
             return
         length = len(self.prompt.before_cursor) - word.start
         if offer.path is not None:
-            self.run_worker(partial(self._attach_file, offer.path, self.prompt.before_cursor, length))
+            start_work(self, partial(self._attach_file, offer.path, self.prompt.before_cursor, length))
             return
         self.prompt.complete(offer.inserted, length)
         if send and offer.whole:

@@ -14,6 +14,7 @@ from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.listening import ListeningScreen
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -110,7 +111,7 @@ class CopyingScreen(ListeningScreen):
 
     def _open_link(self, link: str, sure: bool | None) -> None:
         if sure:
-            self.run_worker(partial(self._browse, link), exit_on_error=False)
+            start_work(self, partial(self._browse, link))
 
     async def _browse(self, link: str) -> None:
         """A browser with a window of its own; without one, the link is copied."""
@@ -134,7 +135,7 @@ class CopyingScreen(ListeningScreen):
         return lend()
 
     def _begin_outside(self, work: Awaitable[None]) -> None:
-        self.run_worker(work, group="outside", exclusive=True, exit_on_error=False)
+        start_work(self, work, group="outside", exclusive=True)
 
     @telling
     async def _edit_outside(self) -> None:

@@ -19,6 +19,7 @@ from rwkv_chat.tui.screens.library_work import LibraryWork
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.library_list import LibraryList
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -81,7 +82,7 @@ class LibraryScreen(LibraryWork):
     # ---------------------------------------------------------------- what is shown
 
     def reload(self, select: str | None = None) -> None:
-        self.run_worker(partial(self._reload, select), group="library", exclusive=True, exit_on_error=False)
+        start_work(self, partial(self._reload, select), group="library", exclusive=True)
 
     @telling
     async def _reload(self, select: str | None) -> None:
@@ -168,7 +169,7 @@ class LibraryScreen(LibraryWork):
         self._tell_count()
 
     def on_library_list_chosen(self, event: LibraryList.Chosen) -> None:
-        self.run_worker(partial(self._open, event.key), exit_on_error=False)
+        start_work(self, partial(self._open, event.key))
 
     @telling
     async def _open(self, key: str) -> None:

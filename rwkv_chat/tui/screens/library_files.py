@@ -25,6 +25,7 @@ from rwkv_chat.tui.screens.import_dialog import typed_path
 from rwkv_chat.tui.screens.log_dialog import AskLog, LogWords
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.threads import quoted
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,7 @@ class LibraryFiles(Screen[None]):
 
     def _imported(self, answer: Log | None) -> None:
         if answer is not None:
-            self.run_worker(partial(self._take_in, answer), group="import", exit_on_error=False)
+            start_work(self, partial(self._take_in, answer), group="import")
 
     @telling
     async def _take_in(self, log: Log) -> None:
@@ -147,7 +148,7 @@ class LibraryFiles(Screen[None]):
         """Have the text of a conversation that came in a capsule read, and compare."""
         if threads := self.chosen():
             work = partial(self._confirm, threads[0])
-            self.run_worker(work, group="confirm", exclusive=True, exit_on_error=False)
+            start_work(self, work, group="confirm", exclusive=True)
 
     @telling
     async def _confirm(self, thread: Thread) -> None:

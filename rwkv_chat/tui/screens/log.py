@@ -16,6 +16,7 @@ from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -53,7 +54,7 @@ class LogScreen(Screen[None]):
         self.set_interval(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        self.run_worker(self._read, group="log", exclusive=True, exit_on_error=False)
+        start_work(self, self._read, group="log", exclusive=True)
 
     async def _read(self) -> None:
         lines = await asyncio.to_thread(last_lines, self.desk.session.paths.log_file)
@@ -92,7 +93,7 @@ class LogScreen(Screen[None]):
         self.say_outcome(say("app.log.copied", number=len(lines)))
 
     def action_diagnostics(self) -> None:
-        self.run_worker(partial(self.app.run_action, "app.diagnostics"), exit_on_error=False)
+        start_work(self, partial(self.app.run_action, "app.diagnostics"))
 
     def action_leave(self) -> None:
         """Out of the search first."""

@@ -15,6 +15,7 @@ from textual.widgets import Button, Input, Label, Select, Static
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.import_dialog import PathInput, PathSuggester, typed_path
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +111,7 @@ class AskLog(ModalScreen[Log | None]):
         else:
             self._say(say("app.chat_log.looking"))
             work = partial(self._found, path, self._form())
-            self.run_worker(work, group="look", exclusive=True, exit_on_error=False)
+            start_work(self, work, group="look", exclusive=True)
 
     async def _found(self, path: Path, form: str) -> None:
         from rwkv_chat.explain import sentence

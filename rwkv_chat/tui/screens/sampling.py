@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from rwkv_chat.stronger import stronger
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.copying import CopyingScreen
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +77,7 @@ class SamplingScreen(CopyingScreen):
     async def on_sampling_panel_changed(self, event: SamplingPanel.Changed) -> None:
         value = list(event.value) if isinstance(event.value, tuple) else event.value
         if event.name in LISTS:
-            self._tell_unknown(event.name, event.value)
+            start_work(self, partial(self._tell_unknown, event.name, event.value))
         await self._sample({**self.choices.own, event.name: value})
 
     async def on_sampling_panel_asked(self, event: SamplingPanel.Asked) -> None:
@@ -116,14 +118,16 @@ class SamplingScreen(CopyingScreen):
             await self.desk.sample(self.desk.session.models.current.sampling)
             self.show_sampling()
 
-    def _tell_unknown(self, name: str, texts: tuple[str, ...]) -> None:
-        """Of bans, those that the model has no token for."""
+    async def _tell_unknown(self, name: str, texts: tuple[str, ...]) -> None:
+        """Of bans, those that the model has no token for. They are encoded off the loop, which may take its
+        time.
+        """
         from rwkv_chat.own_words import BANS, banned
 
         speaker = self.desk.session.models.speaker
         if name != BANS or speaker is None:
             return
-        if unknown := banned(texts, speaker.tokenizer).unknown:
+        if unknown := (await asyncio.to_thread(banned, texts, speaker.tokenizer)).unknown:
             self.notify(say("app.sampling.no_token", texts=listed(unknown)), severity="warning", markup=False)
 
     # ---------------------------------------------------------------- presets

@@ -26,6 +26,7 @@ from rwkv_chat.tui.screens.setting_dialogs import Choose, PressKey
 from rwkv_chat.tui.setting_rows import SettingRow, sections, value_words
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.setting_list import SettingList
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -166,7 +167,7 @@ class SettingsScreen(Screen[None]):
         self._work(partial(self._changed, values))
 
     def _work(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._writing = self.run_worker(write, group="settings", exit_on_error=False)
+        self._writing = start_work(self, write, group="settings")
 
     async def _last_written(self) -> None:
         """Keys come faster than a disk writes: the next change begins from what the last one has made."""

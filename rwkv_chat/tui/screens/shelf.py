@@ -24,6 +24,7 @@ from rwkv_chat.tui.screens.import_dialog import AskPath
 from rwkv_chat.tui.screens.telling import foreseen, telling
 from rwkv_chat.tui.shelf_details import replacement
 from rwkv_chat.tui.shelf_rows import HERE, key_of
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ class ShelfScreen(Screen[None]):
 
     def reload(self, select: str | None = None) -> None:
         """Read the shelf again, off the event loop."""
-        self.run_worker(partial(self._reload, select), group="reload", exclusive=True, exit_on_error=False)
+        start_work(self, partial(self._reload, select), group="reload", exclusive=True)
 
     @telling
     async def _reload(self, select: str | None) -> None:
@@ -93,7 +94,7 @@ class ShelfScreen(Screen[None]):
     def use(self, path: Path | None, name: str) -> None:
         """Use another model (None: the built-in guide); the one in use stays if it cannot be read."""
         self.say_outcome(say("app.models.checking"))
-        self.run_worker(partial(self._use, path, name), group="use", exclusive=True, exit_on_error=False)
+        start_work(self, partial(self._use, path, name), group="use", exclusive=True)
 
     async def _use(self, path: Path | None, name: str) -> None:
         try:
@@ -148,9 +149,7 @@ class ShelfScreen(Screen[None]):
     def _import_asked(self, answer: Import | None) -> None:
         if answer is not None:
             self.say_outcome(say("app.models.checking"))
-            self.run_worker(
-                partial(self._import, answer), group="import", exclusive=True, exit_on_error=False
-            )
+            start_work(self, partial(self._import, answer), group="import", exclusive=True)
 
     async def _import(self, answer: Import) -> None:
         found: list[Found] = []
@@ -183,7 +182,7 @@ class ShelfScreen(Screen[None]):
         """Read the whole file and compare its checksum, in the background."""
         key = key_of(entry)
         if key not in self.verifying:
-            self.run_worker(partial(self._verify, entry, key), group=f"verify {key}", exit_on_error=False)
+            start_work(self, partial(self._verify, entry, key), group=f"verify {key}")
 
     async def _verify(self, entry: ShelfEntry, key: str) -> None:
         self.verifying[key] = told = 0.0
@@ -206,7 +205,7 @@ class ShelfScreen(Screen[None]):
 
     def _convert_asked(self, entry: ShelfEntry, target: Path | None) -> None:
         if target is not None:
-            self.run_worker(partial(self._convert, entry, target), group="convert", exit_on_error=False)
+            start_work(self, partial(self._convert, entry, target), group="convert")
 
     async def _convert(self, entry: ShelfEntry, target: Path) -> None:
         file = title(target.name)
@@ -241,7 +240,7 @@ class ShelfScreen(Screen[None]):
         self.app.push_screen(Confirm(question, yes), lambda sure: self._remove_asked(entry) if sure else None)
 
     def _remove_asked(self, entry: ShelfEntry) -> None:
-        self.run_worker(partial(self._remove, entry), group="remove", exit_on_error=False)
+        start_work(self, partial(self._remove, entry), group="remove")
 
     async def _remove(self, entry: ShelfEntry) -> None:
         try:

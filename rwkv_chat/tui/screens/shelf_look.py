@@ -15,6 +15,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.shelf import ShelfScreen, names_of
 from rwkv_chat.tui.screens.telling import foreseen
 from rwkv_chat.tui.shelf_rows import key_of
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from rwkv_chat.session.shelf_types import Info, Offer, ShelfEntry
@@ -41,9 +42,7 @@ class LookingScreen(ShelfScreen):
     def look_into(self, entry: ShelfEntry) -> None:
         """Read what the header of a model tells, in the background; only of the last one asked for."""
         if entry.readable and key_of(entry) not in self.infos:
-            self.run_worker(
-                partial(self._look_into, entry), group="info", exclusive=True, exit_on_error=False
-            )
+            start_work(self, partial(self._look_into, entry), group="info", exclusive=True)
 
     async def _look_into(self, entry: ShelfEntry) -> None:
         await asyncio.sleep(REST_SECONDS)
@@ -58,7 +57,7 @@ class LookingScreen(ShelfScreen):
         """Ask the hub for models that the list does not know."""
         host = urlsplit(hub_endpoint() or HUB).netloc
         self.say_outcome(say("app.models.asking", host=host))
-        self.run_worker(partial(self._look_online, host), group="online", exclusive=True, exit_on_error=False)
+        start_work(self, partial(self._look_online, host), group="online", exclusive=True)
 
     async def _look_online(self, host: str) -> None:
         known = {each.name for each in self.offers}

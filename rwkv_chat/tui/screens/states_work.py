@@ -16,6 +16,7 @@ from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.import_dialog import AskPath, PathWords, typed_path
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.threads import quoted
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,7 +58,7 @@ class StatesWork(Screen[None]):
 
     def work(self, job: Any, group: str) -> None:
         """Something that takes its time, one of its kind at once."""
-        self.run_worker(job, group=group, exclusive=True, exit_on_error=False)
+        start_work(self, job, group=group, exclusive=True)
 
     # ---------------------------------------------------------------- personas
 

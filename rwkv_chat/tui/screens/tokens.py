@@ -18,6 +18,7 @@ from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.prose.exact import token_text
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,7 +68,7 @@ class TokensScreen(Screen[Parting | None]):
         yield KeyFooter()
 
     def on_mount(self) -> None:
-        self.run_worker(self._read, exit_on_error=False)
+        start_work(self, self._read)
 
     @telling
     async def _read(self) -> None:

@@ -10,6 +10,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.answers import AnswersScreen
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.screens.threads import quoted
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from rwkv_chat.session.turn import Reading
@@ -47,7 +48,7 @@ class TreeScreen(AnswersScreen):
         """Say how much the model has taken in of the open conversation, as soon as that is known."""
         self.absorbed = ""
         if self.thread is not None and self.desk.model.ready:
-            self.run_worker(self._gauge, group="gauge", exclusive=True, exit_on_error=False)
+            start_work(self, self._gauge, group="gauge", exclusive=True)
 
     @telling
     async def _gauge(self) -> None:
@@ -260,9 +261,7 @@ class TreeScreen(AnswersScreen):
 
     def read(self, thread: str, reading: Reading) -> None:
         """Follow a reading of the open conversation, then show it as it is."""
-        self.run_worker(
-            partial(self._read_through, thread, reading), group=f"read {thread}", exit_on_error=False
-        )
+        start_work(self, partial(self._read_through, thread, reading), group=f"read {thread}")
 
     async def _read_through(self, thread: str, reading: Reading) -> None:
         await self.follow_reading(thread, reading)

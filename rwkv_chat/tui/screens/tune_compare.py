@@ -17,6 +17,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -80,7 +81,7 @@ class CompareScreen(Screen[None]):
         return say("tune_screen.compare.losses", base=base, tuned=tuned)
 
     def _work(self, job: Any) -> None:
-        self.run_worker(job, group="compare", exclusive=True, exit_on_error=False)
+        start_work(self, job, group="compare", exclusive=True)
 
     def _say(self, text: str) -> None:
         self.query_one("#compare-said", Static).update(Content(text))
@@ -167,7 +168,7 @@ class CompareScreen(Screen[None]):
         """Answer `place` (1, 2, 3) is taken for the person's own."""
         if self.moment is not None and 1 <= place <= PLACES:
             moment, self.moment = self.moment, None
-            self.run_worker(partial(self._judged, moment, place - 1), group="judge", exit_on_error=False)
+            start_work(self, partial(self._judged, moment, place - 1), group="judge")
 
     @telling
     async def _judged(self, moment: Moment, place: int) -> None:

@@ -20,6 +20,7 @@ from rwkv_chat.tui.screens.tune_found import FoundPane
 from rwkv_chat.tui.screens.tune_plan import PlanPane
 from rwkv_chat.tui.screens.tune_source import SourcePane
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +143,7 @@ class NewTuneScreen(Screen[Plan | None]):
     # ---------------------------------------------------------------- work
 
     def _work(self, job: Any) -> None:
-        self.run_worker(job, group="new tune", exclusive=True, exit_on_error=False)
+        start_work(self, job, group="new tune", exclusive=True)
 
     def look(self) -> None:
         """Read what was chosen, and show what is in it."""

@@ -15,6 +15,7 @@ from rwkv_chat.tui.library_rows import thread_row
 from rwkv_chat.tui.screens.log_dialog import AskLog, LogWords
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.library_list import LibraryList
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ class SourcePane(Vertical):
         yield LibraryList(id="tune-chats")
 
     def on_mount(self) -> None:
-        self.run_worker(self._load, group="tune chats", exclusive=True, exit_on_error=False)
+        start_work(self, self._load, group="tune chats", exclusive=True)
         self._show_files()
 
     @property

@@ -13,6 +13,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.dialogs import Confirm
 from rwkv_chat.tui.screens.export_dialog import AskExport
 from rwkv_chat.tui.screens.telling import telling
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ class TuneWork(Screen[None]):
 
     def work(self, job: Any, group: str) -> None:
         """Something that takes its time, one of its kind at once."""
-        self.run_worker(job, group=group, exclusive=True, exit_on_error=False)
+        start_work(self, job, group=group, exclusive=True)
 
     # ---------------------------------------------------------------- begun, stopped, resumed
 

@@ -12,6 +12,7 @@ from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,7 +73,7 @@ class WelcomeScreen(ModalScreen[str]):
 
     def on_mount(self) -> None:
         self._show(0)
-        self.run_worker(self._find, exit_on_error=False)
+        start_work(self, self._find)
 
     async def _find(self) -> None:
         self.starters = await self.find()

@@ -19,6 +19,7 @@ from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.telling import telling
 from rwkv_chat.tui.widgets.key_footer import KeyFooter
 from rwkv_chat.tui.widgets.repeat_bar import RepeatBar
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from textual import events
@@ -147,7 +148,7 @@ class WritingScreen(ModalScreen[None]):
         self._show(before + clean(live.texts.get(0, "")), after)
         if live.ended:
             self.live, self.area.read_only = None, False
-            self.run_worker(partial(self._ended, live), group="text", exclusive=True, exit_on_error=False)
+            start_work(self, partial(self._ended, live), group="text", exclusive=True)
 
     async def _ended(self, live: LiveReply) -> None:
         await self._open()
@@ -210,7 +211,7 @@ class WritingScreen(ModalScreen[None]):
             self.bar.display = False
             self.area.focus()
         else:
-            self.run_worker(self._leave, group="text", exclusive=True, exit_on_error=False)
+            start_work(self, self._leave, group="text", exclusive=True)
 
     @telling
     async def _leave(self) -> None:

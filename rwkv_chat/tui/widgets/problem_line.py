@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.widgets import Button, Static
 
 from rwkv_chat.texts import say
+from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -44,7 +45,7 @@ class ProblemLine(Vertical):
         self.query_one("#problem-text", Static).update(
             Content.styled(MARK, "bold $text-error") + Content(text)
         )
-        self.run_worker(self._offer(actions), group="problem", exclusive=True)
+        start_work(self, self._offer(actions), group="problem", exclusive=True)
 
     async def _offer(self, actions: tuple[str, ...]) -> None:
         row = self.query_one("#problem-actions", Horizontal)
