@@ -179,7 +179,7 @@ def _ahead(
     added = restrictions(request.params, tokenizer, graph.vocab)
     rows = _rows(tokenizer, request, start, added)
     (token,) = start.feed
-    graph.begin(start.state, token, start.samplers, request.params, added, keep_logits=request.top > 0)
+    graph.begin(start.state, token, start.samplers, request.params, added)
     graph.queue()
     yield Fed(1, 1, None)
     longest = request.params.max_tokens
@@ -202,8 +202,7 @@ def _ahead(
                 row.cancel()
             else:
                 yield from row.marks()
-                logits = None if read.logits is None else read.logits[at]
-                yield from row.accept(read.tokens[at], logits)
+                yield from row.accept(read.tokens[at])
             if row.reason:
                 yield row.end(time.monotonic() - began)
         if all(row.reason for row in rows):

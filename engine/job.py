@@ -186,9 +186,7 @@ def coalesce(events: Iterable[Event]) -> list[Event]:
     for event in events:
         before = joined[-1] if joined else None
         if isinstance(event, Piece) and isinstance(before, Piece) and before.index == event.index:
-            joined[-1] = Piece(
-                event.index, before.text + event.text, before.tokens + event.tokens, before.top + event.top
-            )
+            joined[-1] = Piece(event.index, before.text + event.text, before.tokens + event.tokens)
         else:
             joined.append(event)
     return joined

@@ -10,7 +10,6 @@ from engine.errors import NotFinite
 from engine.ops.sample import NONE
 from engine.repeats import Repeats
 from engine.reply import Ending, ReplyText
-from engine.sampling import Sampler, SamplerState, top_tokens
 from engine.types import Piece
 
 if TYPE_CHECKING:
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.models.state import State
+    from engine.sampling import Sampler, SamplerState
     from engine.tokenizer import Tokenizer
-    from engine.types import FinishReason, GenerateRequest, SamplingParams, TokenIds, TopToken
+    from engine.types import FinishReason, GenerateRequest, SamplingParams, TokenIds
 
 RING = 8  # states held per reply while text is held back
 MARK_SECONDS = 2.0  # so much of a reply is drawn again after a crash, at most
@@ -99,7 +99,6 @@ class Row:
         self._reply = ReplyText(tokenizer, request.stop.texts, start.carry, start.before)
         self._repeats = Repeats() if request.repeats else None
         self._texts: list[str] = []
-        self._tops: list[tuple[TopToken, ...]] = []
         self._told = 0  # tokens already in a piece
         self._ending = Ending("", 0)
         self._last = start.feed[-1]
@@ -142,10 +141,10 @@ class Row:
 
     def advance(self, logits: Tensor) -> Iterator[Piece]:
         """Draws one token from logits [O] (fp32, CPU) and gives what it releases; may set `reason`."""
-        yield from self.accept(self._sampler.next(logits), logits)
+        yield from self.accept(self._sampler.next(logits))
 
-    def accept(self, token: int, logits: Tensor | None) -> Iterator[Piece]:
-        """The same for a token that was drawn elsewhere; its logits where the request wants `top`.
+    def accept(self, token: int) -> Iterator[Piece]:
+        """The same for a token that was drawn elsewhere.
 
         Raises:
             NotFinite: none could be drawn.
@@ -156,8 +155,6 @@ class Row:
             yield from self._finish("stop", self._reply.end_here(final=True))
             return
         self._sampler.note(token)
-        if self._request.top and logits is not None:
-            self._tops.append(top_tokens(logits, self._request.top, self._tokenizer))
         text = self._reply.add(token)
         repeats = self._repeats is not None and self._repeats.add(token) > 0
         if self._reply.stopped:
@@ -183,7 +180,7 @@ class Row:
         tokens = tuple(self._reply.tokens[first : self._told])
         if text or tokens:
             self._texts.append(text)
-            yield Piece(self._index, text, tokens, tuple(self._tops[first : self._told]))
+            yield Piece(self._index, text, tokens)
 
     def end(self, seconds: float) -> RowEnd:
         """The row as it ended."""

@@ -49,6 +49,7 @@ class Node:
         kind: "passage" for a part of a text that is read as it stands.
         origin: id of the message that it is another form of: a copy, an edit, a reply that went on.
         rest: what stood after the cursor of a text; no model has read it.
+        thought_seconds: how long it was thought about; 0 where nobody knows.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Node:
     kind: NodeKind = ""
     origin: str | None = None
     rest: str = ""
+    thought_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,7 +334,8 @@ class FakeFeed(FakeJob):
             if not await self.pause():
                 yield Cancelled()
                 return
-        prefix = extend((*self.request.history, *self.request.prompt))
+        before = extend(self.request.history) if self.request.start is None else self.request.start
+        prefix = extend(self.request.prompt, before)
         key = StateKey(ID, "fp32", "", self.request.initial, prefix)
         yield Fed(prefix, Usage(prompt_tokens=len(self.request.prompt), prefill_seconds=0.01), key)
 

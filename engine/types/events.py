@@ -59,7 +59,6 @@ class Piece:
     index: int
     text: str
     tokens: TokenIds
-    top: tuple[tuple[TopToken, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

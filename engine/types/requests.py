@@ -26,7 +26,6 @@ class GenerateRequest:
             there is saved, not the one at the prompt's end, nor the one after the reply. None: these are.
             Of a cut reply, no later than its first token.
         n: parallel alternatives, 0…n−1.
-        top: how many alternatives to report for each token (0 for none).
         initial: id of a registered initial state ("" for zeros).
         earlier: of a cut reply that goes on, other params that its tokens were drawn with: (how many of its
             tokens there were when those ended, the params), in order; `params` were in force after them.
@@ -40,7 +39,6 @@ class GenerateRequest:
     params: SamplingParams = SamplingParams()  # noqa: RUF009  frozen
     stop: StopRule = StopRule()  # noqa: RUF009  frozen
     n: int = 1
-    top: int = 0
     continues: int = 0
     initial: str = ""
     fork: int | None = None

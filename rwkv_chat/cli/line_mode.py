@@ -17,7 +17,7 @@ from rwkv_chat import templates
 from rwkv_chat.cli.line_base import name_of
 from rwkv_chat.cli.line_personas import PersonaCommands
 from rwkv_chat.cli.line_sampling import SamplingCommands
-from rwkv_chat.cli.line_texts import TextCommands
+from rwkv_chat.cli.line_texts import TextCommands, with_line
 from rwkv_chat.cli.line_tree import TreeCommands
 from rwkv_chat.cli.manner import tell_oddities
 from rwkv_chat.cli.opening import opened
@@ -26,6 +26,7 @@ from rwkv_chat.cli.prompt_rows import heading, lines
 from rwkv_chat.cli.slash import SLASH_COMMANDS, UnknownCommand, parse
 from rwkv_chat.explain import INTERRUPTED, sentence
 from rwkv_chat.phrases import listed
+from rwkv_chat.session import quoted
 from rwkv_chat.settings import THINK_MODES
 from rwkv_chat.texts import say
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rwkv_chat.session import Session
+    from rwkv_chat.session import ExactPrompt, Session
 
 
 def run(model: Path | None, options: Mapping[str, Any], *, private: bool = False) -> int:
@@ -204,11 +205,21 @@ class LineMode(TreeCommands, TextCommands, PersonaCommands, SamplingCommands):
         note(say("cli.chat.template", name=name))
 
     def do_prompt(self, text: str) -> None:
-        """What the model was fed, and would be fed with `text` said now."""
-        prompt = self._wait(self.session.chats.exact_prompt(self.thread, text))
+        """What stands in the conversation, and would be fed with `text` said now."""
+        prompt = self._wait(self._exact(text))
         note(heading(prompt))
         for line in lines(prompt):
             result(line)
+
+    async def _exact(self, text: str) -> ExactPrompt:
+        """A line goes into a text as `write` has it, into a chat with what was quoted for it."""
+        chats, thread = self.session.chats, self.thread
+        if thread is not None and text and (await chats.open(thread)).thread.kind == "text":
+            before = with_line(await self.session.writings.open(thread), text)
+            return await self.session.writings.exact_prompt(thread, before)
+        whole = quoted(self._quotes, text) if text and self._quotes else text
+        system = self._manner.system if thread is None else ""
+        return await chats.exact_prompt(thread, whole, system, chosen=self._manner.chosen())
 
     def do_rename(self, text: str) -> None:
         if (thread := self._open_one()) is not None:

@@ -17,6 +17,7 @@ from rwkv_chat.texts import say
 if TYPE_CHECKING:
     from rwkv_chat.attachments import Attachment
     from rwkv_chat.library.readings import Book
+    from rwkv_chat.library.writings import Writing
     from rwkv_chat.session import Quote
 
 QUOTED = 3  # passages that go with one message
@@ -41,8 +42,8 @@ class TextCommands(LineBase):
     def write(self, thread: str, line: str) -> None:
         """Add a line to a text and have the model go on."""
         text = self._wait(self.session.writings.open(thread))
-        before = text.before + ("\n" if text.before else "") + line
-        self._speak(lambda: self.session.writings.complete(thread, before, text.after, self._sampled))
+        before, after = with_line(text, line), text.after
+        self._speak(lambda: self.session.writings.complete(thread, before, after, self._sampled))
 
     # ---------------------------------------------------------------- read
 
@@ -112,6 +113,11 @@ class TextCommands(LineBase):
         files, self._files = self._files, ()
         whole = quoted(quotes, text) if quotes else text
         return "\n".join((*(each.said() for each in files), whole))
+
+
+def with_line(text: Writing, line: str) -> str:
+    """What stands before the cursor once the line was added there."""
+    return text.before + ("\n" if text.before else "") + line
 
 
 def _how_far(book: Book) -> str:

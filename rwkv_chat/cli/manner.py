@@ -14,6 +14,7 @@ from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.settings import THINK_MODES
 from rwkv_chat.texts import say
+from rwkv_chat.transcript import Thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,6 +53,17 @@ class Manner:
             options.get("template") or "",
             bool(options.get("keep_thinking")),
             options.get("system") or "",
+        )
+
+    def chosen(self) -> Thread:
+        """A new conversation that is spoken so, before it is there."""
+        return Thread(
+            "",
+            "",
+            None,
+            chosen_template=self.template,
+            mode=self.mode,
+            keep_reasoning=self.keep_reasoning,
         )
 
     async def begun(self, session: Session) -> str | None:

@@ -63,6 +63,7 @@ class Reply:
         only_from_parent: the tip moves to it only if it stands at the parent (one of several replies).
         earlier: other params that its first tokens were drawn with (see `GenerateRequest.earlier`).
         usual, counted: see `sampled.Drawn`; None: not known, all.
+        thought_seconds: as of `Node`.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Reply:
     earlier: Earlier = ()
     usual: SamplingParams | None = None
     counted: int | None = None
+    thought_seconds: float = 0.0
 
 
 _PATH = """
@@ -119,13 +121,13 @@ def _path(db: sqlite3.Connection, tip: str | None, coding: str, *, memory: bool)
         return ()
     limit = db.execute("SELECT max(rowid) FROM nodes").fetchone()[0]  # ends a loop that damage might make
     found = db.execute(_PATH, {"tip": tip, "coding": coding, "limit": limit, "memory": memory})
-    stored, seen = [], set()
+    upwards, seen = [], set()
     for row in reversed(found.fetchall()):
         if row["id"] in seen:
             break
         seen.add(row["id"])
-        stored.append(stored_node(row))
-    return tuple(reversed(stored))
+        upwards.append(stored_node(row))
+    return tuple(reversed(upwards))
 
 
 def stored_node(row: sqlite3.Row) -> StoredNode:
@@ -339,7 +341,7 @@ def _insert_reply(db: sqlite3.Connection, thread: str, reply: Reply) -> None:
                 reply.mode,
                 reply.seed,
                 _sampling(reply),
-                _json(reply.usage),
+                _usage(reply),
                 reply.origin,
                 reply.parent,
             ),
@@ -359,7 +361,7 @@ def _update_reply(db: sqlite3.Connection, reply: Reply) -> None:
             "WHERE id = ?",
             (
                 *(reply.text, reply.reasoning, reply.status, reply.seed),
-                *(_sampling(reply), _json(reply.usage), reply.id),
+                *(_sampling(reply), _usage(reply), reply.id),
             ),
         )
     _write_reply_tokens(db, reply)
@@ -381,19 +383,7 @@ def _write_reply_tokens(db: sqlite3.Connection, reply: Reply) -> None:
     )
 
 
-_SPEED = (
-    "SELECT sum(json_extract(usage, '$.prompt_tokens') + json_extract(usage, '$.history_tokens')) AS tokens, "
-    "sum(json_extract(usage, '$.prefill_seconds')) AS seconds FROM (SELECT usage FROM nodes "
-    "WHERE model = ? AND json_valid(usage) ORDER BY created DESC LIMIT 50)"
-)
-
-
-def prefill_speed(db: sqlite3.Connection, model: str) -> float | None:
-    """Tokens per second at which a model has read lately; None where it has not, or the usage is damaged."""
-    row = db.execute(_SPEED, (model,)).fetchone()
-    tokens, seconds = rows.number(row, "tokens"), rows.number(row, "seconds")
-    return tokens / seconds if tokens > 0 and seconds > 0 else None
-
-
-def _json(value: Usage | None) -> str | None:
-    return None if value is None else json.dumps(asdict(value), ensure_ascii=False)
+def _usage(reply: Reply) -> str | None:
+    values = {} if reply.usage is None else asdict(reply.usage)
+    values |= {rows.THOUGHT: reply.thought_seconds} if reply.thought_seconds else {}
+    return json.dumps(values, ensure_ascii=False) if values else None

@@ -7,7 +7,9 @@ shown of a conversation is shown.
 from __future__ import annotations
 
 import array
+import functools
 import json
+import math
 import re
 import sys
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -16,9 +18,11 @@ from rwkv_chat.transcript import ChatMessage, Node, NodeKind, NodeStatus, Role, 
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
     from engine.types import TokenIds
 
+THOUGHT = "thought_seconds"
 _ROLES = frozenset(get_args(Role))
 _STATUSES = frozenset(get_args(NodeStatus))
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
@@ -94,7 +98,22 @@ def unpack(blob: object) -> TokenIds | None:
     packed = array.array("I", blob)
     if sys.byteorder == "big":
         packed.byteswap()
-    return tuple(packed)
+    return ids(packed)
+
+
+def ids(numbers: Iterable[int]) -> TokenIds:
+    """Token ids in which the same one is the same object: one of its own takes up four times the place that
+    it has in the tuple, and long conversations have millions.
+    """
+    try:
+        return tuple(map(_shared_ids().__getitem__, numbers))
+    except IndexError:  # a larger vocabulary, or damage
+        return tuple(numbers)
+
+
+@functools.cache
+def _shared_ids() -> tuple[int, ...]:
+    return tuple(range(65_536))
 
 
 def node(row: sqlite3.Row) -> Node:
@@ -122,7 +141,16 @@ def node(row: sqlite3.Row) -> Node:
         kind=cast("NodeKind", kind if kind in _NODE_KINDS else ""),
         origin=reference(row, "origin"),
         rest=text(row, "rest"),
+        thought_seconds=_thought_seconds(row),
     )
+
+
+def _thought_seconds(row: sqlite3.Row) -> float:
+    """It stands beside what the reply cost. Most have none, and are not parsed for it."""
+    if THOUGHT not in text(row, "usage"):
+        return 0.0
+    value = mapping(row, "usage").get(THOUGHT)
+    return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else 0.0
 
 
 def thread(row: sqlite3.Row) -> Thread:

@@ -61,6 +61,15 @@ def write(db: sqlite3.Connection, thread: str, before: str, after: str = "") -> 
     return threads.get(db, thread), nodes.get(db, node)
 
 
+def ahead(db: sqlite3.Connection, thread: str, before: str) -> tuple[Thread, str | None, str]:
+    """What `write` would keep, and does not: the thread, the message that the new one would follow, and its
+    text ("" for no new one). Raises: ThreadMissing.
+    """
+    found = threads.get(db, thread)
+    base, length = _same(db, nodes.tip(db, thread), before)
+    return found, None if base is None else base.id, before[length:]
+
+
 def _same(db: sqlite3.Connection, tip: str | None, text: str) -> tuple[Node | None, int]:
     """The last message on the way to `tip` up to whose end the text is the same, and where that is."""
     base, length = None, 0

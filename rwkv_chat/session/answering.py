@@ -11,18 +11,15 @@ import asyncio
 import logging
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError, ModelNotLoaded, Unexpected, WorkerDied
-from rwkv_chat.library import nodes, sampled
+from rwkv_chat.library import sampled
 from rwkv_chat.library.errors import LibraryError
-from rwkv_chat.library.known import memory_after
-from rwkv_chat.library.nodes import StoredNode
-from rwkv_chat.session import chain
 from rwkv_chat.session.errors import NothingToContinue, SessionError, ThreadElsewhere
 from rwkv_chat.session.events import Answered, Committed, TurnFailed, WaitingForModel
-from rwkv_chat.session.manner import manner_of
+from rwkv_chat.session.prepared import prepared
 from rwkv_chat.session.reading import save_tokens
 from rwkv_chat.session.replying import Part, Replying
 from rwkv_chat.session.wish import ANSWER
@@ -32,20 +29,17 @@ from rwkv_chat.windows import SpokenElsewhere
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from engine.types import FeedRequest, TokenIds
+    from engine.types import FeedRequest
     from rwkv_chat.library.database import Library
     from rwkv_chat.library.sampled import Earlier
     from rwkv_chat.session.adapters import Adapters
     from rwkv_chat.session.border import EngineLike
-    from rwkv_chat.session.chain import Chain
     from rwkv_chat.session.initials import Initials
     from rwkv_chat.session.kept_chains import KeptChains
-    from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.models import Models
     from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.session.turn import Turn
     from rwkv_chat.session.wish import Sampled, Wish
-    from rwkv_chat.templates import ThinkMode
     from rwkv_chat.transcript import Node, Thread
     from rwkv_chat.windows import Windows
 
@@ -66,6 +60,7 @@ class Desk:
         settle: has the engine read, behind the turn's back, what will be remembered of a conversation, with
             this adapter.
         pauses: whether a reply that says the same again and again ends there.
+        measuring: held by whoever walks over a whole conversation.
     """
 
     library: Library
@@ -79,6 +74,7 @@ class Desk:
     settle: Callable[[str, FeedRequest, str], None]
     chains: KeptChains
     pauses: Callable[[], bool] = lambda: False
+    measuring: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Answering:
@@ -168,77 +164,22 @@ class Answering:
 
     async def _part(self, thread: Thread, node: Node, speaker: Speaker) -> Part:
         """Encode what this model has not seen, and commit it before it is fed."""
-        manner = await asyncio.to_thread(manner_of, thread, speaker, self._desk.usual_mode())
-        manner = self._fitting(manner, node)
-        rows = speaker.info.spec.vocab_size
-        begun, whole = await self._path(node, manner, rows)
-        path = whole
-        if drawn := self._drawn(whole, rows):
-            path = whole[:-1]
-        coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows, begun)
-        if not self._wish.aside:
-            self._desk.chains.keep(manner.coding, rows, coded)
+        wish = self._wish
+        tip, unkept = (node.parent, (node,)) if wish.aside else (node.id, ())
+        there = await prepared(self._desk, thread, tip, speaker, wish, unkept)
         initial = await self._desk.initials.of(thread, speaker)
-        coded = replace(coded, initial=initial, adapter=await self._desk.adapters.of(thread, speaker))
-        written = node.id if self._wish.aside or self._wish.goes_on else ""
+        adapter = await self._desk.adapters.of(thread, speaker)
+        coded = replace(there.coded, initial=initial, adapter=adapter)
+        written = node.id if wish.aside or wish.goes_on else ""
         if changed := tuple(each for each in coded.changed if each.node != written):
-            await save_tokens(self._library, manner.coding, changed)
-        if drawn:
-            asked = await asyncio.to_thread(chain.asking_again, coded, path, manner, drawn)
-        else:
-            asked = await asyncio.to_thread(chain.asking, coded, path, manner, self._wish)
-        if self._wish.goes_on and not (asked.lead or drawn):
+            await save_tokens(self._library, there.manner.coding, changed)
+        asked = await asyncio.to_thread(there.asking)
+        if wish.goes_on and not (asked.lead or there.drawn):
             raise NothingToContinue(thread.id)
-        earlier = await self._earlier(whole[-1].node, len(drawn or asked.lead)) if self._wish.goes_on else ()
-        return Part(speaker, manner, coded, asked, whole[-1].node, self._wish, earlier)
+        last = there.whole[-1].node
+        earlier = await self._earlier(last, len(there.drawn or asked.lead)) if wish.goes_on else ()
+        return Part(speaker, there.manner, coded, asked, last, wish, earlier)
 
     async def _earlier(self, node: Node, length: int) -> Earlier:
         """How the `length` tokens of a cut reply were sampled."""
         return (await self._library.run(sampled.drawn, node.id)).up_to(length)
-
-    def _drawn(self, path: tuple[StoredNode, ...], rows: int) -> TokenIds:
-        """What a crash left of the reply at the end of `path`, where it goes on from all of that."""
-        drawn = path[-1].drawn if self._wish.goes_on and len(path) > 1 else ()
-        return drawn if max(drawn, default=0) < rows else ()
-
-    async def _path(self, node: Node, manner: Manner, rows: int) -> tuple[Chain, tuple[StoredNode, ...]]:
-        """What stands before the reply: a chain that is known, and the messages after it. Of a reply that
-        grew when the program died, what no whole token covers is left out: it is drawn again.
-        """
-        tip = node.parent if self._wish.aside else node.id
-        begun, path = await self._memory(tip, manner.coding, rows)
-        if self._wish.aside:
-            return begun, (*path, StoredNode(node))
-        last = path[-1]
-        if self._wish.goes_on and last.tail and last.node.tokens and node.status == "growing":
-            said = replace(node.message, text=node.message.text.removesuffix(last.tail))
-            return begun, (*path[:-1], StoredNode(replace(last.node, message=said)))
-        return begun, path
-
-    async def _memory(self, tip: str | None, coding: str, rows: int) -> tuple[Chain, tuple[StoredNode, ...]]:
-        chains = self._desk.chains
-        known = chains.keys(coding, rows)
-        at, path = await self._library.run(memory_after, tip, coding, known)
-        if at is None:
-            return chain.NOTHING, path
-        begun = chains.up_to(coding, rows, at.node.id, at.node.prefix or "")
-        if begun is not None:
-            return begun, path
-        return chain.NOTHING, await self._library.run(nodes.memory, tip, coding)  # let go meanwhile
-
-    def _fitting(self, manner: Manner, node: Node) -> Manner:
-        """A reply that a person began does not think first; one that goes on thinks as it began."""
-        if self._wish.begin:
-            return replace(manner, mode=manner.template.modes[0])
-        if self._wish.lead:
-            return replace(manner, mode=_mode_of(self._wish, manner))
-        return replace(manner, mode=manner.template.mode(node.mode)) if self._wish.goes_on else manner
-
-
-def _mode_of(wish: Wish, manner: Manner) -> ThinkMode:
-    """The mode that a reply was asked for in, where its tokens begin as that asks for: else its answer alone
-    is remembered.
-    """
-    mode = manner.template.mode(wish.mode)
-    tail = mode.tail.encode()
-    return mode if manner.tokenizer.decode_bytes(wish.lead).startswith(tail) else manner.template.modes[0]

@@ -18,6 +18,7 @@ from rwkv_chat.library.errors import NodeMissing
 from rwkv_chat.library.search import Wanted
 from rwkv_chat.session import reading
 from rwkv_chat.session.errors import NotReadable
+from rwkv_chat.session.measured import measured
 from rwkv_chat.session.passages import passages
 from rwkv_chat.session.quotes import Quote, quote_of
 from rwkv_chat.session.readings import thread_and_tip
@@ -119,10 +120,9 @@ class Books:
         """
         thread, tip = await self._library.run(thread_and_tip, thread_id)
         speaker = await self._desk.models.speaking()
-        coded = await reading.coded_memory(self._desk, thread, tip, speaker)
-        path = await self._library.run(nodes.memory, tip, "")
-        known = await reading.known_ends(self._desk, coded, speaker)
-        return path[known - 1].node.id if known else None
+        there = await measured(self._desk, thread, tip, speaker)
+        known = await reading.known_ends(self._desk, there, speaker)
+        return there.nodes[known - 1] if known else None
 
     async def begin(self, thread_id: str, node_id: str | None = None, title: str = "") -> Thread:
         """A new chat that has read a text: up to `node_id`, or as far as the model has come (to its end, if

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from rwkv_chat.library import branches, copies, copying, nodes
-from rwkv_chat.session import beginnings, reading
+from rwkv_chat.library import branches, copies, copying, nodes, walks
+from rwkv_chat.session import beginnings
 from rwkv_chat.session.errors import EmptyMessage, NothingToRedo, NothingToUndo
+from rwkv_chat.session.measured import measured
 from rwkv_chat.session.readings import thread_and_tip
 from rwkv_chat.session.titles import title_from
 from rwkv_chat.templates import scrub
@@ -76,10 +77,10 @@ class Branches:
         """
         thread, tip = await self._library.run(thread_and_tip, thread_id)
         speaker = await self._desk.models.speaking()
-        coded = await reading.coded_memory(self._desk, thread, tip, speaker)
-        whole = await self._library.run(nodes.path, tip)
+        there = await measured(self._desk, thread, tip, speaker)
+        whole = await self._library.run(walks.length, tip)
         trained = self._desk.models.current.context
-        return Absorbed(len(coded.tokens), trained, len(whole) - len(coded.ends))
+        return Absorbed(there.length, trained, whole - len(there.ends))
 
     # ------------------------------------------------------------------ changing
 
@@ -193,8 +194,7 @@ class Branches:
         self._turns.free(thread_id)
         thread, tip = await self._library.run(thread_and_tip, thread_id)
         speaker = await self._desk.models.speaking()
-        coded = await reading.coded_memory(self._desk, thread, tip, speaker)
-        ends = [end for end, _ in coded.ends]
+        ends = [end for end, _ in (await measured(self._desk, thread, tip, speaker)).ends]
         lengths = [end - begun for begun, end in zip((0, *ends), ends, strict=False)]
 
         async def commit() -> tuple[Thread, Node]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+import hashlib
+from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rwkv_chat.session.border import TokenizerLike
     from rwkv_chat.session.manner import Manner
     from rwkv_chat.templates import Template, ThinkMode
+
+MOST_WALKED = 16_384  # messages
+_walked: dict[tuple[str, bytes], str] = {}  # the key before a message, a digest of its tokens → the key after
 
 
 class Place(NamedTuple):
@@ -64,6 +68,10 @@ class Chain:
         begun, before = self.places[last - 1][:2] if last else (0, EMPTY)
         return Chain(self.tokens[:end], prefix, end - begun, before, (), self.places[: last + 1])
 
+    def cut(self) -> Chain:
+        """What comes after it may go on from this, as a chain of its own: the tokens are let go of."""
+        return Chain((), self.prefix, 0, self.before_tip, (), self.places and (Place(0, self.prefix, ""),))
+
 
 NOTHING = Chain((), EMPTY, 0, EMPTY, ())
 
@@ -97,10 +105,16 @@ def code(
     return Chain(begun.tokens + tuple(whole), prefix, tip, before, tuple(changed), tuple(places))
 
 
-@functools.lru_cache(maxsize=8192)
 def _extended(tokens: TokenIds, start: str) -> str:
-    """The same messages are asked for at every turn; the walk over them is not repeated."""
-    return extend(tokens, start)
+    """The same messages are asked for at every turn; the walk over them is not repeated. What is kept of
+    them is a digest: their tokens would stay in memory long after the conversation was left.
+    """
+    message = start, hashlib.blake2b(array("I", tokens), digest_size=32).digest()
+    if (found := _walked.get(message)) is None:
+        if len(_walked) >= MOST_WALKED:
+            _walked.clear()
+        found = _walked[message] = extend(tokens, start)
+    return found
 
 
 def told(
@@ -202,7 +216,7 @@ def asking(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, wish: Wis
     if not manner.mode.hint and not manner.mode.tail:
         return Asking(plain, known, start)
     tokens = plain[:before] + _asked(coded, path, manner)
-    fork = max(1, _shared(plain, tokens))
+    fork = max(1, shared(plain, tokens))
     known, start = (fork, None) if wish.again else (before, coded.before_tip)
     if manner.keep and fork == len(plain):
         return Asking(tokens, known, start, None, tokens[fork:])
@@ -234,8 +248,8 @@ def beginning(text: str, manner: Manner) -> TokenIds:
     return tuple(manner.tokenizer.encode(manner.template.render("assistant", text, first=False)))
 
 
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many of the first tokens are the same."""
+def shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many of the first tokens of both are the same."""
     pairs = zip(one, other, strict=False)
     return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 

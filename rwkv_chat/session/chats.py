@@ -11,7 +11,7 @@ from rwkv_chat import templates
 from rwkv_chat.library import nodes, threads
 from rwkv_chat.session import asked, reading
 from rwkv_chat.session.errors import EmptyMessage
-from rwkv_chat.session.exact import exact_prompt
+from rwkv_chat.session.exact import exact_prompt, unsaid
 from rwkv_chat.session.readings import thread_and_tip
 from rwkv_chat.session.replying import SEEDS
 from rwkv_chat.session.titles import title_from
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from rwkv_chat.transcript import ThreadKind
 
     Params = SamplingParams | Callable[[SamplingParams], SamplingParams] | None
+
+NOBODY = Thread("", "", None)  # a conversation that is not there, and has no choices of its own
 
 
 class Chats:
@@ -128,15 +130,37 @@ class Chats:
 
     # ------------------------------------------------------------------ reading
 
-    async def exact_prompt(self, thread_id: str | None, text: str = "", system: str = "") -> ExactPrompt:
-        """The tokens that the model in use was fed in a conversation, and would be fed with `text` said now
-        (None: in a new one; `system` as in `send`). Waits for the model; feeds and keeps nothing.
+    async def exact_prompt(
+        self,
+        thread_id: str | None,
+        text: str = "",
+        system: str = "",
+        *,
+        wish: Wish = ANSWER,
+        chosen: Thread = NOBODY,
+    ) -> ExactPrompt:
+        """The tokens that stand in a conversation for the model in use, and those that it would be fed with
+        `text` said now (`system` as in `send`). Waits for the model; feeds and keeps nothing.
+
+        Args:
+            thread_id: None for a new one, with the choices of `chosen`.
+            wish: what the turn would be: an aside, another reply, one that goes on.
 
         Raises:
-            EngineError, TemplateInvalid.
+            EngineError, TemplateInvalid; SessionError: there is nothing to reply to, or to go on with.
         """
-        thread, tip = await self._tip(thread_id) if thread_id else (Thread("", "", None), None)
-        return await exact_prompt(self._desk, thread, tip, (scrub(system), scrub(text)))
+        thread, tip = await self._place(thread_id, wish) if thread_id else (chosen, None)
+        said = (unsaid("user", scrub(text)),) if text else ()
+        if system.strip() and tip is None:
+            said = (unsaid("system", scrub(system)), *said)
+        return await exact_prompt(self._desk, thread, tip, wish, said)
+
+    async def _place(self, thread_id: str, wish: Wish) -> tuple[Thread, str | None]:
+        """The message where a turn would begin. Raises: LibraryError, SessionError."""
+        if not (wish.again or wish.goes_on):
+            return await self._tip(thread_id)
+        thread, node = await self._library.run(asked.cut_reply if wish.goes_on else asked.question, thread_id)
+        return thread, node.id
 
     async def to_read(self, thread_id: str) -> ToRead:
         """What the model in use would have to read before it can go on with a conversation, and for how long.
@@ -303,7 +327,7 @@ class Chats:
             raise EmptyMessage
 
         async def commit() -> tuple[Thread, Node]:
-            thread, tip = await self._tip(thread_id) if thread_id else (Thread("", "", None), None)
+            thread, tip = await self._tip(thread_id) if thread_id else (NOBODY, None)
             return thread, Node("", tip, ChatMessage("user", text))
 
         return self._turns.begin(thread_id or "", commit, self.sampled(params), Wish(aside=True))

@@ -1,4 +1,4 @@
-"""The exact prompt: which tokens a model was fed in a conversation, and would be fed now."""
+"""The exact prompt: which tokens stand in a conversation, and which would be fed now."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rwkv_chat.library import nodes
-from rwkv_chat.library.nodes import StoredNode
-from rwkv_chat.session import chain
-from rwkv_chat.session.manner import manner_of
+from rwkv_chat.session.chain import shared
+from rwkv_chat.session.prepared import prepared
+from rwkv_chat.session.wish import ANSWER
 from rwkv_chat.transcript import ChatMessage, Node
 
 if TYPE_CHECKING:
     from engine.types import TokenIds
     from rwkv_chat.session.answering import Desk
-    from rwkv_chat.session.manner import Manner
-    from rwkv_chat.transcript import Thread
+    from rwkv_chat.session.prepared import Prepared
+    from rwkv_chat.session.wish import Wish
+    from rwkv_chat.transcript import Role, Thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +35,32 @@ class ExactPrompt:
     mode: str
 
 
-async def exact_prompt(desk: Desk, thread: Thread, tip: str | None, said: tuple[str, str]) -> ExactPrompt:
-    """See `Chats.exact_prompt`; `said`: a system message and the person's, "" for none."""
+async def exact_prompt(
+    desk: Desk, thread: Thread, tip: str | None, wish: Wish = ANSWER, unkept: tuple[Node, ...] = ()
+) -> ExactPrompt:
+    """What is fed where a turn begins so; see `prepared`. Where nothing is wanted (the tip is a reply), what
+    is remembered. Raises: EngineError, LibraryError, TemplateInvalid.
+    """
     speaker = await desk.models.speaking()
-    manner = await asyncio.to_thread(manner_of, thread, speaker, desk.usual_mode())
-    path = await desk.library.run(nodes.memory, tip, manner.coding)
-    return await asyncio.to_thread(_exact, path, manner, speaker.info.spec.vocab_size, said)
+    there = await prepared(desk, thread, tip, speaker, wish, unkept)
+    return await asyncio.to_thread(_exact, there, len(unkept))
 
 
-def _exact(path: tuple[StoredNode, ...], manner: Manner, rows: int, said: tuple[str, str]) -> ExactPrompt:
-    system, text = said
-    known = len(chain.code(path, manner.template, manner.tokenizer, rows).tokens)
-    if system.strip() and not path:
-        path = (StoredNode(Node("", None, ChatMessage("system", system))),)
-    if text:
-        path = (*path, StoredNode(Node("", None, ChatMessage("user", text))))
-    coded = chain.code(path, manner.template, manner.tokenizer, rows)
-    tokens = coded.tokens
-    if path and path[-1].node.message.role == "user":
-        tokens = chain.asking(coded, path, manner).tokens
+def unsaid(role: Role, text: str) -> Node:
+    """A message that would be said."""
+    return Node("", None, ChatMessage(role, text))
+
+
+def _exact(there: Prepared, unkept: int) -> ExactPrompt:
+    coded, manner = there.coded, there.manner
+    count = len(coded.ends) - unkept
+    kept = coded.tokens[: coded.ends[count - 1][0]] if count > 0 else ()
+    tokens = there.asking().tokens if _is_wanted(there) else coded.tokens
     pieces = tuple(manner.tokenizer.decode_bytes((token,)) for token in tokens)
-    return ExactPrompt(tokens, pieces, min(known, len(tokens)), manner.template.name, manner.mode.name)
+    return ExactPrompt(tokens, pieces, shared(kept, tokens), manner.template.name, manner.mode.name)
+
+
+def _is_wanted(there: Prepared) -> bool:
+    """Whether there is something to reply to."""
+    asks = bool(there.path) and there.path[-1].node.message.role == "user"
+    return asks or (bool(there.path) and there.wish != ANSWER)

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from array import array
+from collections import deque
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineClosed, EngineError, Unexpected
 from engine.types import Cancelled, Failed, Fed, FeedRequest, Prefilled
-from rwkv_chat.library import initials, nodes
+from rwkv_chat.library import initials, nodes, speeds
 from rwkv_chat.library.errors import LibraryError
+from rwkv_chat.library.rows import ids
 from rwkv_chat.session import chain
 from rwkv_chat.session.errors import SessionError
 from rwkv_chat.session.events import HasRead, TurnFailed
 from rwkv_chat.session.manner import manner_of
+from rwkv_chat.session.measured import coded_parts, measured
 from rwkv_chat.templates import TemplateInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
     from engine.types import Usage
     from rwkv_chat.library.database import Library
     from rwkv_chat.library.nodes import Coded
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.session.border import JobLike
+    from rwkv_chat.session.measured import Measured
     from rwkv_chat.session.speaker import Speaker
     from rwkv_chat.session.turn import Reading
     from rwkv_chat.transcript import Thread
@@ -52,11 +58,11 @@ class ToRead:
 async def to_read(desk: Desk, thread: Thread, tip: str | None) -> ToRead:
     """Waits for the model. Raises: EngineError, LibraryError, TemplateInvalid."""
     speaker = await desk.models.speaking()
-    coded = await coded_memory(desk, thread, tip, speaker)
-    known = await known_ends(desk, coded, speaker)
-    begun = coded.ends[known - 1][0] if known else 0
-    speed = await desk.library.run(nodes.prefill_speed, speaker.model)
-    tokens = len(coded.tokens) - begun
+    there = await measured(desk, thread, tip, speaker)
+    known = await known_ends(desk, there, speaker)
+    begun = there.ends[known - 1][0] if known else 0
+    speed = await desk.library.run(speeds.prefill_speed, speaker.model)
+    tokens = there.length - begun
     return ToRead(tokens, tokens / speed if speed else None)
 
 
@@ -89,25 +95,7 @@ async def read(
 ) -> None:
     """Reads a conversation up to `tip`; every error ends in `TurnFailed`."""
     try:
-        speaker = await desk.models.speaking()
-        coded = await coded_memory(desk, thread, tip, speaker)
-        usage = None
-        for request in await _requests(desk, coded, speaker, background=background):
-            if reached is not None:
-                await reached(len(request.history), len(coded.tokens))
-            if reading.stopping.is_set():
-                usage = None
-                break
-            job = await desk.adapters.submit(request, coded.adapter)
-            end = len(request.history) + len(request.prompt)
-            cost = await follow(job, reading, end, len(coded.tokens))
-            if cost is None:
-                usage = None
-                break
-            usage = cost if usage is None else total(usage, cost)
-        else:
-            if reached is not None:
-                await reached(len(coded.tokens), len(coded.tokens))
+        usage = await _read(desk, thread, tip, reading, reached, background=background)
         reading.emit(HasRead(reading.thread, usage))
     except (EngineError, LibraryError, SessionError, TemplateInvalid) as error:
         reading.emit(TurnFailed(error))
@@ -118,35 +106,98 @@ async def read(
         reading.close()
 
 
-async def known_ends(desk: Desk, coded: chain.Chain, speaker: Speaker) -> int:
+async def _read(
+    desk: Desk,
+    thread: Thread,
+    tip: str | None,
+    reading: Reading,
+    reached: Reached | None,
+    *,
+    background: bool,
+) -> Usage | None:
+    """What it cost; None where there was nothing to read, or it was stopped. Raises: what `read` tells."""
+    speaker = await desk.models.speaking()
+    there = await measured(desk, thread, tip, speaker)
+    usage = None
+    async with aclosing(_parts(desk, there, speaker)) as parts:
+        async for part in parts:
+            if reached is not None:
+                await reached(part.begin, there.length)
+            if reading.stopping.is_set():
+                return None
+            cost = await _read_part(desk, there, part, reading, background=background)
+            if cost is None:
+                return None
+            usage = cost if usage is None else total(usage, cost)
+    if reached is not None:
+        await reached(there.length, there.length)
+    return usage
+
+
+async def known_ends(desk: Desk, there: Measured, speaker: Speaker) -> int:
     """Up to the end of how many messages of a chain there is a saved state."""
-    keys = [key for _, key in coded.ends]
-    info = replace(speaker.info, adapter=coded.adapter)
-    known = await asyncio.to_thread(desk.engine.known, info, keys, coded.initial)
-    begun = None if coded.adapter else await desk.library.run(initials.get, coded.initial)
+    keys = [key for _, key in there.ends]
+    info = replace(speaker.info, adapter=there.adapter)
+    known = await asyncio.to_thread(desk.engine.known, info, keys, there.initial)
+    begun = None if there.adapter else await desk.library.run(initials.get, there.initial)
     if begun is not None:
         known |= {begun.prefix}  # it is in memory: nothing of it is saved under a key of ours
     return max((at for at, key in enumerate(keys, 1) if key in known), default=0)
 
 
-async def _requests(
-    desk: Desk, coded: chain.Chain, speaker: Speaker, *, background: bool
-) -> list[FeedRequest]:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Tokens `begin` … `end` of a chain, which are to be read.
+
+    Attributes:
+        whole: the chain, known up to `end`.  start: the key at `begin`, None for its beginning.
+    """
+
+    whole: array[int]
+    begin: int
+    end: int
+    start: str | None
+
+
+async def _parts(desk: Desk, there: Measured, speaker: Speaker) -> AsyncGenerator[_Part]:
     """What is still to be read of a chain, in parts that end with a message: the state at each end is saved,
     so that a long reading can be gone on with, and chats can begin in the middle.
     """
-    part = max(SHORTEST_PART, len(coded.tokens) // MOST_PARTS)
-    known = await known_ends(desk, coded, speaker)
-    begun, start = coded.ends[known - 1] if known else (0, None)
-    found = []
-    for end, key in coded.ends[known:]:
-        if end - begun >= part or (end == len(coded.tokens) and end > begun):
-            history = coded.tokens[:begun]
-            found.append(
-                FeedRequest(coded.tokens[begun:end], history, start, coded.initial, background=background)
-            )
-            begun, start = end, key
-    return found
+    known = await known_ends(desk, there, speaker)
+    begin, start = there.ends[known - 1] if known else (0, None)
+    ends = deque(_ends(there, known, begin))
+    whole, reached = array("I", bytes(4 * there.length)), 0
+    async with aclosing(coded_parts(desk, there.nodes, there.manner, speaker)) as walk:
+        async for some in walk:
+            whole[reached : reached + len(some.tokens)] = array("I", some.tokens)
+            reached += len(some.tokens)
+            while ends and ends[0][0] <= reached:
+                end, key = ends.popleft()
+                yield _Part(whole, begin, end, start)
+                begin, start = end, key
+
+
+def _ends(there: Measured, known: int, begin: int) -> Iterator[tuple[int, str]]:
+    """Where parts of a reading end that goes on after `known` messages, at token `begin`."""
+    least = max(SHORTEST_PART, there.length // MOST_PARTS)
+    for end, key in there.ends[known:]:
+        if end - begin >= least or (end == there.length and end > begin):
+            yield end, key
+            begin = end
+
+
+async def _read_part(
+    desk: Desk, there: Measured, part: _Part, reading: Reading, *, background: bool
+) -> Usage | None:
+    job = await desk.adapters.submit(_request(there, part, background=background), there.adapter)
+    return await follow(job, reading, part.end, there.length)
+
+
+def _request(there: Measured, part: _Part, *, background: bool) -> FeedRequest:
+    """To be let go of soon: its history is all that was read before."""
+    with memoryview(part.whole) as whole:
+        prompt, history = ids(whole[part.begin : part.end]), ids(whole[: part.begin])
+    return FeedRequest(prompt, history, part.start, there.initial, background=background)
 
 
 def total(one: Usage, other: Usage) -> Usage:

@@ -27,7 +27,7 @@ from rwkv_chat.own_words import BANS, banned, texts_of, with_stops
 from rwkv_chat.session import chain
 from rwkv_chat.session.events import Answered, ReplyEnded, ReplyGrew, Resumed
 from rwkv_chat.session.memory import Memory
-from rwkv_chat.session.speed import Speedometer
+from rwkv_chat.session.speed import Speedometer, Thinking
 from rwkv_chat.session.writing import Growing, ReplyWriter, given_of
 from rwkv_chat.transcript import Node
 from rwkv_chat.unforeseen import begin
@@ -108,6 +108,7 @@ class Part:
             only_from_parent=self.wish.number > 1,
             earlier=self.earlier,
             usual=usual,
+            thought_seconds=node.thought_seconds if goes_on else 0.0,
         )
 
 
@@ -122,6 +123,7 @@ class Lane:
         self.index, self.writer, self.blank = index, writer, blank
         self.node: Node | None = None
         self.end: Finished | None = None
+        self.thinking = Thinking(blank.thought_seconds)
         self._turn, self._speed = turn, Speedometer()
         self._totals = {"answer": 0, "reasoning": 0}
 
@@ -138,6 +140,8 @@ class Lane:
         """Tell what is new; what was not `drawn` says nothing of the speed."""
         speed = self._speed.tick(self.writer.tokens) if drawn else 0.0
         for each in deltas:
+            if drawn:
+                self.thinking.take(each.part)
             self._totals[each.part] += len(each.text)
             total, tokens = self._totals[each.part], self.writer.tokens
             self._turn.emit(ReplyGrew(each.text, total, tokens, speed, each.part, self.index))
@@ -280,7 +284,13 @@ class Replying:
         """Commit one reply."""
         lane.show(lane.writer.rest())
         lane.end = end = replace(end, usage=_sum(self._before, end.usage))
-        reply = replace(lane.blank, status=STATUS[end.reason], seed=end.usage.seed, usage=end.usage)
+        reply = replace(
+            lane.blank,
+            status=STATUS[end.reason],
+            seed=end.usage.seed,
+            usage=end.usage,
+            thought_seconds=lane.thinking.seconds,
+        )
         if isinstance(lane.writer, ReplyWriter):
             saved = await lane.writer.finish(end, reply, self._part.before)
             self._thread, lane.node = saved or (self._thread, None)

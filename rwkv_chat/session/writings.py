@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rwkv_chat.library import writings
+from rwkv_chat.session.exact import exact_prompt, unsaid
 from rwkv_chat.session.titles import title_from
 from rwkv_chat.session.wish import MOST_ALTERNATIVES, Wish
 from rwkv_chat.templates import scrub
@@ -12,6 +13,7 @@ from rwkv_chat.templates import scrub
 if TYPE_CHECKING:
     from rwkv_chat.library.writings import Writing
     from rwkv_chat.session.chats import Chats, Params
+    from rwkv_chat.session.exact import ExactPrompt
     from rwkv_chat.session.turn import Turn
     from rwkv_chat.session.turns import Turns
     from rwkv_chat.transcript import Node, Thread
@@ -42,6 +44,16 @@ class Writings:
         await self._turns.free_and_whole(thread_id)
         thread, _ = await self._library.run(writings.write, thread_id, scrub(before), scrub(after))
         return thread
+
+    async def exact_prompt(self, thread_id: str, before: str) -> ExactPrompt:
+        """The tokens that `complete` would go on from. Waits for the model; feeds and keeps nothing.
+
+        Raises:
+            EngineError, LibraryError, TemplateInvalid.
+        """
+        thread, tip, rest = await self._library.run(writings.ahead, thread_id, scrub(before))
+        said = (unsaid("user", rest),) if rest else ()
+        return await exact_prompt(self._turns.desk, thread, tip, unkept=said)
 
     def complete(
         self, thread_id: str, before: str, after: str = "", params: Params = None, *, number: int = 1

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def chosen_manner(choices: Choices, speaker: Speaker, usual: str) -> Manner | None:
     """What the choices come to with a model; None where its template cannot be read."""
     try:
-        return manner_of(_as_thread(choices), speaker, usual)
+        return manner_of(as_thread(choices), speaker, usual)
     except TemplateInvalid:
         return None
 
 
 def usual_mode(speaker: Speaker, usual: str, choices: Choices) -> str:
     """The think mode in force where none is chosen. Raises: TemplateInvalid."""
-    return manner_of(_as_thread(choices), speaker, usual).mode.name
+    return manner_of(as_thread(choices), speaker, usual).mode.name
 
 
 def warnings(manner: Manner | None, text: str) -> list[str]:
@@ -37,7 +37,8 @@ def warnings(manner: Manner | None, text: str) -> list[str]:
     return [sentence(each) for each in found]
 
 
-def _as_thread(choices: Choices) -> Thread:
+def as_thread(choices: Choices) -> Thread:
+    """A new conversation with these choices."""
     return Thread(
         "",
         "",

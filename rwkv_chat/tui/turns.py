@@ -104,15 +104,10 @@ class LiveReply:
 
 
 class Turns:
-    """Follows every running turn and tells the listener each event, in order.
-
-    Attributes:
-        thought: how long the replies of this run were thought about, in seconds by node id.
-    """
+    """Follows every running turn and tells the listener each event, in order."""
 
     def __init__(self) -> None:
         self.listener: Listener | None = None
-        self.thought: dict[str, float] = {}
         self._running: dict[LiveReply, asyncio.Task[None]] = {}
 
     def follow(
@@ -171,8 +166,6 @@ class Turns:
             live.ended, live.failed = True, isinstance(last, TurnFailed)
         if isinstance(last, Answered):
             live.answered = last
-        if isinstance(last, Answered) and last.node is not None:
-            self.thought[last.node.id] = live.thought_seconds
         if last is not None:
             await self._tell(live, last)
 

@@ -14,13 +14,8 @@ if TYPE_CHECKING:
 ENDINGS = {"stopped": "stopped", "length": "length", "failed": "failed", "growing": "cut"}
 
 
-def node_entry(node: Node, thought_seconds: float = 0.0, *, last: bool = False) -> Entry:
-    """A stored message.
-
-    Args:
-        thought_seconds: where it is known how long it was thought about.
-        last: nothing follows it: a reply that was cut can go on.
-    """
+def node_entry(node: Node, *, last: bool = False) -> Entry:
+    """A stored message; where nothing follows it (`last`), a reply that was cut can go on."""
     message = node.message
     if message.role == "user":
         return Entry(node.id, "user", message.text, name=say("app.transcript.you"))
@@ -32,7 +27,7 @@ def node_entry(node: Node, thought_seconds: float = 0.0, *, last: bool = False) 
         message.text,
         name=say("app.transcript.model"),
         reasoning=message.reasoning,
-        thought_seconds=thought_seconds,
+        thought_seconds=node.thought_seconds,
         ending=_ending(node, last=last),
     )
 

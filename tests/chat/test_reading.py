@@ -10,7 +10,7 @@ import pytest
 from engine.errors import WorkerDied
 from engine.prefix import extend
 from engine.types import FeedRequest, Prefilled, Usage
-from rwkv_chat.library import nodes
+from rwkv_chat.library import nodes, speeds
 from rwkv_chat.library.errors import ThreadMissing
 from rwkv_chat.session import HasRead, ThreadBusy, TurnFailed
 from tests.chat.talk import LONG, answered, begin, said, stored, until_shown
@@ -189,8 +189,8 @@ def test_the_speed_of_reading_is_measured(db: sqlite3.Connection, usages: list, 
             "INSERT INTO nodes (id, tree, role, model, usage) VALUES (?, 't', 'assistant', 'm', ?)",
             (str(number), text),
         )
-    assert nodes.prefill_speed(db, "m") == speed
-    assert nodes.prefill_speed(db, "other") is None
+    assert speeds.prefill_speed(db, "m") == speed
+    assert speeds.prefill_speed(db, "other") is None
 
 
 async def test_every_key_of_a_chain_is_derived(opened: list, tmp_path: Path) -> None:

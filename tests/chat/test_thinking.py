@@ -335,3 +335,31 @@ def test_a_blank_line_at_the_end_is_two_line_ends_for_the_20b_models(
 ) -> None:
     assert as_trained(ids, TwentyB()) == fed
     assert as_trained(ids, ByteTokenizer()) == ids
+
+
+async def test_how_long_it_was_thought_about_is_kept_with_a_reply(opened: list, tmp_path: Path) -> None:
+    """A reply that goes on counts what its beginning took, and one without thoughts has nothing to count."""
+    engine = FakeEngine([FakeReply(THOUGHT[:4], reason="length"), "\n</think>\n Yes.", " No."], delay=0.002)
+    session = await begin(opened, tmp_path, engine)
+    thread = await started(session, "free", keep=True)
+    first = (await answered(session.chats.send(thread, "a"))).node
+    second = (await answered(session.chats.continue_reply(thread))).node
+    await session.chats.configure(thread, mode="none")
+    third = (await answered(session.chats.send(thread, "b"))).node
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert 0 < first.thought_seconds <= second.thought_seconds
+    assert third.thought_seconds == 0
+    kept = [each.thought_seconds for each in (await session.chats.open(thread)).nodes]
+    assert kept == [0, second.thought_seconds, 0, third.thought_seconds]
+
+
+@pytest.mark.parametrize("damaged", ['"x"', "[1]", "NaN", "-1", "Infinity", "null", '{"a": 1}', "1e999"])
+async def test_a_damaged_time_of_thought_is_none(damaged: str, opened: list, tmp_path: Path) -> None:
+    session = await begin(opened, tmp_path, FakeEngine([THOUGHT]))
+    thread = await started(session, "free")
+    await answered(session.chats.send(thread, "a"))
+    usage = f'{{"thought_seconds": {damaged}}}'
+    await session.library.run(lambda db: db.execute("UPDATE nodes SET usage = ?", (usage,)).rowcount)
+    assert [each.thought_seconds for each in (await session.chats.open(thread)).nodes] == [0, 0]

@@ -117,14 +117,6 @@ def test_rows_end_at_different_times(tokenizer: Tokenizer) -> None:
     assert len(set(lengths)) > 2
 
 
-def test_alternatives_shown_are_the_models_own(tokenizer: Tokenizer) -> None:
-    params = SamplingParams(temperature=1.0, top_p=0.9, max_tokens=20)
-    request = GenerateRequest(small.PROMPT, params=params, stop=small.NO_STOP, top=4)
-    plain, ahead = both(a_model("rwkv7"), tokenizer, request)
-    same(plain, ahead)
-    assert any(each.top for each in ahead if isinstance(each, Piece))
-
-
 def test_any_script_ends_where_the_plain_loop_ends(tokenizer: Tokenizer, sample: Sample) -> None:
     """Stop texts, cuts inside a token, cancels: the states gone back to have consumed the same tokens."""
     rng = random.Random(5)

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import EngineClosed
 from engine.job import WAKES_PER_SECOND, Job, coalesce
-from engine.types import Cancelled, Failed, Finished, Piece, Prefilled, TopToken, Usage
+from engine.types import Cancelled, Failed, Finished, Piece, Prefilled, Usage
 
 
 def finished(index: int = 0) -> Finished:
@@ -22,12 +22,11 @@ def job(ends: int = 1) -> Job:
 
 
 def test_neighbouring_pieces_of_one_alternative_are_joined() -> None:
-    top = ((TopToken(1, "a", -0.1),),)
-    pieces = [Piece(0, "a", (1,), top), Piece(0, "b", (2,), top), Piece(1, "x", (3,)), Piece(0, "c", ())]
+    pieces = [Piece(0, "a", (1,)), Piece(0, "b", (2,)), Piece(1, "x", (3,)), Piece(0, "c", ())]
     joined = coalesce([Prefilled(1, 1), *pieces, finished()])
     assert joined == [
         Prefilled(1, 1),
-        Piece(0, "ab", (1, 2), top * 2),
+        Piece(0, "ab", (1, 2)),
         Piece(1, "x", (3,)),
         Piece(0, "c", ()),
         finished(),

@@ -83,15 +83,6 @@ def test_alternatives_can_each_be_had_again_by_their_seed(shared: Engine) -> Non
         assert ask(shared, request((9,), history)).finished.usage.history_tokens == 0
 
 
-def test_top_tokens_come_with_their_pieces(shared: Engine) -> None:
-    found = ask(shared, request(top=3))
-    for piece in found.of(Piece):
-        assert len(piece.top) == len(piece.tokens)
-        for token, top in zip(piece.tokens, piece.top, strict=True):
-            assert len(top) == 3
-            assert top[0].id == token  # greedy takes the likeliest
-
-
 @pytest.mark.parametrize(
     "bad",
     [

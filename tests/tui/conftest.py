@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rwkv_chat.session import speed
 from rwkv_chat.tui import turns
 from tests.fakes import FakeGenerate
 
@@ -67,6 +68,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """That of thoughts."""
     found = Clock()
     monkeypatch.setattr(turns, "monotonic", found)
+    monkeypatch.setattr(speed, "monotonic", found)
     return found
 
 

@@ -1,7 +1,7 @@
 """Run by test_drawing_budget.py inside a pseudo-terminal: the real app over a fake engine, with a long
-conversation. It is opened, scrolled from end to end, loses the focus and gets it back; its text is shown as
-plain Static widgets; letters are typed while nothing happens and while a reply streams. Writes what it
-measured as JSON.
+conversation that no model has read. It is opened, scrolled from end to end, loses the focus and gets it back,
+while its tokens are counted and the engine reads them; its text is shown as plain Static widgets; letters are
+typed while nothing happens and while a reply streams. Writes what it measured as JSON.
 
     python -m tests.tui.long_chat HOME MESSAGES LETTERS OUT
 """
@@ -12,7 +12,8 @@ import asyncio
 import json
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,25 +22,30 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Markdown, Static
 
+from engine.tokenizer import load_tokenizer
+from engine.types import FeedRequest
 from rwkv_chat.library import threads
 from rwkv_chat.library.database import connect
 from rwkv_chat.paths import Paths
-from rwkv_chat.session.reading import ToRead
 from rwkv_chat.tui.app import RwkvChatApp
 from rwkv_chat.tui.screens.chat import ChatScreen
-from tests.fakes import FakeEngine, FakeReply, fake_session
+from tests import fakes
+from tests.fakes import FakeEngine, FakeJob, FakeReply, fake_session
 from tests.tui.own_time import own_time
-from tests.tui.texts import CHARACTERS_PER_TOKEN, TEXTS, TOKENS_PER_SECOND
+from tests.tui.texts import CHARACTERS_PER_TOKEN, MESSAGE, TEXTS, TOKENS_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from textual.app import ComposeResult
 
+    from engine.types import GenerateRequest, ScoreRequest
+    from rwkv_chat.session import Session
+
 EVENTS_PER_SECOND = 20
-MESSAGE = 1_200  # characters
 LETTERS = "".join(map(chr, range(0x0410, 0x0450))) + "".join(map(chr, range(0x0391, 0x03A2)))  # in no text
-PATIENCE = 60.0
+PATIENCE = 120.0
+READ_DELAY = 0.02  # seconds for a quarter of a part: the reading goes on while one scrolls
 
 
 class Stalls:
@@ -68,6 +74,46 @@ class Stalls:
         return self.longest
 
 
+class Memory:
+    """Bytes of this process since this was made; 0 where the system does not say."""
+
+    def __init__(self) -> None:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here on
+        self._before = _kilobytes("VmRSS")
+
+    def grown(self) -> float:
+        return (_kilobytes("VmRSS") - self._before) * 1024.0
+
+    def peak(self) -> float:
+        return (_kilobytes("VmHWM") - self._before) * 1024.0
+
+
+def _kilobytes(field: str) -> int:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(each.split()[1]) for each in lines if each.startswith(f"{field}:")), 0)
+
+
+class LightEngine(FakeEngine):
+    """Keeps nothing of what it is given to read: all that was read before comes with each part.
+
+    Attributes:
+        read: tokens so far.
+    """
+
+    read = 0
+
+    def submit(self, request: GenerateRequest | FeedRequest | ScoreRequest) -> FakeJob:
+        job = super().submit(request)
+        self.read += len(request.prompt) if isinstance(request, FeedRequest) else 0
+        self.feeds.clear()
+        self.jobs.clear()
+        return job
+
+
 class Plain(Screen[None]):
     """The same messages, each as one Static widget."""
 
@@ -83,6 +129,10 @@ class Plain(Screen[None]):
 class MeasuredApp(RwkvChatApp):
     """Measures once the conversations are there, and leaves."""
 
+    def __init__(self, session: Session, engine: LightEngine) -> None:
+        super().__init__(session)
+        self.engine = engine
+
     def first_frame(self) -> None:
         super().first_frame()
         self.found: dict[str, float] = {}
@@ -92,8 +142,6 @@ class MeasuredApp(RwkvChatApp):
         screen = self.screen_stack[0]
         assert isinstance(screen, ChatScreen)
         await wait(lambda: screen.begun and self.desk.model.ready)
-        self.session.chats.to_read = nothing_to_read
-        screen.gauge = nothing_to_count
         await asyncio.sleep(1.0)  # start-up is over
         await self._long(screen, Stalls())
         await self._typing(screen)
@@ -101,12 +149,14 @@ class MeasuredApp(RwkvChatApp):
         self.exit(0)
 
     async def _long(self, screen: ChatScreen, stalls: Stalls) -> None:
-        before, found = resident(), self.found
+        found, memory = self.found, Memory()
         chosen = next(each for each in screen.threads if each.title == "long")
         found["open"] = await stalls.of(lambda: screen.open_thread(chosen))
         found["scroll"] = await stalls.of(lambda: self._scroll(screen))
         found["focus"] = await stalls.of(self._focus)
-        found["grown"] = resident() - before
+        await wait(lambda: self.engine.read and screen.absorbed and not screen._readings)
+        found["read"] = self.engine.read
+        found["grown"], found["peak"] = memory.grown(), memory.peak()
         found["markdown"] = len(self.query(Markdown))
         found["laid_out"] = screen.transcript.sheet.last - screen.transcript.sheet.first
         texts = [each.message.text for each in screen.nodes]
@@ -185,15 +235,6 @@ class MeasuredApp(RwkvChatApp):
         return found
 
 
-async def nothing_to_read(thread_id: str) -> ToRead:
-    """What a model reads is the session's work, and no part of drawing; the fake one has a token per byte."""
-    return ToRead(0, None)
-
-
-def nothing_to_count() -> None:
-    """So is counting what it has taken in."""
-
-
 def worst(seconds: list[float]) -> float:
     """The 99th percentile."""
     return sorted(seconds)[max(0, round(len(seconds) * 0.99) - 1)]
@@ -201,15 +242,6 @@ def worst(seconds: list[float]) -> float:
 
 def write_found(found: dict[str, float]) -> None:
     Path(sys.argv[4]).write_text(json.dumps(found))
-
-
-def resident() -> float:
-    """Bytes of memory of this process; 0 where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
-    return pages * 4096.0
 
 
 async def wait(condition: Callable[[], object]) -> None:
@@ -240,11 +272,14 @@ def write_long(home: Path, messages: int) -> None:
 async def main() -> None:
     home = Path(sys.argv[1])
     write_long(home, int(sys.argv[2]))
+    fakes.SPEC = replace(fakes.SPEC, vocab_size=65_536)  # the text is counted in tokens of a real vocabulary
     chunk = TOKENS_PER_SECOND * CHARACTERS_PER_TOKEN // EVENTS_PER_SECOND
     endless = FakeReply(TEXTS["mixed"](chunk * EVENTS_PER_SECOND * 120))
-    session = await fake_session(home, FakeEngine([endless], delay=1 / EVENTS_PER_SECOND, chunk=chunk))
+    engine = LightEngine([endless], delay=1 / EVENTS_PER_SECOND, chunk=chunk, feed_delay=READ_DELAY)
+    session = await fake_session(home, engine)
+    session._load_tokenizer = load_tokenizer
     await session.change_settings(first_run_done=True)
-    await MeasuredApp(session).run_async()
+    await MeasuredApp(session, engine).run_async()
     await session.close()
 
 

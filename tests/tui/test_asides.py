@@ -213,10 +213,12 @@ def test_nothing_in_a_prompt_stays_invisible() -> None:
     assert visible(b"a\tb\x00\x7f\x1b[0m") == "a⇥b␀␡␛[0m"
     assert visible(b"\xff\xfe ok") == "‹FF›‹FE› ok"
     assert visible("\u202e".encode()) == "‹U+202E›"
-    assert visible(b"end  \nmore ") == "end··\nmore·"
+    assert visible(b"end  \nmore ") == "end␠␠\nmore␠"
+    assert visible("a · ↵ ‹0›".encode()) == "a · ‹U+21B5› ‹U+2039›0›"
     assert visible("\u2028\x85".encode()) == "‹U+2028›‹U+0085›"
     assert token_text(0, b"") == "‹0›"
     assert token_text(5, b" hi\n") == "·hi↵"
+    assert token_text(6, " ·".encode()) == "·‹U+00B7›"
 
 
 @pytest.mark.parametrize("width", [10, 37, 80])
@@ -233,7 +235,7 @@ def test_the_rows_hold_every_character_once(text: str, width: int) -> None:
             border -= 1
         rows = exact_rows(tokens, pieces, border, width)
         joined = "".join(each.text for each in rows if each.text is not None)
-        assert joined.replace("↵", "\n").replace("·", " ") == text
+        assert joined.replace("↵", "\n").replace("␠", " ") == text
         assert all(cell_len(each.text or "") <= width for each in rows)
 
 

@@ -376,6 +376,7 @@ async def test_letters_typed_beside_the_prompt_reach_it(tmp_path: Path) -> None:
 
 
 async def test_thinking_is_folded_counted_and_opened_by_its_key(tmp_path: Path) -> None:
+    """And how long it was thought about is known after a restart."""
     engine = FakeEngine([" <think>" + "let me see " * 200 + "</think>\nThe answer."], delay=0.005)
     async with opened(tmp_path, engine) as (_, pilot, screen):
         await pilot.press("x", "enter")
@@ -389,6 +390,9 @@ async def test_thinking_is_folded_counted_and_opened_by_its_key(tmp_path: Path) 
         await pilot.press("ctrl+t")
         await until(pilot, lambda: "let me see" not in shown(screen))
         assert "The answer." in shown(screen)
+        label = next(line for line in shown(screen).splitlines() if "Thought for" in line)
+    async with opened(tmp_path) as (_, pilot, screen):
+        await until(pilot, lambda: label in shown(screen))
 
 
 async def test_a_pasted_escape_code_steers_nothing(tmp_path: Path) -> None:

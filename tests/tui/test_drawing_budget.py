@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.tui.texts import CHARACTERS_PER_TOKEN, TOKENS_PER_SECOND
+from tests.tui.texts import CHARACTERS_PER_TOKEN, MESSAGE, TOKENS_PER_SECOND
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,9 @@ def test_at_150_tokens_per_second_drawing_stays_within_its_budget(
 
 
 def test_a_long_conversation_and_typing_in_one_run(tmp_path: Path, sample: Sample, room: float) -> None:
-    """Opened, scrolled from end to end, without and with the focus; then letters are typed."""
+    """Opened, scrolled from end to end, without and with the focus, while all of it is counted and read by
+    the (fake) engine; then letters are typed.
+    """
     from tests.tui.pty_run import run_in_pty
 
     messages = sample("messages in a long conversation", 300, 5_000)
@@ -65,12 +67,15 @@ def test_a_long_conversation_and_typing_in_one_run(tmp_path: Path, sample: Sampl
     print(
         f"{messages} messages: stalls {found['open'] * 1e3:.0f} ms opened, {found['scroll'] * 1e3:.0f} ms"
         f" scrolled, {found['focus'] * 1e3:.0f} ms focus; as Static {found['plain'] * 1e3:.0f} ms;"
-        f" {found['grown'] / 1e6:.0f} MB more; letters drawn in {found['idle'] * 1e3:.1f} ms idle,"
+        f" {found['grown'] / 1e6:.0f} MB more, {found['peak'] / 1e6:.0f} MB at most,"
+        f" {found['read']:,} tokens read; letters drawn in {found['idle'] * 1e3:.1f} ms idle,"
         f" {found['busy'] * 1e3:.1f} ms streaming (p99 of {letters})"
     )
     assert found["messages"] == messages
     assert stall <= 2 * found["plain"] * room
     assert found["markdown"] <= MOST_MARKDOWN
     assert found["laid_out"] <= MOST_LAID_OUT
+    assert found["read"] > messages * MESSAGE / CHARACTERS_PER_TOKEN
     assert found["grown"] < MOST_GROWN
+    assert found["peak"] < MOST_GROWN
     assert found["busy"] <= max(3 * found["idle"], NOBODYS_WAIT if letters > FEW else OF_FEW)

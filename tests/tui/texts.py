@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TOKENS_PER_SECOND, CHARACTERS_PER_TOKEN = 150, 4
+MESSAGE = 1_200  # characters of each message in a long conversation
 
 BLOCK = """## Part {n}
 

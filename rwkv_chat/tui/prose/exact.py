@@ -1,14 +1,18 @@
 """The exact bytes of a prompt as rows: nothing is interpreted, and nothing stays invisible.
 
     newline   ↵ and a new row        tab   ⇥        other controls   ␀ … ␟ ␡
-    spaces at a line's end  ·        bytes that are no UTF-8  ‹FF›    hiding characters  ‹U+202E›
+    spaces at a line's end  ␠        bytes that are no UTF-8  ‹FF›    hiding characters  ‹U+202E›
     a token that has no bytes  ‹0›
+
+These marks stand for nothing else: one that a text has itself is written out (↵ as ‹U+21B5›). Of a single
+token every space is shown, as ·.
 
 No Textual here, and nothing but slicing per row: a prompt may have a hundred thousand tokens.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,9 +24,10 @@ from rwkv_chat.plain_text import clean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NEWLINE, TAB, SPACE = "↵", "⇥", "·"
-MARKS = re.compile(rf"[{NEWLINE}{TAB}{SPACE}\u2400-\u2421]|‹[^‹›]*›")
-_ODD = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
+NEWLINE, TAB, SPACE, TOKEN_SPACE = "↵", "⇥", "\u2420", "·"
+MARKS = re.compile(rf"[{NEWLINE}{TAB}\u2400-\u2421]|‹[^‹›]*›")
+TOKEN_MARKS = re.compile(rf"{TOKEN_SPACE}|{MARKS.pattern}")
+_ODD = re.compile(rf"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff{NEWLINE}{TAB}‹\u2400-\u2421]")
 _TRAILING = re.compile(r" +(?=\n|$)")
 
 
@@ -35,7 +40,9 @@ class ExactRow:
 
 
 def visible(data: bytes) -> str:
-    """Bytes as text in which every character can be seen; only newlines stay as they are."""
+    """Bytes as text in which every character can be seen, and no mark stands for itself; only newlines stay
+    as they are.
+    """
     text = data.decode("utf-8", "surrogateescape")
     text = _TRAILING.sub(lambda found: SPACE * len(found[0]), _ODD.sub(_shown, text))
     return clean(text)
@@ -54,7 +61,10 @@ def _shown(found: re.Match[str]) -> str:
 
 def token_text(token: int, piece: bytes) -> str:
     """One token on one row."""
-    return visible(piece).replace("\n", NEWLINE).replace(" ", SPACE) if piece else f"‹{token}›"
+    if not piece:
+        return f"‹{token}›"
+    text = visible(piece).replace(TOKEN_SPACE, f"‹U+{ord(TOKEN_SPACE):04X}›")
+    return text.replace("\n", NEWLINE).replace(" ", TOKEN_SPACE).replace(SPACE, TOKEN_SPACE)
 
 
 def exact_rows(tokens: Sequence[int], pieces: Sequence[bytes], new_from: int, width: int) -> list[ExactRow]:
@@ -67,15 +77,23 @@ def exact_rows(tokens: Sequence[int], pieces: Sequence[bytes], new_from: int, wi
 
 
 def _rows(tokens: Sequence[int], pieces: Sequence[bytes], width: int) -> list[str]:
-    text = visible(_joined(tokens, pieces))
+    text = _text(tokens, pieces)
     lines = text.split("\n")
     ends = [NEWLINE] * (len(lines) - 1) + [""]
     rows = [row for line, end in zip(lines, ends, strict=True) for row in _cut(line + end, width)]
     return rows[:-1] if not rows[-1] else rows
 
 
-def _joined(tokens: Sequence[int], pieces: Sequence[bytes]) -> bytes:
-    return b"".join(piece or f"‹{token}›".encode() for token, piece in zip(tokens, pieces, strict=True))
+def _text(tokens: Sequence[int], pieces: Sequence[bytes]) -> str:
+    """Bytes that follow one another are read together: a character may be in two tokens."""
+    shown: list[str] = []
+    pairs = zip(tokens, pieces, strict=True)
+    for has_bytes, run in itertools.groupby(pairs, key=lambda pair: bool(pair[1])):
+        if has_bytes:
+            shown.append(visible(b"".join(piece for _, piece in run)))
+        else:
+            shown += [f"‹{token}›" for token, _ in run]
+    return "".join(shown)
 
 
 def _cut(line: str, width: int) -> list[str]:

@@ -179,10 +179,12 @@ class AsidesScreen(ThreadScreen):
         if self.desk.session.models.speaker is None:
             self.notify(say("app.exact.waiting"), markup=False)
             return
+        from rwkv_chat.tui.manners import as_thread
         from rwkv_chat.tui.screens.exact import ExactScreen
+        from rwkv_chat.tui.wishes import wished
 
-        text = self.query_one(PromptBox).written
-        prompt = await self.chats.exact_prompt(self.thread_id, text)
+        (wish, text), chosen = wished(self.query_one(PromptBox).message), as_thread(self.pending)
+        prompt = await self.chats.exact_prompt(self.thread_id, text, wish=wish, chosen=chosen)
         await self.app.push_screen(ExactScreen(prompt))
 
     # ---------------------------------------------------------------- warnings

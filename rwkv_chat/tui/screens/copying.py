@@ -183,7 +183,7 @@ class CopyingScreen(ListeningScreen):
         from rwkv_chat.tui.words import node_entry
 
         live = [clean(self.live.text)] if self.live is not None and self.live.text else []
-        said = [node_entry(each, 0.0) for each in self.nodes]
+        said = [node_entry(each) for each in self.nodes]
         return "\n\n".join([*(f"{each.name}:\n{clean(each.text)}" for each in said), *live, ""])
 
 

@@ -80,7 +80,7 @@ class ShowingScreen(CommandScreen):
         from rwkv_chat.tui.words import node_entry
 
         last = bool(self.nodes) and node.id == self.nodes[-1].id
-        return node_entry(node, self.desk.turns.thought.get(node.id, 0.0), last=last)
+        return node_entry(node, last=last)
 
     def show_empty(self, *, empty: bool) -> None:
         """A conversation without messages says who speaks and offers what to ask."""

@@ -203,6 +203,17 @@ class WritingScreen(ModalScreen[None]):
         if self._typed:
             self._show(*self._typed.pop())
 
+    @telling
+    async def action_exact_prompt(self) -> None:
+        """Show the tokens that the model would go on from at the cursor."""
+        if self.desk.session.models.speaker is None:
+            self.notify(say("app.exact.waiting"), markup=False)
+            return
+        from rwkv_chat.tui.screens.exact import ExactScreen
+
+        prompt = await self.desk.session.writings.exact_prompt(self.thread.id, self.parts()[0])
+        await self.app.push_screen(ExactScreen(prompt))
+
     def action_stop(self) -> None:
         """Stop the model, or leave it stopped; with none writing, keep the text and leave."""
         if self.live is not None:

@@ -11,9 +11,10 @@ from textual.strip import Strip
 
 from rwkv_chat.texts import say
 from rwkv_chat.tui.cells import cell
-from rwkv_chat.tui.prose.exact import MARKS, ExactRow, exact_rows, token_text
+from rwkv_chat.tui.prose.exact import MARKS, TOKEN_MARKS, ExactRow, exact_rows, token_text
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Sequence
 
     from rich.style import Style
@@ -92,17 +93,17 @@ class ExactView(ScrollView):
         new = row >= self._new_from
         number = Segment(f"{row:>7,} {'+' if new else ' '} {token:>6}  ", self._style("number"))
         shown = cell(token_text(token, piece), PIECE_CELLS)
-        text = self._marked(shown, self._style("new" if new else "fed"))
+        text = self._marked(shown, self._style("new" if new else "fed"), TOKEN_MARKS)
         more = " …" if len(piece) > LONGEST_PIECE else ""
         hexes = Segment(f"  {piece[:LONGEST_PIECE].hex(' ')}{more}", self._style("number"))
         return [number, *text, hexes]
 
-    def _marked(self, text: str, style: Style) -> list[Segment]:
+    def _marked(self, text: str, style: Style, marks: re.Pattern[str] = MARKS) -> list[Segment]:
         """The text, with what stands for something invisible in another colour."""
         mark = style + self._style("mark")
         segments: list[Segment] = []
         at = 0
-        for found in MARKS.finditer(text):
+        for found in marks.finditer(text):
             segments += [Segment(text[at : found.start()], style), Segment(found[0], mark)]
             at = found.end()
         return [*segments, Segment(text[at:], style)]

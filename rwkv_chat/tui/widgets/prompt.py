@@ -84,8 +84,13 @@ class PromptBox(TextArea):
 
     @property
     def written(self) -> str:
-        """The message as it would be sent."""
+        """All that stands in it, unfolded."""
         return self.folds.written(self.text)
+
+    @property
+    def message(self) -> str:
+        """The message as it would be sent: a pasted text often ends with a line's end."""
+        return self.written.rstrip().lstrip("\n")
 
     def load(self, text: str, folded: Iterable[tuple[str, str]] = ()) -> None:
         """Another text in place of this one, which cannot be undone."""
@@ -171,8 +176,7 @@ class PromptBox(TextArea):
             row, column = self.cursor_location
             self.replace("\n", (row, column - 1), (row, column))
             return
-        text = self.written.rstrip().lstrip("\n")  # a pasted text often ends with a line's end
-        if text:
+        if text := self.message:
             self.post_message(self.Submitted(text))
             self.load("")
             self.recall.add(text)
