@@ -85,6 +85,17 @@ def test_wide_text_wraps_between_characters_and_no_row_begins_with_closing_punct
     assert not any(line.text[0] in "，。" for line in lines)
 
 
+def test_columns_stand_where_their_heads_say() -> None:
+    text = "| n | 中文列 | price |\n|---|:-:|--:|\n| one | é | 5 |\n| 2 | 👍🏽 | 10.50 |"
+    rows = [line.text for line in markdown_lines(text, 60)]
+    assert rows == [
+        "n   │ 中文列 │ price",
+        "────┼────────┼──────",
+        "one │   é    │     5",
+        "2   │   👍🏽   │ 10.50",
+    ]
+
+
 def test_what_was_typed_is_shown_as_typed() -> None:
     text = "# no heading\n  indented\n\n\n**stars** [bold]"
     assert copy_text(literal_lines(text, 80)) == text

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
     from rwkv_chat.tui.prose.line import Line, Run
+    from rwkv_chat.tui.prose.table import Side
 
 ESCAPED = ("\n", *"*_`~#<>|+-.")
 BULLET, QUOTE = "• ", "▎ "
+SIDES: dict[str, Side] = {"text-align:center": "center", "text-align:right": "right"}
 GAPPED = {
     "paragraph_open",
     "heading_open",
@@ -66,6 +68,7 @@ class _Walk:
         self.flow = Flow(width)
         self.heading: tuple[str, ...] = ()
         self.rows: list[list[list[Run]]] | None = None
+        self.sides: list[Side] = []
 
     def take(self, token: Token) -> None:
         if token.type in GAPPED and self._blank_above(token):
@@ -109,7 +112,11 @@ class _Walk:
         self.flow.pop()
 
     def table_open(self, _: Token) -> None:
-        self.rows = []
+        self.rows, self.sides = [], []
+
+    def head_open(self, token: Token) -> None:
+        """How a column is aligned stands at its head."""
+        self.sides.append(SIDES.get(str(token.attrGet("style")), "left"))
 
     def row_open(self, _: Token) -> None:
         if self.rows is not None:
@@ -117,7 +124,7 @@ class _Walk:
 
     def table_close(self, _: Token) -> None:
         rows, self.rows = self.rows, None
-        for line in table_lines(rows or [[]], self.flow.room):
+        for line in table_lines(rows or [[]], self.flow.room, self.sides):
             self.flow.text(line.runs)
 
 
@@ -134,5 +141,6 @@ HANDLERS: dict[str, Callable[[_Walk, Token], None]] = {
     "blockquote_close": _Walk.close,
     "table_open": _Walk.table_open,
     "tr_open": _Walk.row_open,
+    "th_open": _Walk.head_open,
     "table_close": _Walk.table_close,
 }
