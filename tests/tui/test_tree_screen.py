@@ -281,6 +281,23 @@ async def test_an_aside_that_fails_is_not_lost(tmp_path: Path) -> None:
         await until(pilot, lambda: chat.prompt.text == "/aside what was that?")
 
 
+async def test_a_tick_after_its_end_leaves_the_screen_below_alone(tmp_path: Path) -> None:
+    failing = FakeEngine([FakeReply("One."), FakeReply("", error=WorkerDied(9))])
+    async with opened(tmp_path, failing) as (app, pilot, chat):
+        await say_to(pilot, chat, "first")
+        live = chat.follow(lambda: chat.chats.aside(chat.thread_id, "what?"), kind="aside")
+        assert live is not None
+        await until(pilot, lambda: live.failed)
+        replies = RepliesScreen(live, "what?")
+        await app.push_screen(replies)
+        for _ in range(3):
+            replies.draw()
+        await until(pilot, lambda: app.screen is chat)
+        replies.draw()
+        await pilot.pause()
+        assert app.screen is chat
+
+
 async def test_a_cut_reply_names_what_lets_it_go_on(tmp_path: Path) -> None:
     cut = FakeEngine([FakeReply("One", reason="length"), FakeReply(" and two.")])
     async with opened(tmp_path, cut) as (app, pilot, chat):

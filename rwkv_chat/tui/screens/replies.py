@@ -38,6 +38,7 @@ class RepliesScreen(ModalScreen[int | None]):
         self.live, self._question, self._number = live, question, number
         self.current = 0
         self._timer: Timer | None = None
+        self._ended = False
 
     def compose(self) -> ComposeResult:
         yield Static(Content(clean(self._question)), id="replies-question", markup=False)
@@ -63,7 +64,7 @@ class RepliesScreen(ModalScreen[int | None]):
     def draw(self) -> None:
         """What came so far; the last time when all has come. What failed is told on the screen below."""
         if self.live.failed:
-            self.dismiss(None)
+            self._end(None)
             return
         for index in range(self._number):
             text = self.live.texts.get(index, "")
@@ -107,9 +108,15 @@ class RepliesScreen(ModalScreen[int | None]):
     def action_choose(self) -> None:
         """The current one becomes the branch; what is still written is stopped."""
         self.live.stop()
-        self.dismiss(self.current)
+        self._end(self.current)
 
     def action_leave(self) -> None:
         if not self.live.ended:
             self.live.stop()
-        self.dismiss(None)
+        self._end(None)
+
+    def _end(self, chosen: int | None) -> None:
+        """Once: the timer may tick again before the screen is gone, and would take the one below away."""
+        if self.is_current and not self._ended:
+            self._ended = True
+            self.dismiss(chosen)
