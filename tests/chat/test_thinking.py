@@ -339,7 +339,8 @@ def test_a_blank_line_at_the_end_is_two_line_ends_for_the_20b_models(
 
 async def test_how_long_it_was_thought_about_is_kept_with_a_reply(opened: list, tmp_path: Path) -> None:
     """A reply that goes on counts what its beginning took, and one without thoughts has nothing to count."""
-    engine = FakeEngine([FakeReply(THOUGHT[:4], reason="length"), "\n</think>\n Yes.", " No."], delay=0.002)
+    cut = FakeReply(THOUGHT[:4], reason="length")
+    engine = FakeEngine([cut, "\n</think>\n Yes.", " No."], delay=0.002, chunk=1)
     session = await begin(opened, tmp_path, engine)
     thread = await started(session, "free", keep=True)
     first = (await answered(session.chats.send(thread, "a"))).node

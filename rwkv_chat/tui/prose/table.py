@@ -23,7 +23,7 @@ MIN_COLUMN = 4
 def table_lines(rows: list[list[Cell]], width: int, sides: Sequence[Side] = ()) -> list[Line]:
     """The rows (the first is the head) as lines of about `width` cells."""
     columns = max(map(len, rows))
-    sides = (*sides, *["left"] * columns)[:columns]
+    sides = [sides[at] if at < len(sides) else "left" for at in range(columns)]
     rows = [row + [[] for _ in range(columns - len(row))] for row in rows]
     widths = _fit([max(_cells(row[at]) for row in rows) for at in range(columns)], width - 3 * (columns - 1))
     lines = _row([[(text, (*marks, "strong")) for text, marks in cell] for cell in rows[0]], widths, sides)
