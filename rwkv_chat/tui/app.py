@@ -12,6 +12,7 @@ import contextlib
 import gc
 import logging
 import signal
+import threading
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -333,6 +334,14 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         if self._driver is not None and not self.is_headless and not self._lent:
             self._driver.write(sequence)
 
+    def let_go(self) -> None:
+        """Ends the thread that reads keys, if Textual has not. Where a terminal goes away while the program
+        ends, that thread finds the end of its input again and again: it would keep a process, and a core.
+        """
+        over = getattr(self._driver, "exit_event", None)
+        if isinstance(over, threading.Event):
+            over.set()
+
 
 def run(
     model: Path | None = None, overrides: Mapping[str, Any] | None = None, *, private: bool = False
@@ -361,6 +370,7 @@ async def stay(app: RwkvChatApp) -> int:
         try:
             code = await app.run_async()
         finally:
+            app.let_go()
             await app.desk.close()
     finally:
         await app.session.close()

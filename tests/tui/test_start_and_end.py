@@ -156,6 +156,19 @@ async def test_what_was_said_is_kept(end: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_that_cannot_be_given_back_keeps_no_process(tmp_path: Path) -> None:
+    """Textual's thread that reads keys is not told that all is over."""
+    from tests.tui.pty_run import run_in_pty
+
+    script = tmp_path / "ended.py"
+    gone = "self._driver.disable_input = self.on_ours; self.exit(0)"
+    script.write_text(ENDED % gone)
+    env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(ROOT)}
+    _, code = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=60)
+    assert code != 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_the_window_title_cannot_be_steered(tmp_path: Path) -> None:
     from tests.tui.pty_run import run_in_pty
 
