@@ -79,6 +79,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "str": lambda x: type(x) is str,
     "StopReason": lambda x: x in get_args(StopReason),
     "TokenIds": lambda x: type(x) is tuple and all(map(_is_int, x)),
+    "tuple[str, ...]": lambda x: type(x) is tuple and all(type(each) is str for each in x),
 }
 
 

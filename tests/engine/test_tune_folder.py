@@ -185,7 +185,7 @@ def test_a_failure_that_is_not_known_is_a_failure_all_the_same(error: str, value
 
 
 def test_every_error_survives_its_line() -> None:
-    values = {"int": 3, "float": 0.5, "str": "value"}
+    values = {"int": 3, "float": 0.5, "str": "value", "tuple[str, ...]": ("one", "two")}
     kinds = [x for x in vars(errors).values() if isinstance(x, type) and issubclass(x, EngineError)]
     for kind in kinds:
         if kind is EngineError:
