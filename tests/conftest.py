@@ -53,7 +53,7 @@ PARTS = (
     ("checks", ""),
 )
 
-EXAMPLES = {"sample": 100, "long": 2000}
+EXAMPLES = {"sample": 60, "long": 2000}
 settings.register_profile(
     "sample", max_examples=EXAMPLES["sample"], deadline=None, derandomize=True, database=None
 )
