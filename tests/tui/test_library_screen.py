@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
+from textual.events import Hide
 from textual.widgets import Button, Input, Static
 
 from engine.types import Prefilled, StateKey, TuneConfig
@@ -282,6 +283,20 @@ async def test_marked_ones_go_to_the_archive_the_trash_and_a_file_together(tmp_p
         assert "3 conversations" in getattr(app.screen, "question", "")
         await pilot.click("#yes")
         await until(pilot, lambda: titles(app) == [] and screen.has_class("-nothing"))
+
+
+async def test_what_was_empty_for_a_moment_keeps_the_keys(tmp_path: Path) -> None:
+    """The list was hidden and is there again before it is told: it is not the search that is typed into."""
+    async with library(tmp_path) as (app, pilot, _, screen):
+        assert screen.rows.has_focus
+        screen.add_class("-nothing")
+        screen.rows.post_message(Hide())
+        screen.remove_class("-nothing")
+        await pilot.pause()
+        assert app.focused is screen.rows
+        await pilot.press("v")
+        await until(pilot, lambda: titles(app) == [] and screen.view == "archived")
+        assert screen.box.value == ""
 
 
 def test_a_line_is_taken_apart() -> None:

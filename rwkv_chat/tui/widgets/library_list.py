@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -62,6 +62,12 @@ class LibraryList(OptionList):
         """Key of the highlighted row."""
         option = self.highlighted_option
         return option.id if option is not None else None
+
+    def blur(self) -> Self:
+        """Hidden while it was empty, and shown again before it was told of that, it keeps the keys:
+        they would else be typed into what stands before it.
+        """
+        return self if self.display else super().blur()
 
     def show(self, rows: Sequence[LibraryRow], select: str | None = None) -> None:
         """Other rows; the highlighted one stays highlighted if it is among them."""
