@@ -90,7 +90,8 @@ class Reply:
     thought_seconds: float = 0.0
 
 
-_PATH = """
+# from `tip` up to the root, or (`memory`) to where a conversation begins anew
+UP = """
 WITH RECURSIVE path (id, parent, depth, ended) AS (
     SELECT id, parent, 0, fresh AND :memory FROM nodes WHERE id = :tip
     UNION ALL
@@ -98,12 +99,14 @@ WITH RECURSIVE path (id, parent, depth, ended) AS (
     FROM nodes JOIN path ON nodes.id = path.parent
     WHERE path.depth < :limit AND NOT path.ended
 )
+"""
+_PATH = f"""{UP}
 SELECT nodes.*, node_tokens.tokens, node_tokens.prefix, node_tokens.tail, node_tokens.drawn,
 path.depth
 FROM path JOIN nodes ON nodes.id = path.id
 LEFT JOIN node_tokens ON node_tokens.node = nodes.id AND node_tokens.coding = :coding
 ORDER BY path.depth DESC
-"""
+"""  # noqa: S608  of texts in this file alone
 
 
 def path(db: sqlite3.Connection, tip: str | None, coding: str = "") -> tuple[StoredNode, ...]:

@@ -15,16 +15,9 @@ if TYPE_CHECKING:
 
     from rwkv_chat.library.nodes import StoredNode
 
-_UP = """
-WITH RECURSIVE path (id, parent, depth, ended) AS (
-    SELECT id, parent, 0, fresh AND :memory FROM nodes WHERE id = :tip
-    UNION ALL
-    SELECT nodes.id, nodes.parent, path.depth + 1, nodes.fresh AND :memory
-    FROM nodes JOIN path ON nodes.id = path.parent
-    WHERE path.depth < :limit AND NOT path.ended
-)
+_UP = f"""{nodes.UP}
 SELECT id FROM path ORDER BY depth
-"""
+"""  # noqa: S608  of texts in these files alone
 
 
 def memory(db: sqlite3.Connection, tip: str | None) -> tuple[str, ...]:

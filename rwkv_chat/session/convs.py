@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from rwkv_chat.exporters import EXPORTERS
@@ -83,7 +84,7 @@ class Convs:
             ConversationUnknown, ConversationAmbiguous.
         """
         among = await self.listed(deleted=deleted)
-        told = lambda each: (each.id, each.title)  # noqa: E731  a name keeps the line short
+        told = attrgetter("id", "title")
         return named(name, among, told, ConversationUnknown, ConversationAmbiguous)
 
     async def search(self, wanted: Wanted) -> Hits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from rwkv_chat.library import initials, states
@@ -38,7 +39,7 @@ class Personas:
 
     async def find(self, name: str) -> Persona:
         """The persona that is meant, see `named`. Raises: PersonaUnknown, PersonaAmbiguous."""
-        told = lambda each: (each.id, each.name)  # noqa: E731  a name keeps the line short
+        told = attrgetter("id", "name")
         return named(name, await self.list(), told, PersonaUnknown, PersonaAmbiguous)
 
     async def shown(self, stored: StoredPersona) -> Persona:

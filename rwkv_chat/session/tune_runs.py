@@ -6,6 +6,7 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from engine.durable import into_place
@@ -80,7 +81,7 @@ class Runs:
 
     def find(self, name: str) -> Tune:
         """By id or name, or the beginning of one that fits no other. Raises: TuneUnknown, TuneAmbiguous."""
-        told = lambda each: (each.id, each.name)  # noqa: E731  a name keeps the line short
+        told = attrgetter("id", "name")
         return named(name, self.listed(), told, TuneUnknown, TuneAmbiguous, letters=None)
 
     def read(self, id_: str) -> Tune:
