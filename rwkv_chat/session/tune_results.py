@@ -14,7 +14,7 @@ from rwkv_chat.library.adapters import StoredAdapter
 from rwkv_chat.library.initials import Initial
 from rwkv_chat.library.states import MadeState, StoredPersona
 from rwkv_chat.session import jobs
-from rwkv_chat.session.adapter_files import give_adapter
+from rwkv_chat.session.adapter_files import keep_adapter
 from rwkv_chat.session.errors import TuneIsModel, TuneNotDone, TuneOfOtherModel, TuneRuns
 from rwkv_chat.session.sharing import put_beside
 from rwkv_chat.session.titles import title_from
@@ -98,7 +98,7 @@ class Results:
         if tried.initial:
             return await self._keep_state(path, persona, tried.initial)
         with suppress(FileInTheWay):  # it is there already: its name is what is in it
-            await asyncio.to_thread(give_adapter, path, self._desk.adapters.folder / tried.adapter)
+            await asyncio.to_thread(keep_adapter, path, self._desk.adapters.folder / tried.adapter)
         made = StoredAdapter(tried.adapter, tune.method, tried.adapter, named, tune.model_id, tune.model_name)
         return await self._library.run(adapters.add, made, persona)
 

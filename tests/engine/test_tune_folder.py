@@ -57,7 +57,7 @@ EVENTS: list[TuneEvent] = [
     Skipped(2),
     CheckpointSaved(2, "best", 512),
     Failed(OutOfMemory(5, 4, "int8")),
-    Stopped(10, "finished", "result/state.pth", 2.0),
+    Stopped(10, "finished", "result/state.safetensors", 2.0),
 ]
 
 # ---------------------------------------------------------------------------------------------- settings

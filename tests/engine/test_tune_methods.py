@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.errors import Bf16Missing, InvalidRequest
+from engine.errors import Bf16Missing, InvalidRequest, UnsupportedFormat
 from engine.models import ARCHITECTURES
 from engine.models.prepare import prepare
 from engine.nf4 import GROUP, LEVELS, is_nf4, pack_nf4, unpack_nf4, unpack_nf4_naive
@@ -22,7 +22,10 @@ from engine.tune.batches import feeds
 from engine.tune.methods.pissa import factors
 from engine.tune.sizes import adapted_shapes, trained_count, weight_bytes
 from engine.tune.subject import Subject, open_subject
+from engine.weights.adapt import Change
 from engine.weights.adapters import check_adapter, merged, read_adapter
+from engine.weights.export_pissa import write_pissa
+from engine.weights.export_tuned import convert_tuned_state
 from engine.weights.tuned import begun_from, read_tuned_state
 from tests.engine import tiny
 from tests.engine.tuning import config, losses, rows_of, styled_rows, subject, trainer
@@ -72,16 +75,21 @@ def loss_of(model: Model, state: Any = None) -> float:
 
 @pytest.mark.parametrize("arch", WITH_STATE)
 def test_a_tuned_state_lowers_the_loss_and_its_transpose_does_not(arch: str, tmp_path: Path) -> None:
-    """Through the file, loaded as every tuned state is: swapped axes are an error nowhere else."""
+    """Through the file, and through RWKV-PEFT's made of it, loaded as every tuned state is: swapped axes are
+    an error nowhere else.
+    """
     spec = spec_of(arch)
     made = tuned(saved(tmp_path, spec), "state", steps=40, learning_rate=0.2)
-    assert made.write(tmp_path / "result") == "state.pth"
-    stored = torch.load(tmp_path / "result" / "state.pth", weights_only=True)
+    result = tmp_path / "result" / made.write(tmp_path / "result")
+    layers = read_tuned_state(result, spec)
+    assert all(torch.equal(x, made.trained[f"blocks.{i}.att.time_state"]) for i, x in layers.items())
+    convert_tuned_state(result, tmp_path / "state.pth", "pth")
+    stored = torch.load(tmp_path / "state.pth", weights_only=True)
     assert {name: tuple(x.shape) for name, x in stored.items()} == {
         f"blocks.{i}.att.time_state": (2, 16, 16) for i in range(2)
     }
-    layers = read_tuned_state(tmp_path / "result" / "state.pth", spec)
-    assert all(torch.equal(x, made.trained[f"blocks.{i}.att.time_state"]) for i, x in layers.items())
+    assert all(torch.equal(stored[name], x.bfloat16()) for name, x in made.trained.items())
+    layers = read_tuned_state(tmp_path / "state.pth", spec)
     model = tiny.model(spec)
     zero = model.zero_state(1)
     turned = {layer: x.mT.contiguous() for layer, x in layers.items()}
@@ -164,10 +172,24 @@ def test_files_are_those_of_other_programs(tmp_path: Path) -> None:
     assert (written["peft_type"], written["r"], written["lora_alpha"]) == ("LORA", 4, 8.0)
     tensors = load_file(tmp_path / "miss" / "adapter_model.safetensors")
     assert tensors["base_model.model.blocks.1.att.key.miss_block"].shape == (4, 32)
-    pissa = tuned(path, "pissa", 1)
-    assert pissa.write(tmp_path / "pissa") == "pissa.pth"
-    names = torch.load(tmp_path / "pissa" / "init_pissa.pth", weights_only=True)
-    assert {name.rpartition(".")[2] for name in names} == {"init_lora_A", "init_lora_B"}
+
+
+def test_a_pissa_is_given_in_the_two_files_of_rwkv_peft(tmp_path: Path) -> None:
+    """The factors and those of the beginning: read again, it is the same adapter."""
+    made = tuned(saved(tmp_path, spec_of()), "pissa", 1)
+    result = tmp_path / "result" / made.write(tmp_path / "result")
+    (tmp_path / "given").mkdir()
+    write_pissa(result, tmp_path / "given")
+    first, last = (
+        torch.load(tmp_path / "given" / file, weights_only=True) for file in ("init_pissa.pth", "pissa.pth")
+    )
+    assert {name.rpartition(".")[2] for name in first} == {"init_lora_A", "init_lora_B"}
+    assert last["blocks.0.ffn.key.lora_A"].shape == (4, 32)
+    assert len(first) == len(last) == len(made.trained)
+    given = read_adapter(tmp_path / "given" / "pissa.pth")
+    assert Change(given).id() == Change(read_adapter(result)).id()
+    with pytest.raises(UnsupportedFormat):
+        write_pissa(tmp_path / "given" / "init_pissa.pth", tmp_path / "given")
 
 
 @pytest.mark.parametrize("method", ["lora", "miss"])

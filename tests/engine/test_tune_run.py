@@ -26,6 +26,7 @@ from engine.tune import checkpoint, read_events
 from engine.tune.__main__ import main
 from engine.tune.folder import Folder, ask_to_stop, owned, read_config, write_probes
 from engine.tune.group import Alone
+from engine.tune.methods import METHODS
 from engine.tune.run import events as events_of
 from engine.tune.run import probe, run
 from engine.types import (
@@ -45,6 +46,7 @@ from engine.weights.tuned import read_tuned_state
 from tests.engine import tiny, tune_child
 from tests.engine.tune_child import SECONDS, exit_code
 from tests.engine.tuning import SPEC, config, losses, rows_of, run_folder, subject, trainer
+from tests.run_files import check_data_alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +95,7 @@ def test_a_run_tells_everything_and_leaves_its_result(model: Path, tmp_path: Pat
     assert isinstance(memory, Memory)
     assert memory.estimated > 0
     assert isinstance(ended, Stopped)
-    assert (ended.step, ended.reason, ended.result) == (6, "finished", "result/state.pth")
+    assert (ended.step, ended.reason, ended.result) == (6, "finished", "result/state.safetensors")
     assert [e.step for e in events if isinstance(e, Evaluated)] == [0, 3, 6]
     assert ended.best == min(e.loss for e in events if isinstance(e, Evaluated))
     replies = [e for e in events if isinstance(e, Sampled)]
@@ -106,6 +108,19 @@ def test_a_run_tells_everything_and_leaves_its_result(model: Path, tmp_path: Pat
     assert not folder.owner.exists()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_runs_folder_holds_no_code_and_no_pickle(method: str, model: Path, tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", model, TRAIN, VALID, method=method, steps=2, sample_tokens=1)
+    write_probes(folder, (Probe((0, 5, 6), stops=()),))
+    assert run(folder.path)
+    files = check_data_alone(folder.path)
+    assert {"config.toml", "events.jsonl", "probes.json"} < set(files)
+    result = [each for each in files if each.startswith("result/")]
+    assert result
+    assert all(each.endswith((".safetensors", ".json")) for each in result)
+    assert [each for each in files if each.startswith("checkpoints/")]
+
+
 def test_it_stops_where_it_learns_no_more_and_keeps_the_best(model: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"steps": 500, "learning_rate": 5.0, "evaluate_every": 1, "patience": 3}
     folder = run_folder(tmp_path / "run", model, TRAIN, VALID, **settings)
@@ -115,7 +130,7 @@ def test_it_stops_where_it_learns_no_more_and_keeps_the_best(model: Path, tmp_pa
     assert ended.reason == "early"
     measured = [e.loss for e in told(folder) if isinstance(e, Evaluated)]
     assert min(measured) not in measured[-3:]
-    layers = read_tuned_state(folder.result / "state.pth", SPEC)
+    layers = read_tuned_state(folder.result / "state.safetensors", SPEC)
     best, last = (checkpoint.load(folder.checkpoints / f"{name}.safetensors") for name in ("best", "last"))
     assert best is not None
     assert last is not None

@@ -1,7 +1,8 @@
 """PiSSA: a weight is split into its r largest singular directions, B·A, which are trained, and a frozen rest.
 
 y = (W − B₀·A₀)·x + B·A·x with B₀ = U·√S and A₀ = √S·Vᵀ to begin with, so that nothing changes before the
-first step. Written as RWKV-PEFT does: the factors, and beside them those of the beginning.
+first step. Written are the factors and, in the same file, those of the beginning; RWKV-PEFT's two `.pth`
+files are made of it on export (`engine.weights.export_pissa`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.ops.adapted import LORA_A, LORA_B
-from engine.tune.methods.adapters import put_tensors
+from engine.tune.methods.adapters import put_tensors, write_file
 from engine.tune.methods.method import Method, seeded
 from engine.tune.sizes import adapted_shapes
-from engine.weights.adapters import PISSA_INIT
 from engine.weights.archive import open_archive
-from engine.weights.export_pth import write_table
-from engine.weights.place import in_place_of
 from engine.weights.recognise import recognise
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
     Tensors = dict[str, Tensor]
 
-FILE = "pissa.pth"
+FILE = "pissa.safetensors"
 EXACT_BELOW = 1024  # smaller sides than this are decomposed exactly, larger ones by random projections
 _MORE, _ROUNDS = 16, 4  # columns beyond the rank, and power iterations
 
@@ -84,22 +82,10 @@ def _put(model: Model, trained: Tensors, config: TuneConfig) -> None:  # noqa: A
 
 
 def _write(trained: Tensors, kept: Tensors, config: TuneConfig, folder: Path) -> str:  # noqa: ARG001
-    first = {
-        name.replace(".weight.lora_", ".init_lora_"): x.float().cpu().contiguous() for name, x in kept.items()
-    }
-    _write_pth(folder / PISSA_INIT, first)
-    last = {
-        name.replace(".weight.", "."): x.detach().float().cpu().contiguous() for name, x in trained.items()
-    }
-    _write_pth(folder / FILE, last)
+    first = {name.replace(".weight.lora_", ".init_lora_"): x for name, x in kept.items()}
+    last = {name.replace(".weight.", "."): x for name, x in trained.items()}
+    write_file(folder / FILE, first | last)
     return FILE
-
-
-def _write_pth(path: Path, tensors: Tensors) -> None:
-    entries = [(name, tuple(x.shape), x.dtype) for name, x in tensors.items()]
-    with in_place_of(path) as temporary:
-        for _ in write_table(temporary, entries, tensors.__getitem__):
-            pass
 
 
 METHOD = Method(_trained, _put, _write, _kept, _change)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Tensors = dict[str, Tensor]
 
 WKV = "wkv_BLHVK"
-FILE = "state.pth"
+FILE = "state.safetensors"
 
 
 def name_of(layer: int) -> str:
@@ -56,9 +56,9 @@ def begun(zero: State, trained: Tensors) -> State:
 
 
 def _write(trained: Tensors, kept: Tensors, config: TuneConfig, folder: Path) -> str:  # noqa: ARG001
-    """RWKV-PEFT's file, in fp32."""
+    """In fp32, as `TUNED_FORMATS` has it for safetensors; RWKV-PEFT's `.pth`, a pickle, is made on export."""
     layers = {int(name.split(".")[1]): x.detach().cpu() for name, x in trained.items()}
-    write_tuned_state(folder / FILE, layers, "pth", dtype=torch.float32, overwrite=True)
+    write_tuned_state(folder / FILE, layers, "fla", overwrite=True)
     return FILE
 
 
