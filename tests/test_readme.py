@@ -16,7 +16,7 @@ from rwkv_chat.cli.settings import SETTINGS
 from rwkv_chat.cli.slash import SLASH_COMMANDS
 from rwkv_chat.cli.states import STATES
 from rwkv_chat.cli.tune import TUNES
-from rwkv_chat.importers.formats import FORMATS
+from rwkv_chat.importers.formats import FORMATS, label
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import ALTERNATES, BINDINGS, shown_keys
 from rwkv_chat.tui.keymap import split
@@ -89,7 +89,7 @@ def test_the_convs_commands_are_those_of_the_table() -> None:
 
 def test_the_chat_logs_are_those_of_the_table() -> None:
     assert [(cells[0].strip("`"), cells[1]) for cells in rows("chat logs")] == [
-        (name, row.label) for name, row in FORMATS.items()
+        (name, label(name)) for name in FORMATS
     ]
 
 

@@ -17,7 +17,7 @@ from rwkv_chat.example_words import reported
 from rwkv_chat.explain import OK
 from rwkv_chat.importers import whatsapp
 from rwkv_chat.importers.arrange import Cast
-from rwkv_chat.importers.formats import FORMATS
+from rwkv_chat.importers.formats import FORMATS, label
 from rwkv_chat.importers.forms import Report
 from rwkv_chat.importers.logs import Progress
 from rwkv_chat.phrases import listed
@@ -74,7 +74,7 @@ async def _guessed(file: Path, form: str, cast: Cast) -> Cast:
     capsule = not form and await asyncio.to_thread(is_capsule, file)
     if capsule or (found := await look(file, form)) is None:
         return cast
-    note(say("logs.guess", path=title(str(file), 300), form=FORMATS[found.form].label))
+    note(say("logs.guess", path=title(str(file), 300), form=label(found.form)))
     for who, text in found.turns:
         note(say("logs.turn", who=title(who), text=title(text, SHOWN)))
     if found.dates:

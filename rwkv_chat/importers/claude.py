@@ -1,4 +1,8 @@
-"""Claude's export: `conversations.json` with flat messages, or newer ones that name their parents."""
+"""Claude's export: `conversations.json` with flat messages, or newer ones that name their parents.
+
+What was pasted into a message stands in the export as the text of a file. It is often the real question, so
+that it is part of the message; where a style is to be learnt, it is somebody else's text and can be left out.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
     from rwkv_chat.importers.sample import Sample
     from rwkv_chat.importers.sources import Source
 
-FORM = "claude"
+FORM, TYPED = "claude", "claude-typed"
 _ROLES = {"human": "user", "assistant": "assistant"}
 _UNSUPPORTED = re.compile(r"(?:```\s*)?This block is not supported on your current device yet\.(?:\s*```)?")
 _ARTIFACT = re.compile(r"</?antArtifact\b[^>]{0,500}>")
@@ -28,19 +32,32 @@ def fits(found: Sample) -> bool:
 
 
 def read(sources: Sequence[Source]) -> Iterator[Conversation | Skipped]:
+    """With the text of files that were pasted."""
+    yield from _read(sources, pasted=True)
+
+
+def read_typed(sources: Sequence[Source]) -> Iterator[Conversation | Skipped]:
+    """What was typed alone; of a file its name."""
+    yield from _read(sources, pasted=False)
+
+
+def _read(sources: Sequence[Source], *, pasted: bool) -> Iterator[Conversation | Skipped]:
     for source in sources:
         for record in records(source):
-            yield from (record,) if isinstance(record, Skipped) else conversation(record, source.name)
+            skipped = isinstance(record, Skipped)
+            yield from (record,) if skipped else conversation(record, source.name, pasted=pasted)
 
 
-def conversation(record: dict[str, Any], where: str) -> Iterator[Conversation | Skipped]:
+def conversation(
+    record: dict[str, Any], where: str, *, pasted: bool = True
+) -> Iterator[Conversation | Skipped]:
     messages = objects(record.get("chat_messages"))
     branching = any(text(each.get("parent_message_uuid")) for each in messages)
     given: dict[str, tuple[str, Turn | None]] = {}
     before = ""
     for number, message in enumerate(messages):
         id_ = name(message.get("uuid")) or str(number)
-        found = turn(message, id_)
+        found = turn(message, id_, pasted=pasted)
         if isinstance(found, Skipped):
             yield found
         parent = name(message.get("parent_message_uuid")) if branching else before
@@ -66,7 +83,7 @@ def _latest(messages: list[dict[str, Any]], last: str) -> str:
     return name(messages[max(dated)[1]].get("uuid")) or last if dated else last
 
 
-def turn(message: dict[str, Any], id_: str) -> Turn | Skipped:
+def turn(message: dict[str, Any], id_: str, *, pasted: bool = True) -> Turn | Skipped:
     role = _ROLES.get(text(message.get("sender")))
     if role is None:
         return Skipped("bad-record", id_)
@@ -77,8 +94,8 @@ def turn(message: dict[str, Any], id_: str) -> Turn | Skipped:
     attached = tuple(_attachments(message))
     if not said and not thought and not attached:
         return Skipped("tool" if any("tool" in text(each.get("type")) for each in blocks) else "empty", id_)
-    pasted = [text(each.get("extracted_content")) for each in objects(message.get("attachments"))]
-    said = "\n\n".join(filter(None, (said, *pasted)))  # often the real question
+    files = objects(message.get("attachments")) if pasted else []
+    said = "\n\n".join(filter(None, (said, *(text(each.get("extracted_content")) for each in files))))
     return Turn(id_, "", role, said, moment(message.get("created_at")), None, thought.strip(), attached)  # type: ignore[arg-type]
 
 

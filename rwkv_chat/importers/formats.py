@@ -26,6 +26,7 @@ from rwkv_chat.importers import (
     wechat,
     whatsapp,
 )
+from rwkv_chat.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,13 +40,13 @@ if TYPE_CHECKING:
 class Format:
     """
     Attributes:
-        label: what people call it.
+        name: of the program; "" where the catalogue has words for the format.
         fits: whether the beginning of a file is of this format; by content alone.
         read: all files of a log that fit, in the order of their names.
         of: another format, whose files it reads in another way; it is never guessed.
     """
 
-    label: str
+    name: str
     fits: Callable[[Sample], bool]
     read: Callable[[Sequence[Source]], Iterator[Conversation | Skipped]]
     of: str = ""
@@ -59,6 +60,7 @@ FORMATS: dict[str, Format] = {
     chatgpt.FORM: Format("ChatGPT", chatgpt.fits, chatgpt.read),
     deepseek.FORM: Format("DeepSeek", deepseek.fits, deepseek.read),
     claude.FORM: Format("Claude", claude.fits, claude.read),
+    claude.TYPED: Format("", _never, claude.read_typed, claude.FORM),
     open_webui.FORM: Format("Open WebUI", open_webui.fits, open_webui.read),
     lm_studio.FORM: Format("LM Studio", lm_studio.fits, lm_studio.read),
     chat_apps.CAI: Format("Character.AI", chat_apps.fits_cai, chat_apps.read_cai),
@@ -69,7 +71,7 @@ FORMATS: dict[str, Format] = {
     slack.FORM: Format("Slack", slack.fits, slack.read),
     signal_app.FORM: Format("Signal", signal_app.fits, signal_app.read),
     sillytavern.FORM: Format("SillyTavern", sillytavern.fits, sillytavern.read),
-    cards.FORM: Format("Character card", cards.fits, cards.read),
+    cards.FORM: Format("", cards.fits, cards.read),
     chat_apps.AGNAI: Format("Agnai", chat_apps.fits_agnai, chat_apps.read_agnai),
     training.OPENAI: Format("OpenAI messages", training.fits_openai, training.read_openai),
     training.SHAREGPT: Format("ShareGPT", training.fits_sharegpt, training.read_sharegpt),
@@ -77,11 +79,20 @@ FORMATS: dict[str, Format] = {
     training.RWKV: Format("RWKV jsonl", training.fits_rwkv, training.read_rwkv),
     line_app.FORM: Format("LINE", line_app.fits, line_app.read),
     whatsapp.FORM: Format("WhatsApp", whatsapp.fits, whatsapp.read),
-    whatsapp.DAY: Format("WhatsApp, day first", _never, whatsapp.read_day_first, whatsapp.FORM),
-    whatsapp.MONTH: Format("WhatsApp, month first", _never, whatsapp.read_month_first, whatsapp.FORM),
+    whatsapp.DAY: Format("", _never, whatsapp.read_day_first, whatsapp.FORM),
+    whatsapp.MONTH: Format("", _never, whatsapp.read_month_first, whatsapp.FORM),
     wechat.FORM: Format("WeChat", wechat.fits, wechat.read),
     tables.PAIRS: Format("CSV", tables.fits, tables.read),
-    tables.CHAT: Format("CSV of a chat", tables.fits_chat, tables.read_chat),
-    wechat.PASTE: Format("WeChat, copied", wechat.fits_paste, wechat.read_paste),
-    transcript.FORM: Format("Transcript", transcript.fits, transcript.read),
+    tables.CHAT: Format("", tables.fits_chat, tables.read_chat),
+    wechat.PASTE: Format("", wechat.fits_paste, wechat.read_paste),
+    transcript.FORM: Format("", transcript.fits, transcript.read),
 }
+
+
+def label(form: str) -> str:
+    """What people call it, in their language.
+
+    Args:
+        form: a key of `FORMATS`.
+    """
+    return FORMATS[form].name or say(f"logs.form.{form}")

@@ -49,6 +49,25 @@ def test_claude_flat_and_as_a_tree() -> None:
     assert report.skipped == {"tool": 1, "no-turns": 1}
 
 
+def test_claude_without_what_was_pasted() -> None:
+    """A file that came with a message is named, and not read; all else, and who is who, stays."""
+    (flat, tree), report = read("claude.json", "claude-typed")
+    assert said(flat) == [("user", "Look at this"), ("assistant", "I see code\n\nand more.")]
+    assert flat.turns[0].attachments == (Attachment("file", "paste.txt"),)
+    with_files, its_report = read("claude.json")
+    assert tree == with_files[1]
+    assert (flat.form, flat.id, report) == (with_files[0].form, with_files[0].id, its_report)
+
+
+def test_claude_a_pasted_file_alone_is_a_message(tmp_path: Path) -> None:
+    pasted = {"file_name": "a.txt", "extracted_content": "all of it"}
+    message = {"uuid": "1", "sender": "human", "text": "", "attachments": [pasted]}
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps([{"uuid": "c", "name": "C", "chat_messages": [message]}]))
+    assert said(one(path)) == [("user", "all of it")]
+    assert said(one(path, "claude-typed")) == [("user", "<file>")]
+
+
 def test_claude_documents_that_were_written_by_a_tool(tmp_path: Path) -> None:
     document = {
         "type": "tool_use",

@@ -67,9 +67,9 @@ class AskLog(ModalScreen[Log | None]):
         self._seen = ""
 
     def compose(self) -> ComposeResult:
-        from rwkv_chat.importers.formats import FORMATS
+        from rwkv_chat.importers.formats import FORMATS, label
 
-        forms = [(row.label, name) for name, row in FORMATS.items()]
+        forms = [(label(each), each) for each in FORMATS]
         with Vertical(classes="dialog"):
             yield Label(self._words.title, markup=False, classes="dialog-question")
             placeholder = say("app.chat_log.placeholder")
@@ -169,17 +169,17 @@ class AskLog(ModalScreen[Log | None]):
 
 def seen(found: Guess | None) -> str:
     """What a log seems to be, and how it begins."""
-    from rwkv_chat.importers.formats import FORMATS
+    from rwkv_chat.importers.formats import label
 
     if found is None:
         return say("app.chat_log.ours")
     turns = "\n".join(
         say("app.chat_log.turn", who=title(who), text=title(text, SHOWN)) for who, text in found.turns
     )
-    told = say("app.chat_log.seen", form=FORMATS[found.form].label, turns=turns)
+    told = say("app.chat_log.seen", form=label(found.form), turns=turns)
     if not found.dates:
         return told
-    labels = {each: FORMATS[f"{found.form}-{each}"].label for each in ("day", "month")}
+    labels = {each: label(f"{found.form}-{each}") for each in ("day", "month")}
     return f"{told}\n{say(f'logs.dates.{found.dates}', **labels)}"
 
 
