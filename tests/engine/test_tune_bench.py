@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from engine.ops.adapted import LORA_B
 from engine.ops.cards import Card
 from engine.ops.chunk_states.settings import EXACT, FAST
 from engine.tune.__main__ import main
+from engine.tune.batches import feeds
 from engine.types import Memory, Step, Stopped
 from engine.weights.load import read_spec
 from tests.bench import gpu_tuning, tuning, wkv_gpu
@@ -162,15 +164,66 @@ def test_a_row_is_written_as_soon_as_it_is_measured(
 
 @pytest.mark.long
 def test_the_peer_takes_our_tensors_and_adapts_what_we_adapt(model: Path) -> None:
-    """Every tensor under its name there, and as many numbers trained; it computes on a card only."""
+    """Every tensor under its name there, and as many numbers trained, in the form that is measured."""
     pytest.importorskip("peft", reason="a peer that only the long tests install")
     pytest.importorskip("fla.models", reason="flash-linear-attention is not installed: an optional peer")
-    from tests.bench.lora.fla_peft import adapted, model_of
+    from tests.bench.lora.fla_peft import CHUNKED_HEAD, adapted, model_of
 
-    theirs = adapted(model_of(read_spec(model), str(model), chunked_head=True), TINY)
+    theirs = adapted(model_of(read_spec(model), str(model), CHUNKED_HEAD), TINY)
     trained = [x for x in theirs.parameters() if x.requires_grad]
     ours = Ours(str(model), TINY).trainer.subject.trained.values()
     assert sorted(tuple(x.shape) for x in trained) == sorted(tuple(x.shape) for x in ours)
+
+
+PROJECTIONS = {
+    "att.receptance": "attn.r_proj",
+    "att.key": "attn.k_proj",
+    "att.value": "attn.v_proj",
+    "att.output": "attn.o_proj",
+    "ffn.key": "ffn.key",
+    "ffn.value": "ffn.value",
+}  # ours → fla's
+
+
+def factor_of(name: str) -> str:
+    """Of our "blocks.0.att.key.weight.lora_A", peft's on fla's model."""
+    _, layer, mix, matrix, _, factor = name.split(".")
+    module = PROJECTIONS[f"{mix}.{matrix}"]
+    return f"base_model.model.model.layers.{layer}.{module}.{factor}.default.weight"
+
+
+@pytest.mark.long
+def test_the_peer_learns_what_we_learn(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but its kernels, which need a card: names, copies, adapters, what is learnt, the loss. From the
+    same first factors every adapter gets the gradient that ours gets, as far as bf16 tells.
+    """
+    pytest.importorskip("peft", reason="a peer that only the long tests install")
+    pytest.importorskip("fla.models", reason="flash-linear-attention is not installed: an optional peer")
+    from tests.bench.lora.fla_peft import PLAIN, Fla
+    from tests.engine.plain_fla import use_plain
+
+    use_plain(monkeypatch)
+    made, theirs = Ours(str(model), TINY), Fla(str(model), TINY, PLAIN)
+    theirs.model.float()  # PyTorch's loss would be rounded to bf16 whole
+    subject, rows = made.trainer.subject, made.rows
+    named = {name: theirs.model.get_parameter(factor_of(name)) for name in subject.trained}
+    with torch.no_grad():
+        for name, x in named.items():
+            x.copy_(subject.trained[name])
+    (piece,) = (each for feed in feeds(rows, TINY.context, at_once=2) for each in feed.pieces())
+    loss = subject(piece, None)[0] / piece.weights.sum()
+    its = theirs.loss()
+    loss.backward()
+    its.backward()
+    assert float(its.detach()) == pytest.approx(float(loss.detach()), rel=2e-3)
+    for name, x in subject.trained.items():
+        found, expected = named[name].grad, x.grad
+        assert found is not None
+        assert expected is not None
+        if name.endswith(LORA_B):  # that of A is zero, as B is
+            assert float((found - expected).norm() / expected.norm()) < 0.05, name
+    assert theirs.step() == pytest.approx(float(its.detach()), rel=1e-6)
+    assert theirs.step() < float(its.detach())
 
 
 # ------------------------------------------------------------------------------------------ the recurrence

@@ -24,8 +24,8 @@ class Ours:
         )  # fmt: skip
         subject = open_subject(config)
         learnt = [float(i >= case.first_learnt) for i in range(case.context + 1)]
-        rows: list[Row] = [(each, learnt) for each in case.ids(subject.model.spec.vocab_size).tolist()]
-        self.trainer = Trainer(subject, lambda _: rows)
+        self.rows: list[Row] = [(each, learnt) for each in case.ids(subject.model.spec.vocab_size).tolist()]
+        self.trainer = Trainer(subject, lambda _: self.rows)
         self._events = self.trainer.run()
 
     def step(self) -> float:

@@ -30,15 +30,15 @@ def _ours(path: str, case: Case) -> Contender:
 
 
 def _fla(path: str, case: Case) -> Contender:
-    from tests.bench.lora.fla_peft import Fla
+    from tests.bench.lora.fla_peft import CHUNKED_HEAD, Fla
 
-    return Fla(path, case, chunked_head=True)
+    return Fla(path, case, CHUNKED_HEAD)
 
 
 def _fla_all_logits(path: str, case: Case) -> Contender:
-    from tests.bench.lora.fla_peft import Fla
+    from tests.bench.lora.fla_peft import ALL_LOGITS, Fla
 
-    return Fla(path, case, chunked_head=False)
+    return Fla(path, case, ALL_LOGITS)
 
 
 KINDS: dict[str, Callable[[str, Case], Contender]] = {
