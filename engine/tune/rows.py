@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from engine.errors import DiskFailed, EngineError, TuneDataInvalid
 from engine.weights.safetensors_file import read_safetensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from engine.types import Row
@@ -80,22 +80,45 @@ def _pieces(x: Array) -> Iterator[Array]:
 
 
 def write(path: Path, rows: Iterable[Row]) -> int:
-    """Writes the rows as they come, whole or not at all; returns how many. Memory: 8 bytes for each row.
+    """Writes the rows as they come, whole or not at all; returns how many.  Raises: see `writing`."""
+    number = 0
+    with writing(path) as add:
+        for number, row in enumerate(rows, 1):  # noqa: B007  the last one's is how many
+            add(row)
+    return number
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Callable[[Row], None]]:
+    """A function that takes row after row; at the end they are in the file, or after an error nowhere.
+    Memory: 8 bytes for each row.
 
     Raises:
         TuneDataInvalid: a row that is empty or too long, with other numbers of ids than of weights, or with a
             number out of range; `line` is the row's, from 1.
         DiskFailed.
     """
-    try:
-        with _spools(path) as (ids, weights, whole):
-            offsets, only_masks = _spool(path, rows, ids, weights)
-            stored = "u1" if only_masks else "<f4"
-            _join(whole, np.array(offsets, "<i8"), ids, weights, stored)
+    with ExitStack() as begun:
+        with _disk(path):
+            ids, weights, whole = begun.enter_context(_spools(path))
+            files = [begun.enter_context(each.open("wb")) for each in (ids, weights)]
+        spool = _Spool(path, *files)
+        yield spool.add
+        with _disk(path):
+            for each in files:
+                each.close()
+            stored = "u1" if spool.only_masks else "<f4"
+            _join(whole, np.array(spool.offsets, "<i8"), ids, weights, stored)
             into_place(whole, path)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """What fails inside is this file's disk, not where the rows come from.  Raises DiskFailed."""
+    try:
+        yield
     except OSError as error:
         raise DiskFailed(str(path), error.strerror or str(error)) from error
-    return len(offsets) - 1
 
 
 @contextmanager
@@ -109,17 +132,24 @@ def _spools(path: Path) -> Iterator[tuple[Path, Path, Path]]:
         yield places[0], places[1], places[2]
 
 
-def _spool(path: Path, rows: Iterable[Row], ids: Path, weights: Path) -> tuple[list[int], bool]:
-    """Every row's numbers; where rows begin, and whether all weights are 0 or 1."""
-    offsets, only_masks = [0], True
-    with ids.open("wb") as to_ids, weights.open("wb") as to_weights:
-        for number, row in enumerate(rows, 1):
-            tokens, counts = _checked(path, number, row)
-            only_masks = only_masks and bool(((counts == 0) | (counts == 1)).all())
-            to_ids.write(tokens.tobytes())
-            to_weights.write(counts.tobytes())
-            offsets.append(offsets[-1] + len(tokens))
-    return offsets, only_masks
+class _Spool:
+    """Every row's numbers as they come.
+
+    Attributes:
+        offsets: where rows begin.  only_masks: all weights are 0 or 1.
+    """
+
+    def __init__(self, path: Path, ids: IO[bytes], weights: IO[bytes]) -> None:
+        self._path, self._ids, self._weights = path, ids, weights
+        self.offsets, self.only_masks = [0], True
+
+    def add(self, row: Row) -> None:
+        tokens, counts = _checked(self._path, len(self.offsets), row)
+        self.only_masks = self.only_masks and bool(((counts == 0) | (counts == 1)).all())
+        with _disk(self._path):
+            self._ids.write(tokens.tobytes())
+            self._weights.write(counts.tobytes())
+        self.offsets.append(self.offsets[-1] + len(tokens))
 
 
 def _checked(path: Path, number: int, row: Row) -> tuple[Array, Array]:

@@ -64,7 +64,18 @@ def survey(selection: Selection, voice: Voice, branch: ReadBranch = no_library) 
 def rows(
     selection: Selection, voice: Voice, found: Found, part: Part, branch: ReadBranch = no_library
 ) -> Iterator[Row | Looked]:
-    """The rows of one part, in the order of the files.
+    """The rows of one part, in the order of the files. See `parted`."""
+    for item in parted(selection, voice, found, branch):
+        if isinstance(item, Looked):
+            yield item
+        elif item[0] == part:
+            yield item[1]
+
+
+def parted(
+    selection: Selection, voice: Voice, found: Found, branch: ReadBranch = no_library
+) -> Iterator[tuple[Part, Row] | Looked]:
+    """All rows, each with the part that it belongs to, in the order of the files.
 
     Args:
         found: what `survey` said of the same selection.
@@ -82,8 +93,7 @@ def rows(
         elif (made := row(item, voice)) is not None:
             held = found.held_from is not None and (item.began or 0.0, number) >= found.held_from
             number += 1
-            if held == (part == "validation"):
-                yield made
+            yield ("validation" if held else "train"), made
 
 
 def _last(items: Iterator[Looked | Found]) -> Found:

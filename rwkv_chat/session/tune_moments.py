@@ -39,12 +39,9 @@ class Choosing:
         self._random = Random(0)  # noqa: S311  which are chosen is no secret
         self._chosen: list[HeldOut] = []
 
-    def watched(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """The same rows."""
-        for each in rows:
-            for moment in _moments(each):
-                self._offer(moment)
-            yield each
+    def watch(self, row: Row) -> None:
+        for moment in _moments(row):
+            self._offer(moment)
 
     def _offer(self, moment: HeldOut) -> None:
         self._seen += 1

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import shutil
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +211,7 @@ def _about(plan: Plan, voice: Voice, tokenizer: str, trees: tuple[str, ...]) -> 
         conversations=plan.found.conversations,
         turns=plan.found.turns,
         tokens=plan.estimate.tokens,
+        needed=plan.estimate.bytes_needed,
     )
 
 
@@ -219,10 +221,7 @@ def _write(plan: Plan, root: Path, about: About, voice: Voice, branch: ReadBranc
     try:
         part.mkdir(mode=PRIVATE)
         folder, choosing = Folder(part), Choosing(voice)
-        rows.write(folder.train, _rows(plan, voice, "train", branch, look))
-        if plan.found.validation.examples:
-            held_out = choosing.watched(_rows(plan, voice, "validation", branch, look))
-            rows.write(folder.valid, held_out)
+        _write_rows(plan, folder, choosing, examples.parted(plan.selection, voice, plan.found, branch), look)
         write_probes(folder, choosing.probes())
         write_json(part / MOMENTS, choosing.told())
         folder.config.write_text(toml_of(plan.config), encoding="utf-8")
@@ -234,9 +233,19 @@ def _write(plan: Plan, root: Path, about: About, voice: Voice, branch: ReadBranc
     return root / name
 
 
-def _rows(plan: Plan, voice: Voice, part: Part, branch: ReadBranch, look: Look) -> Iterator[Row]:
-    for each in examples.rows(plan.selection, voice, plan.found, part, branch):
-        if isinstance(each, Looked):
-            look(each)
-        else:
-            yield each
+def _write_rows(
+    plan: Plan, folder: Folder, choosing: Choosing, found: Iterator[tuple[Part, Row] | Looked], look: Look
+) -> None:
+    """Both parts in one reading."""
+    with ExitStack() as files:
+        add = {"train": files.enter_context(rows.writing(folder.train))}
+        if plan.found.validation.examples:
+            add["validation"] = files.enter_context(rows.writing(folder.valid))
+        for each in found:
+            if isinstance(each, Looked):
+                look(each)
+                continue
+            part, row = each
+            add[part](row)
+            if part == "validation":
+                choosing.watch(row)

@@ -64,23 +64,40 @@ def imported(path: Path, progress: list[tuple[int, int]]) -> dict[str, int]:
 
 
 def examples(path: Path, progress: list[tuple[int, int]]) -> dict[str, int]:
-    """Looked at, then read as rows."""
+    """As a run is begun: read for the names in it, looked at, and read as rows, which are written."""
     from engine.tokenizer_world import world_tokenizer
-    from rwkv_chat.session.examples import rows, survey
+    from engine.tune import rows
+    from rwkv_chat.session.examples import parted, survey
     from rwkv_chat.session.examples_types import AGREED, Found, LogFile, Looked, Selection, Voice
     from rwkv_chat.templates import template
 
-    selection = Selection(files=(LogFile(path, speaker="B"),), aliases=False, consent=AGREED)
-    voice, found = Voice(template("classic"), world_tokenizer(), 65536), None
+    selection = Selection(files=(LogFile(path, speaker="B"),), consent=AGREED)
+    voice, found, made = Voice(template("classic"), world_tokenizer(), 65536), None, 0
     for item in survey(selection, voice):
         if isinstance(item, Looked):
             progress.append((item.done, item.total))
         else:
             found = item
     assert isinstance(found, Found)
-    made = sum(not isinstance(each, Looked) for each in rows(selection, voice, found, "train"))
+    with rows.writing(path.with_name("train")) as train, rows.writing(path.with_name("valid")) as held:
+        for item in parted(selection, voice, found):
+            if isinstance(item, Looked):
+                progress.append((item.done, item.total))
+            else:
+                (train if item[0] == "train" else held)(item[1])
+                made += item[0] == "train"
     numbers = {"turns": found.turns, "skipped": sum(found.skipped.values()), "examples": found.conversations}
     return numbers | {"rows": made, "train": found.train.examples, "tokens": found.train.tokens}
+
+
+def readings(progress: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """What was told of each reading: one begins where less is done than before."""
+    found: list[list[tuple[int, int]]] = []
+    for each in progress:
+        if not found or each[0] < found[-1][-1][0]:
+            found.append([])
+        found[-1].append(each)
+    return found
 
 
 def main(form: str, megabytes: str, name: str, what: str = "imported") -> None:
@@ -95,7 +112,8 @@ def main(form: str, megabytes: str, name: str, what: str = "imported") -> None:
         "started_at": before,
         "peak": _peak(),
         "steps": len(progress),
-        "ordered": progress == sorted(progress) and progress[-1][0] == progress[-1][1],
+        "readings": len(readings(progress)),
+        "told to the end": all(each[-1][0] == each[-1][1] for each in readings(progress)),
     }
     sys.stdout.write(json.dumps(told) + "\n")
 

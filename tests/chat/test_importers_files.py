@@ -342,7 +342,7 @@ def test_a_large_export_needs_little_memory(form: str, sample: Sample, tmp_path:
     told = _big_log(form, str(megabytes), str(tmp_path / "log"))
     assert told["bytes"] >= megabytes << 20
     assert told["turns"] > 3_000 * megabytes
-    assert (told["skipped"], told["ordered"]) == (0, True)
+    assert (told["skipped"], told["readings"], told["told to the end"]) == (0, 1, True)
     assert told["steps"] > megabytes / 2
     assert told["peak"] < 500e6
     assert told["peak"] - told["started_at"] < 150e6, told
@@ -355,7 +355,7 @@ def test_a_large_export_is_trained_on_in_little_memory(sample: Sample, tmp_path:
     assert told["turns"] > 3_000 * megabytes
     assert told["skipped"] < told["examples"] / 2  # they differ in little but numbers: some are nearly alike
     assert told["rows"] == told["train"]
-    assert told["ordered"]
+    assert (told["readings"], told["told to the end"]) == (3, True)
     assert told["peak"] < 500e6, told
 
 
