@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.types import Estimate, Evaluated, Step, TuneConfig
-from engine.types.tuning import Sampled, Started, Stopped
+from engine.types.tuning import Memory, Sampled, Started, Stopped
 from rwkv_chat.session.errors import TuneOver, TuneRuns, TuneUnknown
 from rwkv_chat.session.examples_types import Amount, Example, Found, Piece
 from rwkv_chat.session.state_types import Persona, Shared
@@ -50,7 +50,8 @@ EVENTS: tuple[TuneEvent, ...] = (
     *(Step(step, 40, 2.0 - step / 40, 0.01, 120.0) for step in range(1, 41)),
     Evaluated(40, 1.2),
     Sampled(40, 0, (66, 67), stopped=True),
-    Stopped(40, "finished", "result/state.pth", 1.2),
+    Memory(40, 300_000_000, 280_000_000),
+    Stopped(40, "finished", "result/state.safetensors", 1.2),
 )
 
 
@@ -72,6 +73,8 @@ def tune(id_: str = "0123456789ab", **changes: Any) -> Tune:
         "first": 2.0,
         "best": 1.2,
         "tokens_per_second": 120.0,
+        "expected": 300_000_000,
+        "peak": 280_000_000,
         "command": "rwkv-chat tune new log.txt --method state --preset quick --name 'Like me'",
     }
     return Tune(id_, **values | changes)
@@ -189,6 +192,9 @@ class FakeTunes:
         if not found.running:
             raise TuneOver(found.name)
         return self._set(id_, status="stopped")
+
+    async def chat_leaves(self, id_: str) -> bool:
+        return False
 
     async def resume(self, id_: str) -> Tune:
         self.asked.append(("resume", id_))

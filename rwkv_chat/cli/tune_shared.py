@@ -7,11 +7,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from engine.types import Evaluated, Failed, Step
-from engine.types.tuning import Sampled, Shrunk, Skipped, Stopped
+from engine.types.tuning import Memory, Sampled, Shrunk, Skipped, Stopped
 from rwkv_chat.amounts import duration
 from rwkv_chat.cli.output import note
 from rwkv_chat.cli.progress import StatusLine
-from rwkv_chat.explain import FAILURE, OK, sentence
+from rwkv_chat.explain import FAILURE, OK, sentence, size
 from rwkv_chat.paths import Paths
 from rwkv_chat.plain_text import clean, title
 from rwkv_chat.session.tune_runs import Runs
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from rwkv_chat.session.tune_types import Tune
 
 LONGEST_SAMPLE = 300  # letters
-NUMBERS = ("step", "steps", "loss", "first", "best", "tokens_per_second", "seconds_left", "created")
+NUMBERS = (
+    *("step", "steps", "loss", "first", "best", "tokens_per_second", "seconds_left", "created"),
+    *("expected", "peak"),
+)
 WORDS = ("id", "name", "status", "model_name", "model_id", "method", "preset", "error", "command", "kept")
 
 
@@ -103,12 +106,19 @@ async def _told(session: Session, tune: Tune, event: TuneEvent) -> str:
             return say("tune.shrunk", rows=event.micro_batch)
         case Skipped():
             return say("tune.skipped", step=event.step)
+        case Memory():
+            return taken(event.peak, event.estimated)
         case Stopped():
             return say(f"tune.ended.{event.reason}", step=event.step)
         case Failed():
             return sentence(event.error)
         case _:
             return ""
+
+
+def taken(peak: int, expected: int) -> str:
+    """Bytes that a run took at most, and that were estimated before."""
+    return say("tune.memory", peak=size(peak), expected=size(expected))
 
 
 def command_line(tune: Tune) -> str:

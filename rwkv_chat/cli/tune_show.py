@@ -11,7 +11,7 @@ from rwkv_chat.amounts import duration
 from rwkv_chat.cli.convs_shared import json_option, print_json
 from rwkv_chat.cli.opening import shelf_opened
 from rwkv_chat.cli.output import note, result
-from rwkv_chat.cli.tune_shared import command_line, line, method_of, perplexity, record
+from rwkv_chat.cli.tune_shared import command_line, line, method_of, perplexity, record, taken
 from rwkv_chat.dates import date_of
 from rwkv_chat.explain import OK
 from rwkv_chat.plain_text import title
@@ -54,6 +54,8 @@ def _print(tune: Tune) -> None:
         result(say("tune.show.losses", base=perplexity(tune.first), tuned=perplexity(tune.best)))
     if tune.running and tune.seconds_left is not None:
         result(say("tune.show.left", left=duration(tune.seconds_left)))
+    if tune.peak is not None:
+        result(f"  {taken(tune.peak, tune.expected or 0)}")
     result(say("tune.show.folder", path=title(str(tune.folder), 300)))
     result(command_line(tune))
     if tune.error:

@@ -37,7 +37,8 @@ _ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
 @dataclass(frozen=True, slots=True)
 class About:
     """What a run is to its person. Fields as of `tune_types.Tune`; `coding`: how its rows were encoded;
-    `tokenizer`: its file, "" for the World vocabulary; `template`: in which the rows are.
+    `tokenizer`: its file, "" for the World vocabulary; `template`: in which the rows are; `needed`: bytes of
+    the device, as estimated, 0 where nobody said.
     """
 
     name: str
@@ -58,6 +59,7 @@ class About:
     conversations: int = 0
     turns: int = 0
     tokens: int = 0
+    needed: int = 0
 
 
 def is_id(text: str) -> bool:

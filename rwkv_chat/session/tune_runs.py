@@ -14,7 +14,7 @@ from engine.errors import EngineError
 from engine.tune.folder import Folder, ask_to_stop, read_config
 from engine.tune.log import read_events
 from engine.types import Evaluated, Failed, Step
-from engine.types.tuning import Started, Stopped
+from engine.types.tuning import Memory, Started, Stopped
 from rwkv_chat.explain import sentence
 from rwkv_chat.session import tune_child
 from rwkv_chat.session.errors import TuneAmbiguous, TuneDamaged, TuneRuns, TuneUnknown
@@ -50,6 +50,7 @@ class Told:
     first: float | None = None
     best: float | None = None
     speed: float | None = None
+    memory: Memory | None = None
     ended: Stopped | Failed | None = None
 
     def take(self, event: TuneEvent) -> None:
@@ -61,6 +62,8 @@ class Told:
             case Evaluated(step=step, loss=loss):
                 self.first = loss if step == 0 else self.first
                 self.best = loss if self.best is None else min(self.best, loss)
+            case Memory():
+                self.memory = event
             case Stopped() | Failed():
                 self.ended = event
             case _:
@@ -187,6 +190,8 @@ def _tune(folder: Path, about: About, config: TuneConfig, told: Told, *, running
         threads=about.threads,
         kept=about.kept,
         practice=about.practice,
+        expected=told.memory.estimated if told.memory else None,
+        peak=told.memory.peak if told.memory else None,
     )
 
 

@@ -87,6 +87,7 @@ class Tune:
         error: a sentence of why it failed, or what is wrong with its folder.
         threads: conversations that it has read.
         kept: id of the persona that its result was kept as, "" for none.
+        expected, peak: bytes that were estimated, and that were taken at most; None until it has ended.
     """
 
     id: str
@@ -111,6 +112,8 @@ class Tune:
     threads: tuple[str, ...] = ()
     kept: str = ""
     practice: bool = False
+    expected: int | None = None
+    peak: int | None = None
 
     @property
     def running(self) -> bool:

@@ -170,7 +170,7 @@ class Tunes:
             TuneTooLarge, DeviceTaken, NotInPrivate, TuneNotStarted; and what `plan` raises.
         """
         tune = await self.write(plan, look)
-        await self._begin(tune, plan)
+        await self._begin(tune, leaves=plan.leaves)
         return await self.show(tune.id)
 
     async def write(self, plan: Plan, look: Callable[[Looked], object] = _nobody) -> Tune:
@@ -183,9 +183,9 @@ class Tunes:
         folder = await tune_planning.written(self._desk, plan, self._paths.tunes, look)
         return await self.show(folder.name)
 
-    async def _begin(self, tune: Tune, plan: Plan | None = None) -> None:
+    async def _begin(self, tune: Tune, *, leaves: bool) -> None:
         about = await asyncio.to_thread(read_about, tune.folder)
-        if plan is not None and plan.leaves:
+        if leaves:
             await self._leave()
         await asyncio.to_thread(tune_child.begin, tune.folder, self._paths.locks, about.device, tune.name)
 
@@ -248,7 +248,8 @@ class Tunes:
         return tune
 
     async def resume(self, id_: str) -> Tune:
-        """Have a run go on from its last checkpoint, or begin one that has not begun.
+        """Have a run go on from its last checkpoint, or begin one that has not begun. Where chat and tuning
+        do not both fit the device (`chat_leaves`), the chat model leaves it first.
 
         Raises:
             TuneRuns, TuneOver, DeviceTaken, TuneNotStarted.
@@ -258,8 +259,18 @@ class Tunes:
             raise TuneRuns(tune.name)
         if tune.status not in GOES_ON:
             raise TuneOver(tune.name)
-        await self._begin(tune)
+        await self._begin(tune, leaves=await self.chat_leaves(id_))
         return await self.show(id_)
+
+    async def chat_leaves(self, id_: str) -> bool:
+        """Whether the chat model would leave the device first, if a run went on now."""
+        return await asyncio.to_thread(self._chat_leaves, id_)
+
+    def _chat_leaves(self, id_: str) -> bool:
+        about, speaker = self._about(id_), self._desk.models.speaker
+        if speaker is None or about.device == "cpu":
+            return False
+        return self._room(about.device, speaker).leaves(about.needed)
 
     async def remove(self, id_: str) -> None:
         """A run with its folder; what was kept of it stays. Raises: TuneRuns, OSError."""

@@ -83,7 +83,7 @@ def test_nothing_begins_without_a_yes(cli: Cli, tunes: FakeTunes) -> None:
 def test_looking_on(cli: Cli, tunes: FakeTunes) -> None:
     done = cli("tune", "new", "log.txt", "--yes", "--follow")
     assert done.code == OK
-    for told in ("perplexity 7.39", "perplexity 3.32", "BC", "Finished after 40 steps."):
+    for told in ("perplexity 7.39", "perplexity 3.32", "BC", "280 MB at most", "Finished after 40 steps."):
         assert told in done.err
     tunes.runs_[0] = replace(tunes.runs_[0], status="stopped")
     tunes.events_ = tunes.events_[-1:]
@@ -113,6 +113,7 @@ def test_the_list_and_one_of_it(cli: Cli, tunes: FakeTunes) -> None:
     assert json.loads(cli("tune", "list", "--json").out)[0]["best"] == 1.2
     shown = cli("tune", "show", "Like me")
     assert "7.39 before, 3.32 at its best" in shown.out
+    assert "Memory: 280 MB at most; 300 MB were expected." in shown.out
     assert "rwkv-chat tune new log.txt" in shown.out
     assert "It is damaged." in cli("tune", "show", "Broken").err
     assert cli("tune", "show", "nobody").code == NOT_FOUND

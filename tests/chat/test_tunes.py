@@ -21,6 +21,8 @@ from engine.tune.folder import owner
 from engine.tune.run import run
 from engine.types import Evaluated, Step, TuneConfig, Unloaded
 from engine.types.tuning import CheckpointSaved, Started, Stopped
+from engine.weights.export_pissa import write_pissa
+from engine.weights.export_tuned import convert_tuned_state
 from rwkv_chat.importers.filters import Filters
 from rwkv_chat.library import threads
 from rwkv_chat.paths import Paths
@@ -40,9 +42,11 @@ from rwkv_chat.session.examples_types import Branch, Selection
 from rwkv_chat.session.state_types import Shared
 from rwkv_chat.session.tune_child import device_lock, holder
 from rwkv_chat.session.tune_folder import ABOUT, About, read_about, write_about
+from rwkv_chat.session.tune_planning import Room
 from rwkv_chat.session.tune_runs import Runs
 from rwkv_chat.windows import held, taken
 from tests.chat.real import GREEDY, ask, model_folder, open_real
+from tests.run_files import check_data_alone
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -128,6 +132,13 @@ def test_a_plan_says_what_is_there_and_what_it_takes(ran: Ran) -> None:
     assert not plan.practice
     assert plan.command.startswith("rwkv-chat tune new --chat ")
     assert "--preset quick" in plan.command
+
+
+def test_a_runs_folder_holds_data_alone(ran: Ran) -> None:
+    """Also of what the app keeps in it."""
+    files = check_data_alone(Paths.under(ran.home).tunes / ran.id)
+    assert {"about.json", "config.toml", "events.jsonl", "moments.json", "output.log"} < set(files)
+    assert "result/state.safetensors" in files
 
 
 async def test_a_run_tells_all_to_its_end(ran: Ran, tmp_path: Path, opened: list[Session]) -> None:
@@ -296,20 +307,48 @@ async def test_an_adapter_of_one_conversation_and_not_of_another(
     await _spoken(session, tune.id, chats[0])
 
 
+def made_older(folder: Path, method: str) -> None:
+    """A run's result as runs left it when it was a `.pth`."""
+    result, now, then = folder / "result", f"{method}.safetensors", f"{method}.pth"
+    if method == "state":
+        convert_tuned_state(result / now, result / then, "pth")
+    else:
+        write_pissa(result / now, result)
+    (result / now).unlink()
+    events = folder / "events.jsonl"
+    assert now in events.read_text()
+    events.write_text(events.read_text().replace(now, then))
+
+
+async def test_a_state_that_an_older_run_left_is_kept_and_written(
+    ran: Ran, tmp_path: Path, opened: list[Session]
+) -> None:
+    opened.append(session := await open_copy(ran, tmp_path))
+    made_older(session.paths.tunes / ran.id, "state")
+    kept = await session.tunes.keep(ran.id, thread=ran.chat)
+    assert kept.thread is not None
+    await ask(session, kept.thread.id, "And now?")
+    await exported(session, ran.id, tmp_path / "out.st")
+    assert (tmp_path / "out.st").stat().st_size > 1_000
+
+
 @pytest.mark.parametrize(
-    ("method", "files"),
+    ("method", "older", "files"),
     [
-        ("pissa", ["README.md", "init_pissa.pth", "pissa.pth"]),
-        ("miss", ["README.md", "adapter_config.json", "adapter_model.safetensors"]),
+        ("pissa", False, ["README.md", "init_pissa.pth", "pissa.pth"]),
+        ("pissa", True, ["README.md", "init_pissa.pth", "pissa.pth"]),
+        ("miss", False, ["README.md", "adapter_config.json", "adapter_model.safetensors"]),
     ],
 )
 async def test_adapters_of_other_kinds_are_kept_spoken_with_and_written(
-    tmp_path: Path, opened: list[Session], method: str, files: list[str]
+    tmp_path: Path, opened: list[Session], method: str, older: bool, files: list[str]
 ) -> None:
     opened.append(session := await open_tuning(tmp_path))
     chats, tunes = await talked(session, 3), session.tunes
     tune = await tunes.write(await planned(session, chats, method, steps=2))
     run(tune.folder)  # here: what a process of its own would do
+    if older:
+        made_older(tune.folder, method)
     kept = await tunes.keep(tune.id, thread=chats[0])
     assert kept.thread is not None
     await ask(session, kept.thread.id, "And now?")
@@ -318,6 +357,8 @@ async def test_adapters_of_other_kinds_are_kept_spoken_with_and_written(
     await session.states.export(kept.persona.id, tmp_path / "again")
     given = within(tmp_path / "again")
     assert given.name == ("pissa.pth" if method == "pissa" else "again")
+    if not older:
+        check_data_alone(session.paths.adapters)  # other programs' files are made where it is given away
     assert await session.turns.desk.adapters.try_on(given) == kept.thread.adapter  # it does the same
     await session.states.remove(kept.persona.id, let_go=True)
     await session.states.drop_unneeded()
@@ -385,11 +426,24 @@ async def test_what_does_not_fit_is_refused_and_the_chat_model_leaves_first(
     (ended_with,) = [each async for each in session._engine.unload()]
     assert ended_with == Unloaded(0)  # it has gone
     await ask(session, chats[0], "Are you there?")  # and comes again
+    await _resumed_alone(session, monkeypatch)
+    assert there == [None, None]
+
+
+async def _resumed_alone(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on has the card for itself, too."""
+    tunes = session.tunes
+    monkeypatch.setattr(tunes, "_room", lambda *_: Room(10, 1 << 40))
+    (tune,) = await tunes.list()
+    assert session.models.speaker is not None
+    assert not await tunes.chat_leaves(tune.id)  # on a CPU nobody leaves
+    write_about(tune.folder, replace(read_about(tune.folder), device="cuda"))
+    assert await tunes.chat_leaves(tune.id)
+    await tunes.resume(tune.id)
+    assert not await tunes.chat_leaves(tune.id)  # it has
 
 
 def test_who_leaves_a_card() -> None:
-    from rwkv_chat.session.tune_planning import Room
-
     assert not Room(10, 5).leaves(10)
     assert Room(10, 5).leaves(11)
     assert Room(10, 5).fits(15)
@@ -453,7 +507,7 @@ async def test_a_damaged_folder_is_one_sentence(tmp_path: Path, opened: list[Ses
 
 WHOLE = About(
     "Mine", "good", 5.0, "/m.pth", "M", "id", "coding", "t.json", "classic", "rwkv-chat tune", True,
-    ("a",), ("b",), "kept", "cuda", 3, 4, 5,
+    ("a",), ("b",), "kept", "cuda", 3, 4, 5, 6,
 )  # fmt: skip
 
 

@@ -267,8 +267,10 @@ async def test_a_run_is_watched_stopped_and_goes_on(tmp_path: Path) -> None:
         await until(pilot, lambda: "stopped" in text(screen, "run-facts"))
         await pilot.press("r")
         await until(pilot, lambda: "resume bbbb" in tunes.done)
+        tunes.leaves = True
         await pilot.press("down", "enter")
         await until(pilot, lambda: "resume cccc" in tunes.done)
+        await until(pilot, lambda: "the chat model leaves the device first" in text(screen, "tune-said"))
         await pilot.press("end")
         await until(pilot, lambda: "The disk is full." in text(screen, "run-facts"))
         tunes.runs["bbbb"] = replace(

@@ -191,6 +191,9 @@ class FakeTunes:
         self.go_on.set()
         return self.runs[id_]
 
+    async def chat_leaves(self, id_: str) -> bool:
+        return self.leaves
+
     async def resume(self, id_: str) -> Tune:
         self.done.append(f"resume {id_}")
         self.go_on.clear()

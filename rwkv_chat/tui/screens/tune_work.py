@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from textual.screen import Screen
 
 from engine.types import Progress
+from rwkv_chat.phrases import sentences
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.screens.dialogs import Confirm
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from rwkv_chat.session.tune_types import Plan, Tune
     from rwkv_chat.tui.desk import Desk
     from rwkv_chat.tui.screens.export_dialog import Wanted
+
+
+def _leaving(leaves: bool) -> str:
+    """That the chat model leaves the device, if it does."""
+    return say("tune_screen.warn.leaves") if leaves else ""
 
 
 class TuneWork(Screen[None]):
@@ -59,14 +65,16 @@ class TuneWork(Screen[None]):
 
     def _planned(self, plan: Plan | None) -> None:
         if plan is not None:
-            self.say_outcome(say("tune_screen.done.begins", name=title(plan.name)))
+            begins = say("tune_screen.done.begins", name=title(plan.name))
+            self.say_outcome(sentences(begins, _leaving(plan.leaves)))
             self.work(partial(self._start, plan), "tune start")
 
     @telling
     async def _start(self, plan: Plan) -> None:
         """All is read once more, and written: that takes its time, and the screen goes on meanwhile."""
         tune = await self.tunes.start(plan)
-        self.say_outcome(say("tune_screen.done.begun", name=title(tune.name)))
+        begun = say("tune_screen.done.begun", name=title(tune.name))
+        self.say_outcome(sentences(begun, _leaving(plan.leaves)))
         self.reload(tune.id)
 
     @telling
@@ -81,8 +89,10 @@ class TuneWork(Screen[None]):
     async def action_resume(self) -> None:
         tune = self.run_chosen()
         if tune is not None and not tune.running:
+            leaves = await self.tunes.chat_leaves(tune.id)
             await self.tunes.resume(tune.id)
-            self.say_outcome(say("tune_screen.done.resumed", name=title(tune.name)))
+            resumed = say("tune_screen.done.resumed", name=title(tune.name))
+            self.say_outcome(sentences(resumed, _leaving(leaves)))
             self.reload(tune.id)
 
     # ---------------------------------------------------------------- its result
