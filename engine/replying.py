@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.devices import prefill_chunk
 from engine.generate import Fed, Mark, RowEnd, Start, generate
+from engine.large_pages import quickening
 from engine.prefix import extend
 from engine.sampling import SamplerState, replay
 from engine.saver import Save
@@ -36,6 +37,7 @@ class Voice:
 
     Attributes:
         graphs: decode on the device alone; None: the plain loop does.
+        spare: steps of what makes the model quicker, for the time when nobody waits.
     """
 
     model: Any
@@ -43,6 +45,10 @@ class Voice:
     tokenizer: Tokenizer
     states: States
     graphs: GraphPool | None = None
+    spare: Iterator[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spare", quickening(self.model))
 
     def reply(
         self,

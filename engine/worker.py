@@ -139,11 +139,16 @@ class Worker:
 
     def _serve(self) -> None:
         while not (self._closing.is_set() and not self._tasks and self._inbox.empty()):
-            self._read_inbox(wait=not self._tasks and not self._waiting)
+            idle = not self._tasks and not self._waiting
+            self._read_inbox(wait=idle and not self._quickened())
             self._admit()
             self._round()
         for ask in self._waiting:
             self._fail(ask, EngineClosed())
+
+    def _quickened(self) -> bool:
+        """Whether there was something to do in the time when nobody waits."""
+        return self._inbox.empty() and self._compute is not None and self._compute.quicken()
 
     def _round(self) -> None:
         """A step of every task; reading in the background only where nobody waits for a reply."""

@@ -16,6 +16,7 @@ from engine.bench.spelled import Spelled
 from engine.devices import physical_cores
 from engine.fast_path import graphs_of
 from engine.graphs import captured
+from engine.large_pages import quickening
 from engine.steppers import stepper_of
 from engine.weights.load import load
 
@@ -33,12 +34,18 @@ SEED = 7
 
 
 def loaded(plan: Plan, dtype: str | None = None) -> Model:
-    """The model of a plan, in its own form or in another.  Raises: EngineError (see `load`)."""
+    """The model of a plan, in its own form or in another, as it is a few seconds after it was loaded.
+
+    Raises:
+        EngineError: see `load`.
+    """
     loading = load(plan.path, device=plan.device, dtype=dtype or plan.dtype)
     while True:
         try:
             next(loading)
         except StopIteration as end:
+            for _ in quickening(end.value):
+                continue
             return end.value
 
 

@@ -37,7 +37,10 @@ class Peer(Protocol):
 
 
 class Ours:
+    """As the engine has it a few seconds after a load, when nobody waited for a reply."""
+
     def __init__(self, path: str, tier: str) -> None:
+        from engine.large_pages import quickening
         from engine.weights.load import load
 
         loading = load(path, device="cpu", dtype=tier)
@@ -47,6 +50,8 @@ class Ours:
             except StopIteration as stop:
                 self._model = stop.value
                 break
+        for _ in quickening(self._model):
+            continue
         self.begin()
 
     def threads(self, count: int) -> None:
