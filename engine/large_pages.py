@@ -12,11 +12,11 @@ from __future__ import annotations
 import ctypes
 import logging
 import mmap
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import memory
+from engine.maps import Span, mapped_files, overlaps, spans, whole_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,15 +28,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("engine")
 
 SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-OURS = Path("/proc/self/maps")
 PAGE = 2 << 20  # bytes
 PIECE = 4 * PAGE  # a few milliseconds; where memory has to be made free in large pages, a tenth of a second
 WORTH_IT = 64 << 20  # bytes of weights, from which the processor's caches do not hold them
 FREE = 2  # so many times the bytes that are still to be moved must be free: the file's pages count as free
 NORESERVE = getattr(mmap, "MAP_NORESERVE", 0)  # what takes a file's place is never refused halfway
 FIXED = 0x10  # MAP_FIXED, which `mmap` does not name
-
-Span = tuple[int, int]  # addresses, from and to
 
 
 def quickening(model: Model) -> Iterator[int]:
@@ -56,11 +53,11 @@ def moving(tensors: Iterable[Tensor]) -> Iterator[int]:
         tensors: on the CPU. What is not side by side in memory, or is not mapped from a file, stays.
     """
     held = tuple(tensors)  # as long as pieces are left: nothing else may come to lie there
-    spans = _whole_pages(_overlaps(_spans(held), _mapped_files()))
-    left = total = sum(end - start for start, end in spans)
+    places = whole_pages(overlaps(spans(held, gap=PAGE), mapped_files()), PAGE)
+    left = total = sum(end - start for start, end in places)
     if total < WORTH_IT or not _gives_large_pages():
         return
-    for start, end in _pieces(spans):
+    for start, end in _pieces(places):
         if (memory.available_bytes() or 0) < FREE * left:
             log.info("large pages hold %d of %d bytes of weights: memory is scarce", total - left, total)
             return
@@ -75,55 +72,6 @@ def _gives_large_pages() -> bool:
         return "[never]" not in SWITCH.read_text()
     except OSError:
         return False
-
-
-# ------------------------------------------------------------------------------------------------ where
-
-
-def _spans(tensors: Iterable[Tensor]) -> list[Span]:
-    """Where the numbers lie, in order; neighbours are one span."""
-    found = ((x.data_ptr(), x.nbytes) for x in tensors if _is_dense(x))
-    return _joined(sorted((start, start + nbytes) for start, nbytes in found if nbytes))
-
-
-def _is_dense(x: Tensor) -> bool:
-    return x.is_contiguous() or (x.ndim == 2 and x.mT.is_contiguous())
-
-
-def _joined(spans: Iterable[Span]) -> list[Span]:
-    """Spans in order, those with less than a page between them made one."""
-    joined: list[Span] = []
-    for start, end in spans:
-        if joined and start < joined[-1][1] + PAGE:
-            joined[-1] = joined[-1][0], max(end, joined[-1][1])
-        else:
-            joined.append((start, end))
-    return joined
-
-
-def _mapped_files(maps: Path = OURS) -> list[Span]:
-    """This program's private mappings of files, in order; none where the system does not tell."""
-    if sys.platform != "linux":
-        return []
-    rows = (line.split(maxsplit=5) for line in maps.read_text(errors="replace").splitlines())
-    files = (row for row in rows if len(row) == 6 and row[4] != "0" and row[1][3] == "p" and row[1][0] == "r")
-    return [(int(start, 16), int(end, 16)) for start, end in (row[0].split("-") for row in files)]
-
-
-def _overlaps(spans: list[Span], others: list[Span]) -> list[Span]:
-    pairs = (
-        (max(start, low), min(end, high))
-        for start, end in spans
-        for low, high in others
-        if start < high and low < end
-    )
-    return sorted(pairs)
-
-
-def _whole_pages(spans: Iterable[Span]) -> list[Span]:
-    """What of each span is made of whole large pages."""
-    inner = ((-(-start // PAGE) * PAGE, end // PAGE * PAGE) for start, end in spans)
-    return [(start, end) for start, end in inner if start < end]
 
 
 def _pieces(spans: Iterable[Span]) -> Iterator[Span]:

@@ -103,6 +103,12 @@ class Rwkv7(Model):
         weights = self._weights()
         return weights, tuple(layer_of(block) for block in weights.blocks)
 
+    def compiled_step(self) -> Rwkv7Compiled:
+        """The decode step that Numba compiles, whether or not `step` takes it."""
+        from engine.models.rwkv7_compiled import Rwkv7Compiled  # Numba
+
+        return Rwkv7Compiled(self.spec, self._weights())
+
     def release(self) -> None:
         super().release()
         self._own_step = None

@@ -27,10 +27,13 @@ def compiles(spec: ModelSpec, tier: str) -> bool:
     """Whether the compiled step is taken: sizes of whole blocks, as all released models have, and a processor
     with an instruction for bytes where weights are bytes.
     """
+    return is_worth_compiling(spec) and (tier not in ROW_TIERS or token7.multiplies_bytes())
+
+
+def is_worth_compiling(spec: ModelSpec) -> bool:
+    """`compiles`, but for what Numba has to be loaded to know."""
     whole = spec.n_embd % BLOCK == 0 and spec.n_ffn % BLOCK == 0 and spec.head_size == HEAD
-    if not whole or spec.n_embd < SMALLEST or not token7.is_there():
-        return False
-    return tier not in ROW_TIERS or token7.multiplies_bytes()
+    return whole and spec.n_embd >= SMALLEST and token7.is_there()
 
 
 def step_of(spec: ModelSpec, weights: Weights, tier: str, dtype: torch.dtype) -> Rwkv7Step | Rwkv7Compiled:

@@ -10,6 +10,7 @@ import torch
 from engine.devices import supports
 from engine.errors import DeviceUnavailable, OutOfMemory
 from engine.models import ARCHITECTURES
+from engine.models.rwkv7_rehearsal import rehearse
 from engine.ops.token7 import keep_code_in
 from engine.row_speeds import choose_ways
 from engine.shortage import shortage
@@ -92,6 +93,9 @@ def load(
     for reason in choice.reasons:
         yield TierChosen(str(path), tier, reason)
     needed = check(size, tier, str(where)).needed
+    if where.type == "cpu":
+        keep_code_in(cache)
+        rehearse(spec, tier)
     try:
         reading = Reading(archive, spec, tier, where, should_stop)
         tensors = yield from tensors_of(reading, cache)
@@ -99,7 +103,6 @@ def load(
             return None
         model = ARCHITECTURES[spec.arch](spec, tensors, tier=tier)
         if where.type == "cpu":
-            keep_code_in(cache)
             choose_ways(model.projections(), model.dtype, cache)
         return model
     except (RuntimeError, MemoryError) as error:

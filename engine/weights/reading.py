@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from engine.errors import DiskFailed, WeightsCorrupt
+from engine.maps import forget
 from engine.models.int8 import forms, tier_tensors
 from engine.models.int8_names import SCALE, VALUE, bits_of_rows
 from engine.models.names import expected_shapes
@@ -230,8 +231,12 @@ def _together(
 def _value(reading: Reading, layout: Layout | None, name: str) -> Tensor:
     """From the layout, from the model's file, or converted now."""
     if layout and name in layout.names:
-        return layout.tensor(name)
-    return reading.checked(name) if reading.is_in_place(name) else reading.converted(name)
+        found = layout.tensor(name)
+    else:
+        found = reading.checked(name) if reading.is_in_place(name) else reading.converted(name)
+    if name == "emb.weight":  # checked as a whole; a token reads one row
+        forget(found)
+    return found
 
 
 def _kept(

@@ -8,10 +8,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import torch
 
-from engine import large_pages, memory
+from engine import large_pages, maps, memory
 from engine.large_pages import PAGE, moving
 from engine.types import LoadRequest
 from engine.weights import reading
@@ -36,8 +37,8 @@ def little_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def in_files(*tensors: Tensor) -> int:
     """Bytes of whole large pages that lie in mapped files."""
-    spans = large_pages._overlaps(large_pages._spans(tensors), large_pages._mapped_files())
-    return sum(end - start for start, end in large_pages._whole_pages(spans))
+    spans = maps.overlaps(maps.spans(tensors, PAGE), maps.mapped_files())
+    return sum(end - start for start, end in maps.whole_pages(spans, PAGE))
 
 
 @pytest.fixture
@@ -53,16 +54,16 @@ def file(tmp_path: Path) -> MappedFile:
 
 def test_neighbours_are_one_span() -> None:
     spans = [(0, 10), (10, 20), (20 + PAGE - 1, 40 + PAGE), (40 + 2 * PAGE, 50 + 2 * PAGE)]
-    assert large_pages._joined(spans) == [(0, 40 + PAGE), (40 + 2 * PAGE, 50 + 2 * PAGE)]
+    assert maps.joined(spans, PAGE) == [(0, 40 + PAGE), (40 + 2 * PAGE, 50 + 2 * PAGE)]
 
 
 def test_a_tensor_within_another_adds_nothing() -> None:
-    assert large_pages._joined([(0, 90), (10, 20), (30, 100)]) == [(0, 100)]
+    assert maps.joined([(0, 90), (10, 20), (30, 100)], 1) == [(0, 100)]
 
 
 def test_what_is_moved_is_made_of_whole_pages() -> None:
     spans = [(1, PAGE), (PAGE - 1, 3 * PAGE + 1), (5 * PAGE, 6 * PAGE)]
-    assert large_pages._whole_pages(spans) == [(PAGE, 3 * PAGE), (5 * PAGE, 6 * PAGE)]
+    assert maps.whole_pages(spans, PAGE) == [(PAGE, 3 * PAGE), (5 * PAGE, 6 * PAGE)]
 
 
 def test_pieces_cover_a_span() -> None:
@@ -84,7 +85,18 @@ def test_private_mappings_of_files_are_found(tmp_path: Path) -> None:
         "6000-7000 rw-p 00000000 00:00 0\n"
         "7000-8000 ---p 00000000 08:01 80 /not/to/be/read\n"
     )
-    assert large_pages._mapped_files(table) == [(0x1000, 0x3000), (0x4000, 0x5000)]
+    assert maps.mapped_files(table) == [(0x1000, 0x3000), (0x4000, 0x5000)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
+def test_what_is_forgotten_is_read_again(file: MappedFile) -> None:
+    x = file.tensor(0, "uint8", (file.size,))
+    own = x.clone()
+    before = psutil.Process().memory_info().rss
+    maps.forget(x, own)
+    assert psutil.Process().memory_info().rss < before - file.size // 2
+    assert torch.equal(x, own)
+    assert x.numpy().tobytes() == file.path.read_bytes()
 
 
 # ------------------------------------------------------------------------------------------------ moving
@@ -128,7 +140,7 @@ def test_memory_of_its_own_stays() -> None:
 def test_the_file_is_no_longer_needed(file: MappedFile) -> None:
     """What was moved survives a file that is shortened in place, which would end the process else."""
     x = file.tensor(0, "uint8", (file.size,))
-    (start, end), *_ = large_pages._whole_pages(large_pages._spans([x]))
+    (start, end), *_ = maps.whole_pages(maps.spans([x], PAGE), PAGE)
     inner = x[start - x.data_ptr() : end - x.data_ptr()]
     expected = inner.clone()
     assert sum(moving([x])) == end - start

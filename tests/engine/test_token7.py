@@ -10,20 +10,23 @@ import pytest
 import torch
 
 from engine import quant
-from engine.models import rwkv7_steps
+from engine.models import rwkv7_rehearsal, rwkv7_steps
 from engine.models.int8 import quantised
 from engine.models.rwkv7 import Rwkv7
 from engine.models.rwkv7_compiled import Rwkv7Compiled
+from engine.models.rwkv7_rehearsal import rehearse
 from engine.models.rwkv7_step import Rwkv7Step
 from engine.ops import token7
 from engine.ops.ffn_value.byte_rows import joined
+from engine.ops.token7 import kernels as kernels_module
 from engine.ops.token7 import simd
-from engine.ops.token7.compiled import compiled
+from engine.ops.token7.compiled import compiled, kernel
 from engine.ops.token7.digits import bytes_of
 from engine.ops.token7.kernels import HEADS, PRODUCTS, SUMS
 from engine.ops.token7.machine import call
 from engine.ops.token7.maths import exp, sigmoid, tanh
 from engine.ops.token7.team import Team
+from engine.ops.token7.token import token as feed
 from tests.engine import tiny
 from tests.engine.test_step7 import FARTHEST, both, relative
 
@@ -292,3 +295,40 @@ def test_a_team_runs_a_task_once_for_each_and_ends_with_its_owner() -> None:
     for each in workers:
         each.join(20)
         assert not each.is_alive()
+
+
+# ------------------------------------------------------------------------------------------ made ready
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_rehearsal_asks_for_all_that_a_step_needs(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After it nothing is compiled or read any more."""
+    thread = rehearse(SPEC, tier)
+    assert thread
+    thread.join()
+    before = feed.signatures
+    kernels = [each for each in vars(kernels_module).values() if isinstance(each, kernel)]
+    known = {each for each in kernels if "_made" in vars(each)}
+    both(tiny.of_tier(SPEC, tier, seed=4), 2)
+    assert feed.signatures == before
+    assert known == {each for each in kernels if "_made" in vars(each)}
+
+
+def test_what_another_step_takes_is_not_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rehearse(tiny.spec(3, 100, 50, 1000, 16), "bf16") is None
+    assert rehearse(tiny.spec(arch="rwkv6"), "bf16") is None
+    monkeypatch.setattr(token7, "is_there", lambda: False)
+    assert rehearse(SPEC, "bf16") is None
+
+
+def test_a_rehearsal_that_fails_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: str) -> None:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(rwkv7_rehearsal, "rehearsed", fails)
+    thread = rehearse(SPEC, "bf16")
+    assert thread
+    thread.join()
+    assert "no compiler" in caplog.text
