@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine import nvidia_driver
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -37,14 +39,8 @@ def chunk_for(device: str, nbytes: int) -> int:
 
 def has_bf16(device: str) -> bool:
     """Whether a device computes in bf16: NVIDIA's cards from compute capability 8.0 on, and every CPU."""
-    if not device.startswith("cuda"):
-        return True
-    import torch
-
-    try:
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    except (RuntimeError, AssertionError):  # no such device, or torch without CUDA
-        return True
+    found = nvidia_driver.card(device)
+    return found is None or found.capability >= (8, 0)
 
 
 def supports(built_for: Sequence[str], capability: tuple[int, int]) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from engine.models import rwkv4_names, rwkv5_names, rwkv6_names, rwkv7_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from engine.types import ModelSpec
 
@@ -63,12 +63,35 @@ def unused(spec: ModelSpec) -> frozenset[str]:
 
 def expected_shapes(spec: ModelSpec) -> Shapes:
     """Every tensor of a model by official name; the unused ones left out."""
+    shapes = _outer_shapes(spec)
+    for layer in range(spec.n_layer):
+        shapes |= _layer_shapes(spec, layer)
+    return shapes
+
+
+def counted_shapes(spec: ModelSpec) -> Iterator[tuple[str, Shape, int]]:
+    """Name, shape, and how many of `expected_shapes` are like it: from the second on, layers are alike, and
+    one stands for all. Sums over a model cost the same whatever its depth.
+    """
+    for name, shape in (_outer_shapes(spec) | _layer_shapes(spec, 0)).items():
+        yield name, shape, 1
+    if spec.n_layer > 1:
+        for name, shape in _layer_shapes(spec, 1).items():
+            yield name, shape, spec.n_layer - 1
+
+
+def _outer_shapes(spec: ModelSpec) -> Shapes:
+    """What is in no layer."""
     C = spec.n_embd
     shapes: Shapes = {"emb.weight": (spec.vocab_size, C), "head.weight": (spec.vocab_size, C)}
-    shapes |= {"ln_out.weight": (C,), "ln_out.bias": (C,)}
-    for layer in range(spec.n_layer):
-        shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block_shapes(spec, layer).items()}
-    return {name: shape for name, shape in shapes.items() if name not in unused(spec)}
+    return shapes | {"ln_out.weight": (C,), "ln_out.bias": (C,)}
+
+
+def _layer_shapes(spec: ModelSpec, layer: int) -> Shapes:
+    """One block's tensors that are used."""
+    named = ((f"blocks.{layer}.{name}", shape) for name, shape in block_shapes(spec, layer).items())
+    left_out = unused(spec)
+    return {name: shape for name, shape in named if name not in left_out}
 
 
 def stored_shape(spec: ModelSpec, name: str) -> Shape:

@@ -1,8 +1,7 @@
 """Which tier a model is loaded in: what a person asks for, what the device computes with, what fits there.
 
 A person asks for "int8" or "int4"; the device says which arithmetic that is. "auto" is the exact form that is
-usual on the device, and on a CUDA device fewer bits where that does not fit. No torch is imported here but to
-look at a CUDA device.
+usual on the device, and on a CUDA device fewer bits where that does not fit. No torch is imported here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a model needs of a device's memory, told from its header alone, against what is free there.
 
-Imports no torch, but where a CUDA device is asked for (or torch is there already) to see its free memory.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import memory
+from engine import memory, nvidia_driver
 from engine.devices import chunk_for, has_bf16
 from engine.errors import OutOfMemory
 from engine.models.int8_names import INT4, ROW_TIERS, copied_bytes, quantised_bytes
-from engine.models.names import expected_shapes
+from engine.models.names import counted_shapes
 from engine.models.packed_names import BITS, INT4_FROM, asked_name, is_fp16, packed_bytes
 from engine.types import ModelSpec
 from engine.weights.archive import open_archive
@@ -52,7 +52,7 @@ class Size:
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Size:
-        params = sum(math.prod(shape) for shape in expected_shapes(spec).values())
+        params = sum(times * math.prod(shape) for _, shape, times in counted_shapes(spec))
         return cls(spec.arch, params, spec.n_layer, spec.n_embd, spec.n_ffn, spec.head_size, spec.vocab_size)
 
 
@@ -102,10 +102,16 @@ def estimate(
     Raises:
         ModelNotFound, UnsupportedFormat, WeightsCorrupt: of the file.
     """
-    size, where = _size(source), _device(device)
-    free = free_bytes(where)
-    wanted = offered(size, where) if tiers is None else [tier for tier in tiers if runs_on(tier, where)]
-    return tuple(fit(size, tier, where, free) for tier in wanted)
+    where = _device(device)
+    return estimates(_size(source), where, free_bytes(where), tiers)
+
+
+def estimates(
+    size: Size, device: str, free: int | None, tiers: Iterable[str] | None = None
+) -> tuple[Fit, ...]:
+    """`estimate`, for those who have many sizes and look once at what is free."""
+    wanted = offered(size, device) if tiers is None else [tier for tier in tiers if runs_on(tier, device)]
+    return tuple(fit(size, tier, device, free) for tier in wanted)
 
 
 def fit(size: Size, tier: str, device: str, free: int | None) -> Fit:
@@ -208,10 +214,15 @@ def _device(name: str) -> str:
 
 
 def free_bytes(device: str) -> int | None:
-    """Bytes free on "cpu" or a CUDA device; None where that is not known."""
+    """Bytes free on "cpu" or a CUDA device; None where that is not known.
+
+    Where PyTorch is loaded it is asked, as it is the one that will take them; else the driver.
+    """
     if device == "cpu":
         return memory.available_bytes()
-    import torch
+    if "torch" not in sys.modules:
+        return nvidia_driver.free_bytes(device)
+    import torch  # waits where another thread has begun to
 
     try:
         return torch.cuda.mem_get_info(device)[0]

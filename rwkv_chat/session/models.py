@@ -105,10 +105,10 @@ class Models:
             LibraryError.
         """
         card = builtin() if path is None else await self._shelf.card(expanded(path), keep=True)
+        await asyncio.to_thread(self._remember, card)
         self._abandon()
         self.current = card
-        self.start()
-        await asyncio.to_thread(self._remember, card)
+        self.start()  # last: whoever asked for it hears of nothing that is loaded before this returns
         return card
 
     def _remember(self, card: ModelCard) -> None:

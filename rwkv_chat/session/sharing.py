@@ -25,11 +25,13 @@ from rwkv_chat.library.initials import Initial
 from rwkv_chat.library.states import MadeState, StoredPersona
 from rwkv_chat.session import jobs, state_files
 from rwkv_chat.session.adapter_files import give_adapter
+from rwkv_chat.session.apart import apart
 from rwkv_chat.session.capsule_files import is_capsule
 from rwkv_chat.session.errors import StateFileInvalid
 from rwkv_chat.session.made_states import key_of
-from rwkv_chat.session.shelf_convert import STATE_FORMS, format_of
+from rwkv_chat.session.shelf_convert import STATE_FORMS, format_of, given_state
 from rwkv_chat.session.state_types import Confirmed, Shared
+from rwkv_chat.session.steps import steps
 from rwkv_chat.session.titles import title_from
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class Sharing:
             initial = await self._library.run(initials.get, state.initial)
             if initial is None or not initial.files:
                 raise StateMissing("")
-            await asyncio.to_thread(give_tuned, self._folder / initial.files[0], path)
+            await give_tuned(self._folder / initial.files[0], path)
         return Shared(str(path), await asyncio.to_thread(nbytes, path), 0, 1)
 
     async def take(self, path: Path) -> StoredPersona:
@@ -186,14 +188,16 @@ class Sharing:
                 (self._folder / each).unlink(missing_ok=True)
 
 
-def give_tuned(source: Path, target: Path) -> None:
-    """A tuned state in the form that the target's name tells. Raises: EngineError."""
-    from engine.weights.export_tuned import convert_tuned_state
+async def give_tuned(source: Path, target: Path) -> None:
+    """A tuned state in the form that the target's name tells; a process of its own writes it.
 
+    Raises: EngineError.
+    """
     form = STATE_FORMS.get(format_of(target) or "")
     if form is None:
         raise InvalidRequest(f"{target.suffix or target.name}: no form of a tuned state")
-    convert_tuned_state(source, target, form)
+    async for _ in steps(lambda stop: apart(given_state, source, target, form, stop=stop)):
+        pass
 
 
 def nbytes(path: Path) -> int:

@@ -97,6 +97,14 @@ def convert_state(source: Path, target: Path, wish: Conversion) -> Converted | N
     return Converted(target, target.stat().st_size)
 
 
+def given_state(source: Path, target: Path, form: str, stop: Stop) -> Generator[Path, None, None]:  # noqa: ARG001  it is too small to be stopped
+    """A tuned state in a form of `STATE_FORMS`; imports torch. Raises: EngineError."""
+    from engine.weights.export_tuned import convert_tuned_state
+
+    convert_tuned_state(source, target, form)
+    yield target
+
+
 def _turns(spelling: Template) -> Turns:
     """The model's own template, without its ways to think, in the words of an export."""
     from engine.weights.turns import Turns

@@ -1,19 +1,19 @@
-"""On which device a model would run here, asked without loading torch where there is no GPU anyway."""
+"""On which device a model would run here, told without loading torch."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-DRIVER = Path("/proc/driver/nvidia/version")
+from engine import nvidia, nvidia_driver
 
 
 def device_of(setting: str) -> str:
-    """The setting, "auto" resolved: "cuda" where PyTorch can use one, else "cpu". May import torch."""
+    """The setting, "auto" resolved: "cuda" where PyTorch can use a card, else "cpu". Asks the driver."""
     if setting != "auto":
         return setting
-    if sys.platform == "linux" and not DRIVER.exists():
-        return "cpu"
-    import torch
+    return "cuda" if _usable() else "cpu"
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+
+def _usable() -> bool:
+    cuda = nvidia.torch_cuda()
+    if cuda is None or nvidia.unusable(nvidia.machine(), cuda):
+        return False
+    return bool(nvidia_driver.cards())

@@ -71,7 +71,7 @@ class Exporting:
         self, tune: Tune, result: Path, target: Path, what: What, dtype: str
     ) -> AsyncIterator[Progress]:
         if tune.method == "state" and what == "result":
-            await asyncio.to_thread(give_tuned, result, target)
+            await give_tuned(result, target)
             return
         async for event in self._merged(tune, result, target, dtype):
             yield event
