@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from engine.models.names import expected_shapes, split_name
+from engine.models.names import counted_shapes, split_name
 
 if TYPE_CHECKING:
     from engine.types import ModelSpec
@@ -49,23 +49,23 @@ def bits_of_rows(name: str, shape: tuple[int, ...], tier: str) -> int:
 def quantised_bytes(spec: ModelSpec, tier: str) -> tuple[int, int]:
     """How many numbers of a model are kept in few bits, and the bytes that they take with their scales."""
     count = taken = 0
-    for name, shape in expected_shapes(spec).items():
+    for name, shape, times in counted_shapes(spec):
         if bits := bits_of_rows(name, shape, tier):
-            count += math.prod(shape)
-            taken += math.prod(shape) * bits // 8 + _scale_bytes(name, shape, bits)
+            numbers = math.prod(shape)
+            count += times * numbers
+            taken += times * (numbers * bits // 8 + _scale_bytes(name, shape, bits))
     return count, taken
 
 
 def copied_bytes(spec: ModelSpec, tier: str) -> int:
     """Bytes of the copies that are packed in memory, for one row; the compiled step has none."""
-    shapes = expected_shapes(spec).items()
-    bits = {name: bits_of_rows(name, shape, tier) for name, shape in shapes if not name.endswith(VALUE)}
-    # 4-bit numbers with scales and offsets in pairs of bf16
-    return sum(
-        math.prod(shape) * bits[name] // 8 + (bits[name] == 4) * 4 * math.prod(shape) // GROUP4
-        for name, shape in shapes
-        if bits.get(name)
-    )
+    total = 0
+    for name, shape, times in counted_shapes(spec) if tier in ROW_TIERS else ():
+        numbers, bits = math.prod(shape), bits_of_rows(name, shape, tier)
+        if bits and not name.endswith(VALUE):
+            pairs = 4 * numbers // GROUP4 if bits == 4 else 0  # scales and offsets, each pair of bf16
+            total += times * (numbers * bits // 8 + pairs)
+    return total
 
 
 def _scale_bytes(name: str, shape: tuple[int, ...], bits: int) -> int:

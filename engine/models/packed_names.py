@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from engine.models.int8_names import VALUE, is_quantised
-from engine.models.names import expected_shapes
+from engine.models.names import counted_shapes
 
 if TYPE_CHECKING:
     from engine.types import ModelSpec
@@ -53,9 +53,9 @@ def bits_of(name: str, shape: tuple[int, ...], tier: str) -> int:
 def packed_bytes(spec: ModelSpec, tier: str) -> tuple[int, int]:
     """How many numbers of a model are packed in this tier, and the bytes that they take with their scales."""
     count = taken = 0
-    for name, shape in expected_shapes(spec).items():
+    for name, shape, times in counted_shapes(spec):
         if bits := bits_of(name, shape, tier):
-            numbers = math.prod(shape)
+            numbers = times * math.prod(shape)
             count += numbers
             taken += numbers * bits // 8 + numbers // GROUPS[bits] * _SCALE_BYTES
     return count, taken

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from engine.models.int8_names import VALUE, is_quantised
-from engine.models.names import expected_shapes
+from engine.models.names import counted_shapes, expected_shapes
 from engine.types import Estimate
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def is_packed(name: str, shape: tuple[int, ...], base: str) -> bool:
 def weight_bytes(spec: ModelSpec, base: str) -> int:
     """Of all frozen weights."""
     total = 0
-    for name, shape in expected_shapes(spec).items():
-        count = math.prod(shape)
+    for name, shape, times in counted_shapes(spec):
+        count = times * math.prod(shape)
         if is_packed(name, shape, base):
             total += count * _PACKED_BITS[base] // 8 + count // GROUP * _SCALE_BYTES
         else:
@@ -64,7 +64,7 @@ def trained_count(spec: ModelSpec, method: str, rank: int) -> int:
     if method == "state":
         return spec.n_layer * spec.n_head * spec.head_size**2
     if method == "full":
-        return sum(math.prod(shape) for shape in expected_shapes(spec).values())
+        return sum(times * math.prod(shape) for _, shape, times in counted_shapes(spec))
     pairs = adapted_shapes(spec).values()
     if method == "miss":
         return sum(min(rank, width) * out for out, width in pairs)

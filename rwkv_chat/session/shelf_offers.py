@@ -40,8 +40,10 @@ def names_by_file() -> dict[str, str]:
 
 def offers(listed: Catalog, entries: Iterable[ShelfEntry], folder: Path, device: str) -> tuple[Offer, ...]:
     """The catalogue's models that the engine can load, newest first."""
-    here = _here(entries)
-    made = [_offer(entry, here, folder, device) for entry in listed.entries if entry.loadable]
+    from engine.weights.fit import free_bytes as free_there
+
+    here, free = _here(entries), free_there(device)
+    made = [_offer(entry, here, folder, device, free) for entry in listed.entries if entry.loadable]
     chosen = advised(listed, {each.name: each.fits for each in made}, free_bytes(folder))
     return tuple(_marked(each, chosen) for each in made)
 
@@ -62,10 +64,10 @@ def _comfortable(entry: Entry, fits: tuple[Fit, ...]) -> bool:
     return half.free is None or half.needed <= ROOM * half.free
 
 
-def _offer(entry: Entry, here: dict[str, Path], folder: Path, device: str) -> Offer:
+def _offer(entry: Entry, here: dict[str, Path], folder: Path, device: str, free: int | None) -> Offer:
     return Offer(
         entry,
-        fits=_fits(entry, device),
+        fits=_fits(entry, device, free),
         here=here.get(entry.name),
         partial=partial_bytes(folder / entry.file),
         live=not entry.listed,
@@ -76,12 +78,12 @@ def _marked(offer: Offer, chosen: Entry | None) -> Offer:
     return replace(offer, advice=True) if chosen is not None and offer.name == chosen.name else offer
 
 
-def _fits(entry: Entry, device: str) -> tuple[Fit, ...]:
-    from engine.weights.fit import Size, estimate
+def _fits(entry: Entry, device: str, free: int | None) -> tuple[Fit, ...]:
+    from engine.weights.fit import Size, estimates
 
     n_ffn = int(entry.n_embd * FFN.get(entry.arch, 3.5)) // 32 * 32
     size = Size(entry.arch, entry.params, entry.n_layer, entry.n_embd, n_ffn, vocab_size=entry.vocab_size)
-    return estimate(size, device=device)
+    return estimates(size, device, free)
 
 
 def _here(entries: Iterable[ShelfEntry]) -> dict[str, Path]:

@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from engine.errors import FileGone, ModelAmbiguous, ModelGone, ModelUnknown, NotAtSource
+from engine.models import names
 from engine.types import Cancelled, Downloaded, Failed, Progress
 from engine.weights.catalog import Entry, LiveFile
 from engine.weights.fit import Fit
 from rwkv_chat.session import Sources
-from rwkv_chat.session.shelf_offers import advised, catalogue
+from rwkv_chat.session.shelf_offers import advised, catalogue, offers
 from tests.chat.talk import begin
 from tests.engine import tiny
 from tests.fakes import FakeEngine, FakeHub
 
 G = 1_000_000_000
+MOST_SUMS = 4  # over a model's tensors, for all tiers of a CPU
 FILE = "rwkv7-g1d-0.1b-20260129-ctx8192.pth"
 WORLD = tiny.spec(vocab_size=65536, n_embd=16, rank=4)
 
@@ -168,6 +170,16 @@ async def test_one_offer_is_recommended_and_all_tell_their_fit(opened: list, tmp
     assert all(each.fits and each.entry.loadable for each in offers)
     dates = [each.entry.date for each in offers]
     assert dates == sorted(dates, reverse=True)
+
+
+def test_offers_take_no_walk_through_every_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two layers stand for all, in each of the few sums that a fit takes."""
+    layers: list[int] = []
+    of_block = names.block_shapes
+    monkeypatch.setattr(names, "block_shapes", lambda *given: layers.append(given[1]) or of_block(*given))
+    made = offers(catalogue(), (), tmp_path, "cpu")
+    assert set(layers) == {0, 1}
+    assert len(layers) <= 2 * MOST_SUMS * len(made)
 
 
 @pytest.mark.parametrize(
