@@ -116,6 +116,11 @@ class Thread:
     adapter: str = ""
 
 
+def unbegun(template: str = "", mode: str = "", *, keep_reasoning: bool = False) -> Thread:
+    """A conversation that is not there yet, with what was chosen for it (see `Thread`)."""
+    return Thread("", "", None, chosen_template=template, mode=mode, keep_reasoning=keep_reasoning)
+
+
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """A thread with the messages from its root to its tip."""

@@ -14,12 +14,13 @@ from rwkv_chat.phrases import listed
 from rwkv_chat.plain_text import title
 from rwkv_chat.settings import THINK_MODES
 from rwkv_chat.texts import say
-from rwkv_chat.transcript import Thread
+from rwkv_chat.transcript import unbegun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rwkv_chat.session import Answered, ModelCard, Session
+    from rwkv_chat.transcript import Thread
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -57,14 +58,7 @@ class Manner:
 
     def chosen(self) -> Thread:
         """A new conversation that is spoken so, before it is there."""
-        return Thread(
-            "",
-            "",
-            None,
-            chosen_template=self.template,
-            mode=self.mode,
-            keep_reasoning=self.keep_reasoning,
-        )
+        return unbegun(self.template, self.mode, keep_reasoning=self.keep_reasoning)
 
     async def begun(self, session: Session) -> str | None:
         """The id of a new conversation that is spoken so; None where nothing was chosen."""

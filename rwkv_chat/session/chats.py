@@ -18,7 +18,7 @@ from rwkv_chat.session.titles import title_from
 from rwkv_chat.session.token_scores import token_scores
 from rwkv_chat.session.wish import ANSWER, MOST_ALTERNATIVES, Wish
 from rwkv_chat.templates import scrub
-from rwkv_chat.transcript import ChatMessage, Conversation, Node, Thread
+from rwkv_chat.transcript import ChatMessage, Conversation, Node, unbegun
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from rwkv_chat.session.turn import Reading, Turn
     from rwkv_chat.session.turns import Turns
     from rwkv_chat.session.wish import Sampled
-    from rwkv_chat.transcript import ThreadKind
+    from rwkv_chat.transcript import Thread, ThreadKind
 
     Params = SamplingParams | Callable[[SamplingParams], SamplingParams] | None
 
-NOBODY = Thread("", "", None)  # a conversation that is not there, and has no choices of its own
+NOBODY = unbegun()  # has no choices of its own
 
 
 class Chats:

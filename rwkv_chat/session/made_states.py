@@ -14,7 +14,7 @@ from rwkv_chat.library.states import MadeState, Said
 from rwkv_chat.session import chain, jobs
 from rwkv_chat.session.errors import PersonaOfOtherModel
 from rwkv_chat.session.manner import manner_of
-from rwkv_chat.transcript import Node, Thread
+from rwkv_chat.transcript import Node, unbegun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -43,8 +43,7 @@ def key_of(state: MadeState) -> StateKey:
 async def voiced(desk: Desk, template: str, mode: str) -> Voiced:
     """The model in use with a persona's choices. Raises: EngineError, SessionError, TemplateInvalid."""
     speaker = await desk.models.identified()
-    thread = Thread("", "", None, chosen_template=template, mode=mode)
-    manner = await asyncio.to_thread(manner_of, thread, speaker, desk.usual_mode())
+    manner = await asyncio.to_thread(manner_of, unbegun(template, mode), speaker, desk.usual_mode())
     return Voiced(speaker, manner, desk.models.current.name)
 
 

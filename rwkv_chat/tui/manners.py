@@ -9,12 +9,13 @@ from rwkv_chat import templates
 from rwkv_chat.lint import lint, sentence
 from rwkv_chat.session.manner import manner_of
 from rwkv_chat.templates import TemplateInvalid
-from rwkv_chat.transcript import Thread
+from rwkv_chat.transcript import unbegun
 from rwkv_chat.tui.screens.manner import Way, Ways
 
 if TYPE_CHECKING:
     from rwkv_chat.session.manner import Manner
     from rwkv_chat.session.speaker import Speaker
+    from rwkv_chat.transcript import Thread
     from rwkv_chat.tui.choices import Choices
 
 
@@ -39,14 +40,7 @@ def warnings(manner: Manner | None, text: str) -> list[str]:
 
 def as_thread(choices: Choices) -> Thread:
     """A new conversation with these choices."""
-    return Thread(
-        "",
-        "",
-        None,
-        chosen_template=choices.template,
-        mode=choices.mode,
-        keep_reasoning=choices.keep_reasoning,
-    )
+    return unbegun(choices.template, choices.mode, keep_reasoning=choices.keep_reasoning)
 
 
 def ways(own: str) -> Ways:
