@@ -78,7 +78,7 @@ class BooksScreen(ModalScreen[str | None]):
     def book(self) -> Book | None:
         return self.books.get(self.query_one(LibraryList).current or "")
 
-    def on_library_list_chosen(self, event: LibraryList.Chosen) -> None:
+    def on_keyed_list_chosen(self, event: LibraryList.Chosen) -> None:
         self.dismiss(event.key)
 
     def action_begin(self) -> None:

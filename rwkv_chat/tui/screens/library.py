@@ -165,10 +165,10 @@ class LibraryScreen(LibraryWork):
         keys = self.rows.marked or ({self.rows.current} if self.rows.current else set())
         return [self.threads[each] for each in self.threads if each in keys]
 
-    def on_library_list_looked(self) -> None:
+    def on_keyed_list_looked(self) -> None:
         self._tell_count()
 
-    def on_library_list_chosen(self, event: LibraryList.Chosen) -> None:
+    def on_keyed_list_chosen(self, event: LibraryList.Chosen) -> None:
         start_work(self, partial(self._open, event.key))
 
     @telling

@@ -147,7 +147,7 @@ class ModelsScreen(LookingScreen):
 
     # ---------------------------------------------------------------- what is done
 
-    def on_model_table_looked(self) -> None:
+    def on_keyed_list_looked(self) -> None:
         self._show_details()
         self._look_into_chosen()
 
@@ -155,7 +155,7 @@ class ModelsScreen(LookingScreen):
         event.stop()
         self.look_online()
 
-    def on_model_table_chosen(self) -> None:
+    def on_keyed_list_chosen(self) -> None:
         self.action_act()
 
     def on_model_details_wanted(self, event: ModelDetails.Wanted) -> None:

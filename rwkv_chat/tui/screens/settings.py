@@ -90,7 +90,7 @@ class SettingsScreen(Screen[None]):
         outcome.set_class(wrong, "-wrong")
         outcome.update(Content(text))
 
-    def on_setting_list_looked(self) -> None:
+    def on_keyed_list_looked(self) -> None:
         row = self._rows.get(self.query_one(SettingList).current or "")
         text = sentences(row.help, row.note) if row is not None else say("app.settings.none")
         self.query_one("#setting-help", Static).update(Content(text))
@@ -111,7 +111,7 @@ class SettingsScreen(Screen[None]):
 
     # ---------------------------------------------------------------- changing
 
-    async def on_setting_list_chosen(self, event: SettingList.Chosen) -> None:
+    async def on_keyed_list_chosen(self, event: SettingList.Chosen) -> None:
         await self._last_written()
         self.change(event.key)
 

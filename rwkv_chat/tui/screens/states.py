@@ -128,11 +128,11 @@ class StatesScreen(StatesWork):
     def chat(self) -> ChatUse | None:
         return self.chats.get(self.rows.current or "") if self.view == "chats" else None
 
-    def on_library_list_looked(self) -> None:
+    def on_keyed_list_looked(self) -> None:
         self.say_outcome("")
         self._show_facts()
 
-    def on_library_list_chosen(self) -> None:
+    def on_keyed_list_chosen(self) -> None:
         self.action_open()
 
     # ---------------------------------------------------------------- keys

@@ -161,10 +161,10 @@ class TuneScreen(TuneWork):
 
     # ---------------------------------------------------------------- keys
 
-    def on_library_list_looked(self) -> None:
+    def on_keyed_list_looked(self) -> None:
         self._follow_chosen()
 
-    def on_library_list_chosen(self) -> None:
+    def on_keyed_list_chosen(self) -> None:
         self.action_open()
 
     def action_open(self) -> None:

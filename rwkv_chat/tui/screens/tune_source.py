@@ -100,7 +100,7 @@ class SourcePane(Vertical):
 
     # ---------------------------------------------------------------- conversations
 
-    def on_library_list_chosen(self, event: LibraryList.Chosen) -> None:
+    def on_keyed_list_chosen(self, event: LibraryList.Chosen) -> None:
         event.stop()
         self.chats.toggle()
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Self
 
 from rich.cells import cell_len
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import clean, title
 from rwkv_chat.tui.cells import cell, short_title
+from rwkv_chat.tui.widgets.keyed_list import KeyedList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,29 +39,13 @@ class LibraryRow:
     snippet: tuple[tuple[str, bool], ...] = ()
 
 
-class LibraryList(OptionList):
-    """The marked rows stay marked when others are shown."""
-
-    @dataclass
-    class Chosen(Message):
-        """Enter, or a click."""
-
-        key: str
-
-    @dataclass
-    class Looked(Message):
-        """Another row is highlighted, or others are marked."""
+class LibraryList(KeyedList):
+    """The marked rows stay marked when others are shown. `Looked` tells that others are marked, too."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's name
-        super().__init__(id=id, compact=True)
+        super().__init__(id=id)
         self._rows: tuple[LibraryRow, ...] = ()
         self.marked: set[str] = set()
-
-    @property
-    def current(self) -> str | None:
-        """Key of the highlighted row."""
-        option = self.highlighted_option
-        return option.id if option is not None else None
 
     def blur(self) -> Self:
         """Hidden while it was empty, and shown again before it was told of that, it keeps the keys:
@@ -105,15 +89,6 @@ class LibraryList(OptionList):
             keys = [each.key for each in self._rows]
             self.highlighted = keys.index(wanted) if wanted in keys else (0 if keys else None)
         self.scroll_to(y=scrolled, animate=False)
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        if event.option_id is not None:
-            self.post_message(self.Chosen(event.option_id))
-
-    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        event.stop()
-        self.post_message(self.Looked())
 
 
 def _prompt(row: LibraryRow, width: int, marked: bool) -> Content:

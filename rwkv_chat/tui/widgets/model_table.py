@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.cells import cell
+from rwkv_chat.tui.widgets.keyed_list import KeyedList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,32 +75,14 @@ def columns(width: int) -> Columns:
     return Columns(max(8, width - used - 1), kind, size, memory, state)
 
 
-class ModelTable(OptionList):
+class ModelTable(KeyedList):
     """Sections of rows; the highlighted one stays highlighted when they change."""
 
-    @dataclass
-    class Chosen(Message):
-        """Enter, or a click."""
-
-        key: str
-
-    @dataclass
-    class Looked(Message):
-        """Another row is highlighted."""
-
-        key: str
-
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's name
-        super().__init__(id=id, compact=True)
+        super().__init__(id=id)
         self._sections: tuple[Section, ...] = ()
         self._shown: list[ModelRow | str] = []
         self._width = 0
-
-    @property
-    def current(self) -> str | None:
-        """Key of the highlighted row."""
-        option = self.highlighted_option
-        return option.id if option is not None else None
 
     def show(self, sections: Sequence[Section]) -> None:
         self._sections = tuple(sections)
@@ -139,17 +121,7 @@ class ModelTable(OptionList):
                 self.action_first()
         self.scroll_to(y=scrolled, animate=False)
         if self.current is not None and self.current != current:
-            self.post_message(self.Looked(self.current))
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        if event.option_id is not None:
-            self.post_message(self.Chosen(event.option_id))
-
-    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        event.stop()
-        if event.option_id is not None:
-            self.post_message(self.Looked(event.option_id))
+            self.post_message(self.Looked())
 
 
 def _lines(sections: Sequence[Section]) -> list[ModelRow | str]:

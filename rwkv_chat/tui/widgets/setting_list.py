@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from rwkv_chat.tui.cells import cell
+from rwkv_chat.tui.widgets.keyed_list import KeyedList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,30 +52,14 @@ class SettingSection:
     rows: tuple[SettingRow, ...]
 
 
-class SettingList(OptionList, inherit_bindings=False):
+class SettingList(KeyedList, inherit_bindings=False):
     """The highlighted row stays highlighted when others are shown. Enter, left and right are the screen's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [each for each in OptionList.BINDINGS if _key(each) != "enter"]
 
-    @dataclass
-    class Chosen(Message):
-        """Enter, or a click."""
-
-        key: str
-
-    @dataclass
-    class Looked(Message):
-        """Another row is highlighted."""
-
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's name
-        super().__init__(id=id, compact=True)
+        super().__init__(id=id)
         self._sections: tuple[SettingSection, ...] = ()
-
-    @property
-    def current(self) -> str | None:
-        """Key of the highlighted row."""
-        option = self.highlighted_option
-        return option.id if option is not None else None
 
     def show(self, sections: Sequence[SettingSection], select: str | None = None) -> None:
         wanted, self._sections = select or self.current, tuple(sections)
@@ -98,15 +82,6 @@ class SettingList(OptionList, inherit_bindings=False):
         self.scroll_to(y=scrolled, animate=False)
         if self.highlighted is not None:
             self.scroll_to_highlight()
-        self.post_message(self.Looked())
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        if event.option_id is not None:
-            self.post_message(self.Chosen(event.option_id))
-
-    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        event.stop()
         self.post_message(self.Looked())
 
 
