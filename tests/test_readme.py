@@ -21,7 +21,7 @@ from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import ALTERNATES, BINDINGS, shown_keys
 from rwkv_chat.tui.keymap import split
 from rwkv_chat.tui.slash import SLASH
-from rwkv_chat.tui.terminal_keys import TERMINALS, Terminal
+from rwkv_chat.tui.terminal_keys import TERMINALS, WITHOUT_KEY, Terminal
 from tests.tui.screenshots import SHOTS
 
 ROOT = Path(__file__).parents[1]
@@ -41,9 +41,10 @@ def test_the_keys_are_those_of_the_table() -> None:
 
 
 def instead(terminal: Terminal) -> str:
-    """For each action whose keys a terminal keeps: the key that it passes on."""
+    """For each action whose keys a terminal keeps: the key that it passes on, or another way."""
     lost = [row for row in BINDINGS if set(split(row.keys)) <= terminal.keeps]
-    pairs = dict.fromkeys(f"{shown_keys(row.keys)} → {shown_keys(ALTERNATES[row.id])}" for row in lost)
+    ways = WITHOUT_KEY | {name: shown_keys(keys) for name, keys in ALTERNATES.items()}
+    pairs = dict.fromkeys(f"{shown_keys(row.keys)} → {ways[row.id]}" for row in lost)
     return " · ".join(pairs) or "nothing that matters"
 
 

@@ -121,7 +121,8 @@ def _words(node: ast.expr) -> list[str]:
 
 
 def _placeholders(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+    """Those that a call has to fill: keys fill themselves."""
+    return {name for _, name, _, _ in string.Formatter().parse(texts.KEY.sub("", text)) if name is not None}
 
 
 TEXTS = _texts()
@@ -261,6 +262,79 @@ def test_no_words_are_joined_in_the_code() -> None:
     assert set(found) == OF_FORMATS
 
 
+# ------------------------------------------------------------------------------------------- keys in texts
+
+# A key as it is called in any language; in Chinese and Japanese, a capital letter alone is one, too.
+CALLED = re.compile(
+    r"Ctrl[+-]|Alt\+|Shift\+|\b(?:F\d{1,2}|Esc|Escape|Enter|Tab|Space|Del|PageUp|PageDown)\b|[←→↑↓]"
+    r"|space bar|空格键|回车|スペースキー|エンターキー",
+    re.ASCII,
+)
+LETTER = re.compile(r"(?<![A-Za-z0-9#.{~+-])(?:[A-Z]|Delete)(?![A-Za-z0-9'’.+}-])")
+OF_BOXES = "Enter, Tab and the arrows in a box or a list are those of every box: no bindings of ours"
+LINE_MODE = "in line mode the terminal makes a signal of the key"
+SWAPPED = "the setting is about these two keys"
+NO_KEY = "a sign or a name, no key"
+NAMED_AS_THEY_ARE = {
+    **dict.fromkeys(
+        (
+            *("app.greeting.guide", "app.sampling.hint", "app.presets.hint", "app.tokens.part"),
+            *("app.dialog.file_hint", "app.dialog.ask_hint", "app.books.ask_hint", "app.chat_log.hint"),
+            *("app.states.import.hint", "app.import.hint", "app.manner.hint", "app.welcome.choose"),
+            *("app.settings.choose_hint", "prompt.waiting", "tune_screen.compare.ask"),
+        ),
+        OF_BOXES,
+    ),
+    "app.settings.press_hint": "any other key is the new one",
+    **dict.fromkeys(
+        ("cli.chat.reading", "models.pull.help", "tune.run.short", "tune.run.help", "tune.compare.which"),
+        LINE_MODE,
+    ),
+    **dict.fromkeys(("settings.enter_sends.label", "settings.enter_sends.help"), SWAPPED),
+    **dict.fromkeys(("tune.plan.redaction", "tune.plan.preset.chosen", "tune_screen.lowered"), NO_KEY),
+    **dict.fromkeys(("cli.logits.help", "models.not_fast.no_compiler", "tune.option.names"), NO_KEY),
+}
+
+
+def _named_as_they_are(language: str) -> set[str]:
+    """Texts in which a key stands as a word."""
+    wanted = [CALLED] if language == DEFAULT_LANGUAGE else [CALLED, LETTER]
+    bare = {name: texts.KEY.sub("", text) for name, text in _texts(language).items()}
+    return {name for name, text in bare.items() if any(each.search(text) for each in wanted)}
+
+
+def test_no_text_names_a_key_that_may_be_another() -> None:
+    """Chinese and Japanese are looked at more closely, and every text has the same keys in every language."""
+    found = {language: _named_as_they_are(language) for language in languages()}
+    assert {language: names - NAMED_AS_THEY_ARE.keys() for language, names in found.items()} == {
+        language: set() for language in found
+    }
+    assert NAMED_AS_THEY_ARE.keys() - set().union(*found.values()) == set(), "no longer needed"
+
+
+def test_a_key_that_a_text_names_is_of_a_binding() -> None:
+    named = {key for text in TEXTS.values() for key in _keys(text)}
+    assert len(named) > 40
+    assert named <= {each.id for each in BINDINGS}
+
+
+def test_only_the_interface_names_keys() -> None:
+    """The command line knows no key map."""
+    naming = {name.partition(".")[0] for name, text in TEXTS.items() if _keys(text)}
+    assert naming == {"app", "tune_screen"}
+
+
+def test_a_text_names_the_key_in_force() -> None:
+    try:
+        assert say("app.tree.undone") == "Taken back. Ctrl+Y does it again."
+        keymap.say_keys({"chat.redo": "f11,ctrl+x", "presets.remove": "left", "dialog.leave": "alt+delete"})
+        assert say("app.tree.undone") == "Taken back. F11 does it again."
+        assert "Left removes one of your own · Alt+Del leaves" in say("app.presets.hint")
+        assert say("app.delete.done", name="x") == "Deleted x. F9 brings it back."
+    finally:
+        keymap.say_keys({})
+
+
 # ------------------------------------------------------------------------------------------- other languages
 
 
@@ -276,6 +350,12 @@ def test_a_language_has_every_text_and_no_other(language: str) -> None:
 def test_a_language_has_the_same_placeholders(language: str) -> None:
     there = _texts(language)
     assert [name for name in TEXTS if _placeholders(there[name]) != _placeholders(TEXTS[name])] == []
+    assert [name for name in TEXTS if _keys(there[name]) != _keys(TEXTS[name])] == []
+
+
+def _keys(text: str) -> list[str]:
+    """Bindings whose keys a text names: languages may name them in another order."""
+    return sorted(texts.KEY.findall(text))
 
 
 @pytest.mark.parametrize("language", OTHERS)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from rwkv_chat.cli.wrapping import paragraphs, wrapped
+from rwkv_chat.phrases import sentences
 from rwkv_chat.session.titles import width
-from rwkv_chat.texts import lookup, named
+from rwkv_chat.texts import lookup, named, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,13 +26,14 @@ FIRST_COLUMN = 30  # cells at most
 
 def translate() -> None:
     """Have click say everything as the catalogue does, from now on; what that lacks is said in English."""
-    for module, name, ours in places():
-        setattr(module, name, ours)
+    for place, name, ours in places():
+        setattr(place, name, ours)
     click.Context.formatter_class = CellFormatter
 
 
-def places() -> Iterator[tuple[ModuleType, str, Callable[..., str]]]:
+def places() -> Iterator[tuple[ModuleType | type, str, Callable[..., str]]]:
     """Where click's modules keep gettext's functions, and what takes their place."""
+    yield click.MissingParameter, "format_message", said_missing
     for module in [each for name, each in sys.modules.items() if name.startswith("click.")]:
         yield from ((module, name, ours) for name, ours in OURS.items() if name in vars(module))
 
@@ -47,6 +49,13 @@ def said_of(one: str, several: str, number: int) -> str:
     return said(one if number == 1 else several)
 
 
+def said_missing(error: click.MissingParameter) -> str:
+    """With the full stop of the language: click puts one of its own after the name of what is missing."""
+    what, stop, more = _said_missing(error).partition("'.")
+    return sentences(say("phrases.sentence", phrase=f"{what}'"), more.strip()) if stop else what
+
+
+_said_missing = click.MissingParameter.format_message
 OURS = {"_": said, "ngettext": said_of}  # by the names that click has for gettext's
 
 

@@ -4,7 +4,8 @@
     say("errors.ModelNotFound.what", path="x.pth")
 
 The first component names the file, the rest the nested tables. Placeholders are `str.format` fields; the
-width of one, as in `{name:<14}`, counts terminal cells.
+width of one, as in `{name:<14}`, counts terminal cells. Two are filled by themselves, with the key in force
+of a binding: `{key[chat.stop]}` ("Escape") and, where room is scarce, `{brief[chat.stop]}` ("Esc").
 """
 
 from __future__ import annotations
@@ -14,15 +15,23 @@ import os
 import re
 import string
 import unicodedata
-from typing import Any
+from typing import Any, Protocol
 
 from rwkv_chat.texts import quick
 
 DEFAULT_LANGUAGE = "en"
 HERE = os.path.dirname(__file__)  # noqa: PTH120  pathlib would be a tenth of what the help costs
 COLUMN = re.compile(r"\{\w+:[<>]\d+\}")  # a place of a fixed width
+KEY = re.compile(r"\{(?:key|brief)\[([\w.]+)\]\}")  # a place of a key, by the id of its binding
 
 _spoken = [DEFAULT_LANGUAGE]  # one, the language in force
+_keys: dict[str, KeysById] = {}  # the keys in force, where the interface runs: only its texts name any
+
+
+class KeysById(Protocol):
+    """Names of keys, by binding id."""
+
+    def __getitem__(self, name: str, /) -> str: ...
 
 
 @functools.cache
@@ -61,6 +70,11 @@ def use(language: str) -> None:
     _spoken[0] = language if language in languages() else DEFAULT_LANGUAGE
 
 
+def use_keys(*, key: KeysById, brief: KeysById) -> None:
+    """Name the keys of bindings so from now on."""
+    _keys.update(key=key, brief=brief)
+
+
 def spoken() -> str:
     """The language in force."""
     return _spoken[0]
@@ -93,6 +107,8 @@ def say(name: str, /, **values: object) -> str:
     text = lookup(name)
     if text is None:
         raise KeyError(name)
+    if KEY.search(text):
+        values.update(_keys)
     if not values:
         return text
     return CELLS.format(text, **values) if COLUMN.search(text) else text.format(**values)

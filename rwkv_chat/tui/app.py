@@ -25,9 +25,8 @@ from textual.worker import WorkerFailed
 from rwkv_chat.plain_text import pasted, title
 from rwkv_chat.texts import say
 from rwkv_chat.tui import applying
-from rwkv_chat.tui.bindings import BINDINGS, shown_keys
 from rwkv_chat.tui.desk import Desk
-from rwkv_chat.tui.keymap import ROWS, keys_of, split, trouble_words
+from rwkv_chat.tui.keymap import ROWS, keys_of, scopes_of, split, trouble_words
 from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.mishaps import Mishaps, traced
 from rwkv_chat.tui.modes import MODES
@@ -40,7 +39,6 @@ from rwkv_chat.tui.working import start_vital, start_work
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from textual.binding import BindingType
     from textual.command import Provider
     from textual.driver import Driver
     from textual.types import AnimationLevel
@@ -51,7 +49,6 @@ log = logging.getLogger(__name__)
 
 
 QUIT_TOLD_SECONDS = 5.0
-QUIT_KEYS = next(each.keys for each in BINDINGS if each.id == "app.quit")
 EVERYWHERE = ("app.help", "app.quit")
 SIGNALS = ("SIGTERM", "SIGHUP")
 PUSH_TITLE, POP_TITLE = "\x1b[22;2t", "\x1b[23;2t"
@@ -69,7 +66,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
     CSS_PATH = Path(__file__).with_name("app.tcss")  # absolute: a subclass may live elsewhere
     TITLE = say("app.title")
     DEFAULT_MODE = "chat"
-    BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("app"), ("ctrl+c", "help_quit")]
+    BINDINGS = textual_bindings("app")
     COMMANDS: ClassVar = {_everything}
     ENABLE_COMMAND_PALETTE = True
 
@@ -266,7 +263,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         self.notify(say("app.problem.copied", number=text.count("\n") + 1), markup=False)
 
     def action_toggle_help(self) -> None:
-        from rwkv_chat.tui.screens.help import HelpScreen, scopes_of
+        from rwkv_chat.tui.screens.help import HelpScreen
 
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss(None)
@@ -279,8 +276,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
             self.screen.action_stop()
         elif monotonic() - self._quit_told > QUIT_TOLD_SECONDS:
             self._quit_told = monotonic()
-            keys = self.desk.keymap.get("app.quit") or QUIT_KEYS
-            self.notify(say("app.quit_by", key=shown_keys(keys)), timeout=QUIT_TOLD_SECONDS, markup=False)
+            self.notify(say("app.quit_by"), timeout=QUIT_TOLD_SECONDS, markup=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is no way to where one is: the Models screen's footer has room for its own keys."""

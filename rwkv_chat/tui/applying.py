@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.widgets import Input, TextArea
 
 from rwkv_chat.texts import spoken
-from rwkv_chat.tui.keymap import look
+from rwkv_chat.tui.keymap import look, say_keys
 from rwkv_chat.tui.themes import DARK
 from rwkv_chat.tui.working import start_work
 
@@ -43,7 +43,15 @@ def keys(app: RwkvChatApp) -> tuple[KeyTrouble, ...]:
     sound, troubles = look(values.keymap)
     app.desk.keymap = {**({} if values.enter_sends else SWAPPED), **sound}
     app.set_keymap(dict(app.desk.keymap))
+    say_keys(app.desk.keymap)
     return troubles
+
+
+def keymap(app: RwkvChatApp) -> None:
+    """The keys, and what the chat says of them; other screens say theirs anew when they are shown."""
+    keys(app)
+    if (screen := app.chat) is not None and screen.begun:
+        screen.call_later(screen.keys_changed)
 
 
 def motion(app: RwkvChatApp) -> None:
@@ -94,8 +102,8 @@ APPLIED: dict[str, Callable[[RwkvChatApp], object]] = {
     "language": language,
     "show_list": chat,
     "show_sampling": chat,
-    "enter_sends": keys,
-    "keymap": keys,
+    "enter_sends": keymap,
+    "keymap": keymap,
     "reduced_motion": motion,
     "mouse": mouse,
     "model": model,

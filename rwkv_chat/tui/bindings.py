@@ -13,7 +13,8 @@ from rwkv_chat.phrases import either
 
 _InChat = Literal["chat", "prompt", "message", "edit", "presets", "replies", "writing", "books"]
 _Parts = Literal["tune", "tune_new", "compare", "settings", "log", "exact", "tokens"]
-Scope = Literal["app", "library", "models", "states"] | _Parts | _InChat
+_Over = Literal["dialog", "confirm", "manner", "help", "welcome"]
+Scope = Literal["app", "library", "models", "states"] | _Parts | _InChat | _Over
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class KeyBinding:
         id: stable name, used by the user's key map.
         keys: Textual key names, comma separated; the first is the one shown.
         action: Textual action string.
-        scope: which part owns it: the app, one of the screens, or the prompt box.
+        scope: which part owns it: the app, one of the screens, the prompt box, or what is asked over them.
         shown: whether the footer shows it.
         priority: taken before the focused widget sees the key.
     """
@@ -172,6 +173,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("tune.remove", "delete,x", "remove", "tune"),
     KeyBinding("tune.back", "escape", "back", "tune", shown=True),
     KeyBinding("tune_new.next", "ctrl+j", "next", "tune_new", shown=True, priority=True),
+    KeyBinding("tune_new.mark", "space", "mark", "tune_new"),
     KeyBinding("tune_new.back", "escape", "previous", "tune_new", shown=True),
     KeyBinding("compare.blind", "f4", "blind", "compare", shown=True, priority=True),
     KeyBinding("compare.first", "1", "judge(1)", "compare"),
@@ -182,6 +184,14 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("exact.copy_text", "c", "copy_text", "exact", shown=True),
     KeyBinding("exact.copy_ids", "i", "copy_ids", "exact", shown=True),
     KeyBinding("exact.close", "escape", "close", "exact", shown=True),
+    KeyBinding("dialog.leave", "escape", "leave", "dialog"),
+    KeyBinding("confirm.next", "right,down", "move(1)", "confirm"),
+    KeyBinding("confirm.previous", "left,up", "move(-1)", "confirm"),
+    KeyBinding("manner.choose", "space", "choose", "manner"),
+    KeyBinding("manner.leave", "escape,f7", "leave", "manner"),
+    KeyBinding("help.leave", "escape,enter,q", "leave", "help"),
+    KeyBinding("welcome.next", "enter,space", "go_on", "welcome"),
+    KeyBinding("welcome.leave", "escape", "leave", "welcome"),
     KeyBinding("app.library", "ctrl+l", "switch_mode('library')", "app", shown=True, priority=True),
     KeyBinding("app.models", "ctrl+o", "switch_mode('models')", "app", shown=True, priority=True),
     KeyBinding("app.states", "ctrl+g", "switch_mode('states')", "app", priority=True),
@@ -189,6 +199,7 @@ BINDINGS: tuple[KeyBinding, ...] = (
     KeyBinding("app.tune", "f10,alt+t", "switch_mode('tune')", "app", priority=True),
     KeyBinding("app.help", "f1", "toggle_help", "app", shown=True, priority=True),
     KeyBinding("app.palette", "ctrl+p", "command_palette", "app", priority=True),
+    KeyBinding("app.interrupt", "ctrl+c", "help_quit", "app"),
     KeyBinding("app.quit", "ctrl+q", "quit", "app", shown=True, priority=True),
 )
 
@@ -216,6 +227,7 @@ ALTERNATES: dict[str, str] = {
     "writing.alternatives": "alt+v",
     "writing.take_back": "alt+u",
     "writing.exact_prompt": "alt+x",
+    "tune_new.next": "alt+n",
     "compare.blind": "alt+k",
     "app.library": "alt+l",
     "app.models": "alt+o",
@@ -239,6 +251,7 @@ def scope(name: Scope) -> tuple[KeyBinding, ...]:
 
 
 _NAMES = {"pageup": "PageUp", "pagedown": "PageDown", "slash": "/", "full_stop": ".", "comma": ","}
+_BRIEF = {"escape": "Esc", "delete": "Del", "left": "←", "right": "→", "up": "↑", "down": "↓"}
 
 
 def shown_keys(keys: str) -> str:
@@ -246,5 +259,15 @@ def shown_keys(keys: str) -> str:
     return either(_shown(key.strip()) for key in keys.split(","))
 
 
+def brief_key(keys: str) -> str:
+    """The first of them, where room is scarce: "delete,x" -> "Del"."""
+    first = keys.partition(",")[0].strip()
+    return "+".join(_BRIEF.get(part) or _name(part) for part in first.split("+"))
+
+
 def _shown(key: str) -> str:
-    return "+".join(_NAMES.get(part, part.capitalize()) for part in key.split("+"))
+    return "+".join(_name(part) for part in key.split("+"))
+
+
+def _name(part: str) -> str:
+    return _NAMES.get(part, part.capitalize())

@@ -17,7 +17,7 @@ from rwkv_chat.plain_text import title
 from rwkv_chat.setting_specs import SPECS
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, KeyBinding, shown_keys
-from rwkv_chat.tui.keymap import keys_of
+from rwkv_chat.tui.keymap import keys_of, scopes_of
 from rwkv_chat.tui.problems import ACTIONS
 from rwkv_chat.tui.setting_rows import value_words
 from rwkv_chat.tui.working import start_work
@@ -70,7 +70,9 @@ class Actions(Entries):
     shown_at_once = True
 
     async def find(self) -> list[Entry]:
-        return [self._entry(each) for each in BINDINGS if each.id not in LEFT_OUT and self._can(each.action)]
+        here = scopes_of(self.screen)
+        rows = [each for each in BINDINGS if each.scope in here and each.id not in LEFT_OUT]
+        return [self._entry(each) for each in rows if self._can(each.action)]
 
     def _entry(self, row: KeyBinding) -> Entry:
         keys = shown_keys(keys_of(row, self.desk.keymap))

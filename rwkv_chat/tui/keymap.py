@@ -9,12 +9,15 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from rwkv_chat import texts
 from rwkv_chat.setting_specs import nearest
 from rwkv_chat.texts import say
-from rwkv_chat.tui.bindings import BINDINGS, KeyBinding, all_keys, shown_keys
+from rwkv_chat.tui.bindings import BINDINGS, KeyBinding, all_keys, brief_key, shown_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from textual.screen import Screen
 
 TroubleKind = Literal["unknown", "key", "same", "letter", "double"]
 MODIFIERS = {"ctrl", "alt", "shift", "super", "hyper", "meta"}
@@ -36,9 +39,10 @@ _NAMED = {
     ),
     *("up", "down", "left", "right", *(f"f{number}" for number in range(1, 25))),
 }
-TYPED = {"app", "chat", "prompt", "edit"}  # scopes in which letters are written
-TOGETHER = {"chat", "prompt"}
+TYPED = {"app", "chat", "prompt", "edit", "dialog"}  # scopes in which letters are written
+TOGETHER = ({"chat", "prompt"}, *({"dialog", each} for each in ("confirm", "edit", "presets")))
 ROWS = {row.id: row for row in BINDINGS}
+SCOPES = tuple(dict.fromkeys(row.scope for row in BINDINGS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,28 @@ def split(keys: str) -> list[str]:
 def keys_of(row: KeyBinding, keymap: Mapping[str, str]) -> str:
     """The keys in force, comma separated."""
     return keymap.get(row.id) or all_keys(row)
+
+
+def scopes_of(screen: Screen[object]) -> list[str]:
+    """The parts whose keys work on a screen where its focus is, from the prompt to the program."""
+    ids = {each.binding.id for each in screen.active_bindings.values()}
+    here = {row.scope for name, row in ROWS.items() if name in ids}
+    return [name for name in SCOPES if name in here]
+
+
+class KeyNames:
+    """Keys as a text names them, by binding id: `{key[chat.stop]}`. The first of those in force."""
+
+    def __init__(self, keymap: Mapping[str, str], name: Callable[[str], str]) -> None:
+        self._keymap, self._name = keymap, name
+
+    def __getitem__(self, name: str) -> str:
+        return self._name(keys_of(ROWS[name], self._keymap).split(",")[0])
+
+
+def say_keys(keymap: Mapping[str, str]) -> None:
+    """Texts name the keys of this key map from now on."""
+    texts.use_keys(key=KeyNames(keymap, shown_keys), brief=KeyNames(keymap, brief_key))
 
 
 def trouble_words(found: KeyTrouble) -> str:
@@ -150,4 +176,7 @@ def _holder(name: str, keymap: Mapping[str, str]) -> str | None:
 
 def _together(one: KeyBinding, other: KeyBinding) -> bool:
     scopes = {one.scope, other.scope}
-    return len(scopes) == 1 or "app" in scopes or scopes <= TOGETHER
+    return len(scopes) == 1 or "app" in scopes or scopes in TOGETHER
+
+
+say_keys({})  # what is said before a person's key map is known

@@ -9,8 +9,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rwkv_chat.texts import say
-from rwkv_chat.tui.bindings import shown_keys
-from rwkv_chat.tui.keymap import ROWS, keys_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,21 +33,20 @@ class Mishaps:
             loop.default_exception_handler(dict(context))
             return
         log.error("%s", context["message"], exc_info=error)
-        text = words(error, self._app.desk.keymap)
+        text = words(error)
         if monotonic() - self._told.get(text, -TOLD_SECONDS) >= TOLD_SECONDS:
             self._told[text] = monotonic()
             self._app.notify(text, severity="error", timeout=TOLD_SECONDS, markup=False)
 
 
-def words(error: Exception, keymap: Mapping[str, str]) -> str:
+def words(error: Exception) -> str:
     """What happened, and what can be done, in one line."""
     from rwkv_chat.explain import sentence
     from rwkv_chat.tui.screens.telling import foreseen
 
     if isinstance(error, foreseen()):
         return sentence(error)
-    key = shown_keys(keys_of(ROWS["app.palette"], keymap).split(",")[0])
-    return say("app.problem.unforeseen", kind=type(error).__name__, key=key, log=say("app.problem.log"))
+    return say("app.problem.unforeseen", kind=type(error).__name__, log=say("app.problem.log"))
 
 
 def traced(page: object) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from rwkv_chat.cli.click_words import CellFormatter, places
 from rwkv_chat.cli.wrapping import paragraphs, wrapped
-from rwkv_chat.texts import DEFAULT_LANGUAGE, languages, use
+from rwkv_chat.texts import DEFAULT_LANGUAGE, languages, lookup, use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +78,25 @@ def test_what_is_wrong_is_said_in_the_language(what: str) -> None:
     assert re.findall("[A-Za-z]{2,}", _told(WRONG[what])) == []
     use(DEFAULT_LANGUAGE)
     assert re.findall("[A-Za-z]{2,}", _told(WRONG[what])) != []
+
+
+def test_what_is_missing_ends_as_sentences_of_the_language_do(language: str) -> None:
+    with pytest.raises(click.ClickException) as caught:
+        _command().main([], "x", standalone_mode=False)
+    told = caught.value.format_message()
+    assert told == f"{lookup('click.argument_missing', language)} 'NAME'。"
+    with pytest.raises(click.ClickException) as caught:
+        _needing_a_kind().main([], "x", standalone_mode=False)
+    told = caught.value.format_message()
+    assert "'--kind'。" in told
+    assert "." not in told
+    use(DEFAULT_LANGUAGE)
+    assert "'--kind'. Choose from:" in caught.value.format_message()
+
+
+def _needing_a_kind() -> click.Command:
+    kind = click.Option(["--kind"], type=click.Choice(["1", "2"]), required=True)
+    return click.Command("x", params=[kind], callback=lambda **_: None)
 
 
 @pytest.mark.usefixtures("language")

@@ -159,7 +159,8 @@ def _loaded(screen: Screen[Any]) -> bool:
 
 def _filled(name: str) -> str:
     """A text with something in its places."""
-    places = {place for _, place, _, _ in string.Formatter().parse(lookup(name) or "") if place}
+    text = texts.KEY.sub("", lookup(name) or "")
+    places = {place for _, place, _, _ in string.Formatter().parse(text) if place}
     return say(name, **{each: SAMPLES.get(each, "7") for each in places})
 
 
@@ -219,7 +220,7 @@ async def _parts(app: RwkvChatApp, pilot: Pilot[Any], chat: ChatScreen, look: An
     for key in ("slash", "@"):
         await pilot.press(key)
         await until(pilot, lambda: chat.completions.display, key)
-        await look(f"after {key}", ends=app.size.width < 80)  # beside what it explains
+        await look(f"after {key}", ends=key == "@")  # names of files are cut, texts are not
         chat.prompt.text = ""
         await until(pilot, lambda: not chat.completions.display)
     chat.repeat_bar.offer()

@@ -4,18 +4,22 @@ and the first start leads to a model that speaks.
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.cells import cell_len
 from textual.widgets import OptionList, Static
 
+from rwkv_chat.texts import DEFAULT_LANGUAGE, languages, say
 from rwkv_chat.tui.bindings import BINDINGS
 from rwkv_chat.tui.modes import MODES
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from rwkv_chat.tui.starters import starters
 from tests.tui.helpers import opened, say_to, toasts, until
 from tests.tui.shelf import fits, offer, some_models
+from tests.tui.test_every_text import speaking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +43,20 @@ async def test_help_and_quit_stand_at_the_foot_of_every_screen(size: tuple[int, 
             assert "F1 Help" in words, mode
             assert "^Q Quit" in words, mode
             assert len(words) <= size[0] - 4, mode
+
+
+@pytest.mark.parametrize("language", [each for each in languages() if each != DEFAULT_LANGUAGE])
+async def test_they_stand_there_in_every_language(language: str, tmp_path: Path) -> None:
+    async with speaking(tmp_path, language, SIZES[0]) as (app, pilot, _):
+        ways = [say(f"keys.app.{name}.label") for name in ("help", "quit")]
+        for (width, height), mode in product(SIZES[:2], MODES):
+            await pilot.resize_terminal(width, height)
+            app.switch_mode(mode)
+            await until(pilot, lambda mode=mode: app.current_mode == mode and app.screen.query("KeyFooter"))
+            foot = app.screen.query_one("KeyFooter", Static)
+            await until(pilot, lambda width=width, foot=foot: foot.content_size.width == width - 4)
+            await until(pilot, lambda foot=foot: all(each in str(foot.render()) for each in ways), mode)
+            assert cell_len(str(foot.render())) <= width - 4, mode
 
 
 def test_every_screen_has_a_key() -> None:

@@ -8,9 +8,8 @@ from textual.events import Key
 
 from rwkv_chat.tui.bindings import ALTERNATES, BINDINGS, all_keys
 from rwkv_chat.tui.keymap import ROWS, KeyTrouble, look, split, trouble_words
-from rwkv_chat.tui.terminal_keys import TERMINALS, Terminal
-
-DESTRUCTIVE = {"delete", "erase", "remove", "thin"}
+from rwkv_chat.tui.slash import SLASH
+from rwkv_chat.tui.terminal_keys import TERMINALS, WITHOUT_KEY, Terminal
 
 
 @pytest.mark.parametrize(
@@ -31,6 +30,9 @@ DESTRUCTIVE = {"delete", "erase", "remove", "thin"}
         ({"app.help": "shift+h"}, KeyTrouble("app.help", "shift+h", "letter"), "could then not be typed"),
         ({"chat.new": "f5"}, KeyTrouble("chat.new", "f5", "double", "chat.regenerate"), "“Regenerate” has"),
         ({"library.tag": "ctrl+q"}, KeyTrouble("library.tag", "ctrl+q", "double", "app.quit"), "“Quit” has"),
+        ({"dialog.leave": "f2"}, KeyTrouble("dialog.leave", "f2", "double", "edit.keep"), "“Replace” has"),
+        ({"confirm.next": "up"}, KeyTrouble("confirm.next", "up", "double", "confirm.previous"), "“Prev"),
+        ({"dialog.leave": "x"}, KeyTrouble("dialog.leave", "x", "letter"), "could then not be typed"),
         ({"app.help": "alt+n"}, KeyTrouble("app.help", "alt+n", "double", "chat.new"), "“New chat” has"),
     ],
 )
@@ -79,8 +81,20 @@ def test_an_alternate_is_of_a_key_that_there_is() -> None:
 
 @pytest.mark.parametrize("terminal", TERMINALS, ids=lambda each: each.name)
 def test_every_action_has_a_key_that_each_terminal_passes_on(terminal: Terminal) -> None:
-    lost = [row.id for row in BINDINGS if set(split(all_keys(row))) <= terminal.keeps]
-    assert lost == []
+    lost = {row.id for row in BINDINGS if set(split(all_keys(row))) <= terminal.keeps}
+    assert lost <= WITHOUT_KEY.keys()
+
+
+def test_what_has_no_second_key_has_another_way() -> None:
+    """The prompt takes a backslash before Enter for a new line; a command does what it says."""
+    assert WITHOUT_KEY.keys() == {"prompt.newline", "chat.tokens"}
+    assert {"/tokens"} <= {f"/{row.name}" for row in SLASH}
+
+
+def test_the_terminals_know_what_is_often_kept() -> None:
+    kept = set().union(*(each.keeps for each in TERMINALS))
+    assert {"f1", "f10", "f11", "ctrl+pageup", "ctrl+pagedown", "ctrl+tab", "ctrl+space"} <= kept
+    assert {"alt+1", "ctrl+b", "ctrl+p", "ctrl+e", "ctrl+k", "ctrl+v", "alt+enter"} <= kept
 
 
 def test_the_terminals_keep_keys_at_all() -> None:

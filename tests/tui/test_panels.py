@@ -16,11 +16,13 @@ from rwkv_chat.tui.bindings import BINDINGS, all_keys, shown_keys
 from rwkv_chat.tui.commands import Actions
 from rwkv_chat.tui.desk import ModelState
 from rwkv_chat.tui.screens.books import BooksScreen
+from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.editing import EditDialog
 from rwkv_chat.tui.screens.exact import ExactScreen
 from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.library import LibraryScreen
 from rwkv_chat.tui.screens.log import LogScreen
+from rwkv_chat.tui.screens.manner import MannerDialog
 from rwkv_chat.tui.screens.messages import MessagesScreen
 from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.screens.presets import PresetsDialog
@@ -159,6 +161,11 @@ def test_every_action_of_the_table_exists() -> None:
         "tune": TuneScreen,
         "tune_new": NewTuneScreen,
         "compare": CompareScreen,
+        "dialog": Ask,
+        "confirm": Confirm,
+        "manner": MannerDialog,
+        "help": HelpScreen,
+        "welcome": WelcomeScreen,
     }
     for row in BINDINGS:
         name = row.action.split("(")[0]

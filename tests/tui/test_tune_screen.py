@@ -185,7 +185,9 @@ async def test_warnings_are_told_before_the_start(tmp_path: Path) -> None:
     async with tuning(tmp_path, tunes, said="Hello") as (app, pilot, _, screen):
         new = await begin(app, pilot)
         await until(pilot, lambda: new.source.chats.option_count == 1)
-        new.source.chats.mark_all()
+        new.source.chats.focus()
+        await pilot.press("space")
+        assert len(new.source.chats.marked) == 1
         await pilot.press("ctrl+j")
         await until(pilot, lambda: "Only 9 answers" in text(new, "found-facts"))
         await pilot.press("ctrl+j")

@@ -25,6 +25,7 @@ Kind = Literal["key", "command", "parameter", "fact"]
 UNTAUGHT_SCOPES = (
     *("message", "edit", "presets", "replies", "writing", "books", "library", "models", "states"),
     *("settings", "log", "exact", "tune", "tune_new", "compare", "tokens"),
+    *("dialog", "confirm", "manner", "help", "welcome"),
 )
 UNTAUGHT = frozenset(
     (
@@ -33,7 +34,7 @@ UNTAUGHT = frozenset(
         *(f"key.{row.id}" for row in BINDINGS if row.scope in UNTAUGHT_SCOPES),
         *(f"key.chat.{each}" for each in ("messages", "undo", "redo", "first", "last", "copy_block")),
         *(f"key.chat.{each}" for each in ("edit_outside", "unfold", "plain_view", "tokens")),
-        *("key.app.library", "key.app.states", "key.app.settings", "key.app.tune"),
+        *(f"key.app.{each}" for each in ("library", "states", "settings", "tune", "interrupt")),
     )
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
@@ -12,11 +12,11 @@ from textual.widgets import Button, Input, Label
 from rwkv_chat.plain_text import title
 from rwkv_chat.session.shelf_convert import format_of
 from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.import_dialog import PathInput, PathSuggester, typed_path
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
-    from textual.binding import BindingType
 
     from rwkv_chat.session.shelf_types import ShelfEntry
 
@@ -27,7 +27,7 @@ class AskTarget(ModalScreen[Path | None]):
     """Gives a path whose ending names a format; None when left with Esc."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
+    BINDINGS = textual_bindings("dialog")
     AUTO_FOCUS = "#path"
 
     def __init__(self, entry: ShelfEntry) -> None:

@@ -9,6 +9,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
 from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -19,7 +20,7 @@ class Ask(ModalScreen[str | None]):
     """Asks for one line; None when left with Esc."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
+    BINDINGS = textual_bindings("dialog")
 
     def __init__(self, question: str, value: str = "", hint: str = "") -> None:
         """`hint`: what the keys do; "" where the answer replaces what is there."""
@@ -45,11 +46,7 @@ class Confirm(ModalScreen[bool]):
     """Asks yes or no; "no" has the focus."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        ("escape", "leave"),
-        ("left,up", "app.focus_previous"),
-        ("right,down", "app.focus_next"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("dialog"), *textual_bindings("confirm")]
     AUTO_FOCUS = "#no"
 
     def __init__(self, question: str, yes: str) -> None:
@@ -66,6 +63,13 @@ class Confirm(ModalScreen[bool]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.dismiss(event.button.id == "yes")
+
+    def action_move(self, step: int) -> None:
+        """To the other button."""
+        if step > 0:
+            self.focus_next()
+        else:
+            self.focus_previous()
 
     def action_leave(self) -> None:
         self.dismiss(False)

@@ -31,7 +31,7 @@ class EditDialog(ModalScreen[Edited | None]):
     """None when left with Esc, or with nothing changed. Every change is told, so that it can be kept."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("edit"), ("escape", "leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("dialog"), *textual_bindings("edit")]
     AUTO_FOCUS = "#edited"
 
     def __init__(

@@ -6,7 +6,7 @@ What it may reveal is said before anything is written.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -16,13 +16,13 @@ from textual.widgets import Button, Input, Label, Select, Static
 from rwkv_chat.phrases import listed
 from rwkv_chat.session.shelf_convert import FORMATS, STATE_FORMS
 from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.import_dialog import PathInput, PathSuggester, typed_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from textual.app import ComposeResult
-    from textual.binding import BindingType
 
     from rwkv_chat.session.tune_export import What
 
@@ -46,7 +46,7 @@ class AskExport(ModalScreen[Wanted | None]):
     """None when left with Esc."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
+    BINDINGS = textual_bindings("dialog")
     AUTO_FOCUS = "#path"
 
     def __init__(self, name: str, method: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
@@ -10,24 +10,21 @@ from textual.widgets import Static
 
 from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, KeyBinding, shown_keys
-from rwkv_chat.tui.keymap import ROWS, keys_of
+from rwkv_chat.tui.keymap import SCOPES, keys_of
+from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.widgets.key_table import KeyRow, KeyTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from textual.app import ComposeResult
-    from textual.binding import BindingType
-    from textual.screen import Screen
-
-SCOPES = tuple(dict.fromkeys(each.scope for each in BINDINGS))
 
 
 class HelpScreen(ModalScreen[None]):
     """An overlay; the key that opened it, Esc and Enter close it."""
 
     CSS_PATH = "help.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,enter,q", "leave")]
+    BINDINGS = textual_bindings("help")
     AUTO_FOCUS = "#help"
 
     def __init__(self, keymap: Mapping[str, str], here: Sequence[str]) -> None:
@@ -44,6 +41,7 @@ class HelpScreen(ModalScreen[None]):
             yield Static(say("app.help.elsewhere"), id="help-elsewhere", markup=False)
             for name in elsewhere:
                 yield from self._part(name)
+            yield Static(say("app.help.second"), id="help-second", markup=False)
             yield Static(say("app.help.close"), id="help-close", markup=False)
 
     def _part(self, scope: str) -> ComposeResult:
@@ -55,10 +53,3 @@ class HelpScreen(ModalScreen[None]):
 
     def action_leave(self) -> None:
         self.dismiss(None)
-
-
-def scopes_of(screen: Screen[object]) -> list[str]:
-    """The parts whose keys work on a screen where its focus is, from the prompt to the program."""
-    ids = {each.binding.id for each in screen.active_bindings.values()}
-    here = {row.scope for name, row in ROWS.items() if name in ids}
-    return [name for name in SCOPES if name in here]

@@ -6,7 +6,7 @@ import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from textual.containers import Horizontal, Vertical
@@ -16,11 +16,11 @@ from textual.widgets import Button, Input, Label
 
 from rwkv_chat.paths import expanded
 from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
 
 if TYPE_CHECKING:
     from textual import events
     from textual.app import ComposeResult
-    from textual.binding import BindingType
 
 MOST_LOOKED_AT = 5_000  # names in a folder
 
@@ -84,7 +84,7 @@ class AskPath(ModalScreen[Import | None]):
     """None when left with Esc."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
+    BINDINGS = textual_bindings("dialog")
     AUTO_FOCUS = "#path"
 
     def __init__(self, words: PathWords | None = None) -> None:

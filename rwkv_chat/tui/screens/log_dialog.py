@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -14,6 +14,7 @@ from textual.widgets import Button, Input, Label, Select, Static
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.screens.import_dialog import PathInput, PathSuggester, typed_path
 from rwkv_chat.tui.working import start_work
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from textual.app import ComposeResult
-    from textual.binding import BindingType
 
     from rwkv_chat.importers.logs import Guess
 
@@ -57,7 +57,7 @@ class AskLog(ModalScreen[Log | None]):
     """Enter in the path looks; the button takes. None when left with Esc."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
+    BINDINGS = textual_bindings("dialog")
     AUTO_FOCUS = "#path"
 
     def __init__(self, words: LogWords) -> None:

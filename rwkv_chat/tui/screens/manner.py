@@ -5,7 +5,7 @@ which tuned state or adapter.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -16,12 +16,12 @@ from textual.widgets.option_list import Option
 from rwkv_chat.plain_text import title
 from rwkv_chat.texts import say
 from rwkv_chat.tui.choices import Choices
+from rwkv_chat.tui.keys import textual_bindings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from textual.app import ComposeResult
-    from textual.binding import BindingType
 
 CHOSEN, OTHER = "(x) ", "( ) "
 TICKED, EMPTY = "[x] ", "[ ] "
@@ -55,7 +55,7 @@ class MannerDialog(ModalScreen[Choices]):
     """Enter or a click chooses; Esc gives what was chosen."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,f7", "leave"), ("space", "choose")]
+    BINDINGS = textual_bindings("manner")
     AUTO_FOCUS = "#manner"
 
     def __init__(self, ways: Ways, choices: Choices) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -11,12 +11,12 @@ from textual.widgets import Label, OptionList
 from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import title
+from rwkv_chat.tui.keys import textual_bindings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from textual.app import ComposeResult
-    from textual.binding import BindingType
 
 LONGEST = 200
 
@@ -25,7 +25,7 @@ class Pick(ModalScreen[int | None]):
     """Gives the number of the line, 0 for the first; None when left with Esc."""
 
     CSS_PATH = "picking.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
+    BINDINGS = textual_bindings("dialog")
     AUTO_FOCUS = "#picked"
 
     def __init__(self, question: str, rows: Sequence[tuple[str, str]], chosen: int = 0) -> None:

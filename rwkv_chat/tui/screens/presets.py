@@ -38,7 +38,7 @@ class PresetsDialog(ModalScreen[Picked | None]):
     """Enter or a click chooses; Delete removes one of one's own; Esc leaves."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("presets"), ("escape", "leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [*textual_bindings("dialog"), *textual_bindings("presets")]
     AUTO_FOCUS = "#presets"
 
     def __init__(self, presets: tuple[Preset, ...]) -> None:

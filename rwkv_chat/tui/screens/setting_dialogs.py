@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -11,13 +11,13 @@ from textual.widgets import Label, OptionList
 from textual.widgets.option_list import Option
 
 from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from textual import events
     from textual.app import ComposeResult
-    from textual.binding import BindingType
 
 CHOSEN, OTHER = "(x) ", "( ) "
 
@@ -26,7 +26,7 @@ class Choose(ModalScreen[str | None]):
     """One of several values; None when left with Esc."""
 
     CSS_PATH = "dialogs.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave")]
+    BINDINGS = textual_bindings("dialog")
     AUTO_FOCUS = "#values"
 
     def __init__(self, question: str, options: Sequence[tuple[str, str]], value: str) -> None:

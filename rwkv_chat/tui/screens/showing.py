@@ -69,6 +69,11 @@ class ShowingScreen(CommandScreen):
         if self.is_current:
             self.prompt.focus()
 
+    def keys_changed(self) -> None:
+        """Other keys are in force: an empty conversation, and one that lacks a reply, name them."""
+        if self.live is None and (not self.nodes or self.nodes[-1].message.role == "user"):
+            self.show_conversation()
+
     def show_draft(self) -> None:
         """What is typed for the open conversation stands in the prompt."""
         raise NotImplementedError

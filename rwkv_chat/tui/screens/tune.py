@@ -53,7 +53,7 @@ class TuneScreen(TuneWork):
             yield Static(say("tune_screen.promise"), id="tune-promise", markup=False)
         with Horizontal(id="tune-body"):
             yield LibraryList(id="runs")
-            yield Static(say("tune_screen.none"), id="no-runs", markup=False)
+            yield Static(id="no-runs", markup=False)
             with Vertical(id="run"):
                 with VerticalScroll(id="run-details", can_focus=False):
                     yield Static(id="run-facts", markup=False)
@@ -72,6 +72,7 @@ class TuneScreen(TuneWork):
         self.set_interval(LOOK_AGAIN, self.look_again)
 
     def on_screen_resume(self) -> None:
+        self.query_one("#no-runs", Static).update(Content(say("tune_screen.none")))
         self.reload()
         chosen, self.desk.to_tune = self.desk.to_tune, ()
         if chosen:

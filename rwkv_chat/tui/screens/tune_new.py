@@ -110,6 +110,11 @@ class NewTuneScreen(Screen[Plan | None]):
         else:
             self.dismiss(None)
 
+    def action_mark(self) -> None:
+        """A conversation to learn from, or not any more."""
+        if self._step == 0 and self.source.chats.has_focus:
+            self.source.chats.toggle()
+
     def action_next(self) -> None:
         match STEPS[self._step]:
             case "source" if not self.source.files and not self.source.branches:

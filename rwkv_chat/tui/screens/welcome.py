@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -12,13 +12,13 @@ from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import clean
 from rwkv_chat.texts import say
+from rwkv_chat.tui.keys import textual_bindings
 from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from textual.app import ComposeResult
-    from textual.binding import BindingType
 
     from rwkv_chat.tui.starters import Starter
 
@@ -29,7 +29,7 @@ class WelcomeScreen(ModalScreen[str]):
     """Shown once; Enter goes on, Esc leaves. The result is the name of a model to get, "" for none."""
 
     CSS_PATH = "welcome.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [("enter,space", "go_on"), ("escape", "leave")]
+    BINDINGS = textual_bindings("welcome")
     AUTO_FOCUS = ""
 
     def __init__(

@@ -12,14 +12,19 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import clean
-from rwkv_chat.tui.cells import cell
+from rwkv_chat.tui.cells import columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from textual import events
+
     from rwkv_chat.tui.completion import Offer
 
 WIDEST = 34
+GAP = "  "
+LEAST = 10  # cells of the words beside a command
+UNKNOWN = 200
 
 
 class Completions(OptionList, can_focus=False):
@@ -40,10 +45,21 @@ class Completions(OptionList, can_focus=False):
         if tuple(offers) == self._offers:
             return
         self._offers = tuple(offers)
-        width = min(WIDEST, max((cell_len(each.shown) for each in offers), default=0))
-        self.set_options([Option(_line(each, width)) for each in offers])
-        self.highlighted = 0 if offers else None
+        self._draw(0 if offers else None)
         self.display = bool(offers)
+
+    def on_resize(self, _: events.Resize) -> None:
+        self._draw(self.highlighted)
+
+    def _draw(self, highlighted: int | None) -> None:
+        """In the width that there is, with the scroll bar's cells left free: it comes and goes. What was never
+        shown has no width yet.
+        """
+        first = min(WIDEST, max((cell_len(each.shown) for each in self._offers), default=0))
+        width = self.content_region.width or UNKNOWN
+        second = max(LEAST, width - self.scrollbar_size_vertical - first - len(GAP))
+        self.set_options([Option(_line(each, first, second)) for each in self._offers])
+        self.highlighted = highlighted
 
     @property
     def offer(self) -> Offer | None:
@@ -59,8 +75,10 @@ class Completions(OptionList, can_focus=False):
         self.post_message(self.Picked(self._offers[event.option_index]))
 
 
-def _line(offer: Offer, width: int) -> Content:
+def _line(offer: Offer, first: int, second: int) -> Content:
     shown = clean(offer.shown)
     if not offer.help:
         return Content(shown)
-    return Content(cell(shown, width)) + Content.styled(f"  {clean(offer.help)}", "$muted")
+    lines = columns(shown, clean(offer.help), first, second)
+    parts = ((Content(one), Content.styled(GAP + other, "$muted")) for one, other in lines)
+    return Content("\n").join(one + other for one, other in parts)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets import Static
 
-from rwkv_chat.tui.cells import cell
-from rwkv_chat.tui.prose.wrap import wrap
+from rwkv_chat.tui.cells import columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,17 +37,5 @@ class KeyTable(Static):
 
 def _row(row: KeyRow, width: int) -> Content:
     keys = min(KEYS, width * 2 // 5)
-    left = _lines(row.keys, keys)
-    right = _lines(row.text, max(8, width - keys - 1))
-    number = max(len(left), len(right))
-    left += [""] * (number - len(left))
-    right += [""] * (number - len(right))
-    lines = [
-        Content.styled(cell(one, keys), "$accent") + Content(f" {other}")
-        for one, other in zip(left, right, strict=True)
-    ]
-    return Content("\n").join(lines)
-
-
-def _lines(text: str, width: int) -> list[str]:
-    return [line.text for line in wrap([(text, ())], width)]
+    lines = columns(row.keys, row.text, keys, max(8, width - keys - 1))
+    return Content("\n").join(Content.styled(one, "$accent") + Content(f" {other}") for one, other in lines)
