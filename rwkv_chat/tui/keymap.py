@@ -117,8 +117,7 @@ def say_keys(keymap: Mapping[str, str]) -> None:
 
 def trouble_words(found: KeyTrouble) -> str:
     """One sentence."""
-    row = ROWS.get(found.other)
-    other = say(f"keys.{row.id}.label") if row is not None else found.other
+    other = say(f"keys.{found.other}.label") if found.kind == "double" else found.other
     keys = shown_keys(found.keys) if found.kind != "key" else found.keys
     kind = "unknown_near" if found.kind == "unknown" and other else found.kind
     text = shown_keys(other) if found.kind == "same" else other

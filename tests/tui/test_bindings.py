@@ -103,7 +103,7 @@ def test_keys_that_are_taken_by_hand_are_known() -> None:
         f"{name}.{each}"
         for name, kind in CLASSES.items()
         for each in vars(kind)
-        if each.startswith(("key_", "_key_")) or each in ("on_key", "_on_key")
+        if each.startswith("key_") or each in ("on_key", "_on_key")
     }
     assert found == BY_HAND.keys()
 
@@ -205,4 +205,4 @@ async def test_what_is_wrong_with_a_key_map_is_told_once_at_the_start(
 ) -> None:
     async with opened(tmp_path, keymap=keymap) as (app, pilot, _):
         await until(pilot, lambda: toasts(app))
-        assert sum(told in each for each in toasts(app)) == 1
+        assert sum(told in each for each in toasts(app)) == 1, toasts(app)

@@ -18,7 +18,7 @@ from rwkv_chat.tui.terminal_keys import TERMINALS, WITHOUT_KEY, Terminal
         (
             {"chat.stopp": "ctrl+x"},
             KeyTrouble("chat.stopp", "ctrl+x", "unknown", "chat.stop"),
-            "did you mean",
+            "did you mean chat.stop?",
         ),
         ({"zzz": "ctrl+x"}, KeyTrouble("zzz", "ctrl+x", "unknown"), "which is no action."),
         ({"chat.stop": "ctrl+nosuch"}, KeyTrouble("chat.stop", "ctrl+nosuch", "key"), "does not exist"),
