@@ -52,8 +52,8 @@ class Completions(OptionList, can_focus=False):
         self._draw(self.highlighted)
 
     def _draw(self, highlighted: int | None) -> None:
-        """In the width that there is, with the scroll bar's cells left free: it comes and goes. What was never
-        shown has no width yet.
+        """In the width that there is, with the scroll bar's cells left free: it comes and goes. What was
+        never shown has no width yet.
         """
         first = min(WIDEST, max((cell_len(each.shown) for each in self._offers), default=0))
         width = self.content_region.width or UNKNOWN
