@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from itertools import zip_longest
 
 from rich.cells import cell_len, set_cell_size
-
-from rwkv_chat.tui.prose.wrap import wrap
 
 _NUMBER = re.compile(r" \(\d+\)$")  # what tells a branch from the conversation that it comes from
 
@@ -18,16 +15,6 @@ def cell(text: str, width: int, *, right: bool = False) -> str:
     if length > width:
         return set_cell_size(text, width - 1) + "…" if width else ""
     return " " * (width - length) + text if right else text + " " * (width - length)
-
-
-def columns(left: str, right: str, first: int, second: int) -> list[tuple[str, str]]:
-    """The lines of two texts side by side, each wrapped in as many cells; those at the left are filled up."""
-    ones, others = _lines(left, first), _lines(right, second)
-    return [(cell(one, first), other) for one, other in zip_longest(ones, others, fillvalue="")]
-
-
-def _lines(text: str, width: int) -> list[str]:
-    return [line.text for line in wrap([(text, ())], width)]
 
 
 def short_title(text: str, width: int) -> str:

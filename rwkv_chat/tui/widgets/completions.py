@@ -12,7 +12,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from rwkv_chat.plain_text import clean
-from rwkv_chat.tui.cells import columns
+from rwkv_chat.tui.columns import columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets import Static
 
-from rwkv_chat.tui.cells import columns
+from rwkv_chat.tui.columns import columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
