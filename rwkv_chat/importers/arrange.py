@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rwkv_chat.importers.forms import Turn
 from rwkv_chat.templates import scrub
 from rwkv_chat.texts import say
 from rwkv_chat.transcript import ChatMessage, Node, Thread, Tree
@@ -12,7 +13,7 @@ from rwkv_chat.transcript import ChatMessage, Node, Thread, Tree
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rwkv_chat.importers.forms import Attachment, Conversation, Turn
+    from rwkv_chat.importers.forms import Attachment, Conversation
     from rwkv_chat.transcript import Role
 
 LONGEST_BURST = 20_000  # characters of messages that are joined
@@ -92,7 +93,9 @@ def _cast(turn: Turn, cast: Cast, sides: dict[Role, set[str]]) -> Turn:
         return replace(turn, text=text)
     role = cast.role(turn.author)
     text = f"{turn.author}: {text}" if len(sides[role]) > 1 else text
-    return replace(turn, role=role, text=text, author="\0")  # the mark of one that may be joined
+    said = ("\0", role, text, turn.time, turn.parent, turn.reasoning)  # 0: the mark of one that may be joined
+    # `replace` takes thrice as long
+    return Turn(turn.id, *said, turn.attachments, turn.edited, turn.learned)
 
 
 def shown(attachment: Attachment) -> str:

@@ -34,10 +34,10 @@ def sessions(conversation: Conversation, gap: float = GAP, fewest: int = FEWEST)
 
 
 def _session(of: Conversation, turns: list[Turn], number: int) -> Conversation:
-    linked = [replace(turn, parent=turns[at - 1].id if at else None) for at, turn in enumerate(turns)]
-    created = linked[0].time if linked[0].time is not None else of.created
+    first = replace(turns[0], parent=None)  # the others follow one another: they are one branch
+    created = first.time if first.time is not None else of.created
     id_ = f"{of.id}:{of.part}:{number}"
-    return replace(of, id=id_, turns=tuple(linked), created=created, tip=linked[-1].id, part=0)
+    return replace(of, id=id_, turns=(first, *turns[1:]), created=created, tip=turns[-1].id, part=0)
 
 
 def held_from(began: Sequence[float | None], share: float = VALIDATION) -> tuple[float, int] | None:

@@ -113,7 +113,7 @@ class Reading:
         for one in sessions(found, gap, fewest=1):
             turns = tuple(filter(None, map(self._turn, one.path())))
             if turns:
-                said = messages(replace(one, turns=_linked(turns), tip=""), cast, people)
+                said = messages(replace(one, turns=turns, tip=""), cast, people)
                 yield from self._kept(_nodes(said), one.created, len(turns), document=document)
 
     def _turn(self, turn: Turn) -> Turn | None:
@@ -216,11 +216,6 @@ def cast_of(found: Conversation, file: LogFile) -> Cast:
     if found.participants and not speaker:
         raise SpeakersUnknown(str(file.path), tuple(found.participants[:NAMED]))
     return Cast(assistant=speaker)
-
-
-def _linked(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    above = (None, *(each.id for each in turns))
-    return tuple(replace(each, parent=parent) for each, parent in zip(turns, above, strict=False))
 
 
 def _nodes(said: Iterable[tuple[ChatMessage, bool]]) -> tuple[StoredNode, ...]:
