@@ -180,7 +180,8 @@ def asked_by_signal() -> Iterator[Callable[[], bool]]:
 
 
 def probe(path: Path) -> None:
-    """Measures a few steps and changes nothing but `probe.json`: tokens per second and the peak of memory.
+    """Measures a few steps and changes nothing but `probe.json`: tokens per second and the peak of memory. It
+    is written after every step, and the first is of one row: who cannot wait for a whole one has that.
 
     Raises:
         EngineError.
@@ -194,9 +195,14 @@ def probe(path: Path) -> None:
     subject = open_subject(config)
     peak = Peak(subject.model.device) if subject.model.device.type == "cuda" else peak
     _check_ids(folder, subject, rows, None)
-    trainer = Trainer(subject, from_rows(rows, config.batch_size, config.seed))
-    speeds = [getattr(event, "tokens_per_second", 0.0) for event in trainer.run()]
-    found = {"tokens_per_second": max(speeds), "peak": peak.bytes()}
+    batches = from_rows(rows, config.batch_size, config.seed)
+    fastest = 0.0
+    for event in Trainer(subject, lambda step: batches(step)[: None if step else 1]).run():
+        fastest = max(fastest, getattr(event, "tokens_per_second", 0.0))
+        _tell_probe(folder, {"tokens_per_second": fastest, "peak": peak.bytes()})
+
+
+def _tell_probe(folder: Folder, found: dict[str, float]) -> None:
     temporary = folder.path / ".probe.json.tmp"
     temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
     into_place(temporary, folder.path / "probe.json")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.types import TuneConfig
 
 RESULT = "probe.json"
-LONGEST_SECONDS = 40.0  # a model that does not take three steps in that time is measured by its run
+LONGEST_SECONDS = 40.0  # a model that does not take one row in that time is measured by its run
 ROWS = 64  # so many of them, evenly chosen
 LEARNT_ID = 1  # of any vocabulary
 
@@ -33,15 +33,24 @@ def measured(config: TuneConfig, lengths: Sequence[int], folder: Path) -> float 
     Args:
         lengths: tokens of each training row.  folder: for what is gone again at the end.
     """
-    with suppress(OSError, EngineError, TuneDamaged, subprocess.TimeoutExpired), _temporary(folder) as name:
+    with suppress(OSError, EngineError, TuneDamaged), _temporary(folder) as name:
         place = Folder(Path(name))
         some = lengths[:: max(1, len(lengths) // ROWS)]
         rows.write(place.train, (([LEARNT_ID] * n, [1.0] * n) for n in map(_longer, some)))
         place.config.write_text(toml_of(config), encoding="utf-8")
-        command = [*TUNE, "--probe", name]
-        quiet = subprocess.DEVNULL
+        _probe(name)
+        found = read_json(place.path / RESULT)
+        speed = found.get("tokens_per_second") if isinstance(found, dict) else None
+        return float(speed) if isinstance(speed, int | float) and speed > 0 else None
+    return None
+
+
+def _probe(folder: str) -> None:
+    """Until it has ended, or for so long: it tells after every step how fast it was."""
+    quiet = subprocess.DEVNULL
+    with suppress(subprocess.TimeoutExpired):
         subprocess.run(  # noqa: S603  our own module, on a folder that we wrote
-            command,
+            [*TUNE, "--probe", folder],
             env=with_our_modules(),
             stdin=quiet,
             stdout=quiet,
@@ -49,10 +58,6 @@ def measured(config: TuneConfig, lengths: Sequence[int], folder: Path) -> float 
             timeout=LONGEST_SECONDS,
             check=False,
         )
-        found = read_json(place.path / RESULT)
-        speed = found.get("tokens_per_second") if isinstance(found, dict) else None
-        return float(speed) if isinstance(speed, int | float) and speed > 0 else None
-    return None
 
 
 def _temporary(folder: Path) -> tempfile.TemporaryDirectory[str]:

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -604,6 +605,18 @@ def test_a_speed_that_cannot_be_measured_is_none(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(tune_probe, "TUNE", (sys.executable, "-c", "import time; time.sleep(60)"))
     monkeypatch.setattr(tune_probe, "LONGEST_SECONDS", 0.1)
     assert tune_probe.measured(TuneConfig("model.pth"), [3], tmp_path) is None
+
+
+def test_a_model_that_is_slow_is_measured_by_the_steps_that_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_: object, **__: object) -> None:
+        (folder,) = tmp_path.iterdir()
+        (folder / "probe.json").write_text('{"tokens_per_second": 2.5, "peak": 1}')
+        raise subprocess.TimeoutExpired("probe", 0.1)
+
+    monkeypatch.setattr(tune_probe.subprocess, "run", late)
+    assert tune_probe.measured(TuneConfig("model.pth"), [3], tmp_path) == 2.5
 
 
 async def test_earlier_runs_tell_the_speed(ran: Ran, tmp_path: Path, opened: list[Session]) -> None:

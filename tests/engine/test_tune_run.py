@@ -26,6 +26,7 @@ from engine.tune import checkpoint, read_events
 from engine.tune.__main__ import main
 from engine.tune.folder import Folder, ask_to_stop, owned, read_config, write_probes
 from engine.tune.group import Alone
+from engine.tune.loop import Trainer
 from engine.tune.methods import METHODS
 from engine.tune.run import events as events_of
 from engine.tune.run import probe, run
@@ -244,6 +245,22 @@ def test_a_probe_measures_and_leaves_the_run_as_it_was(model: Path, tmp_path: Pa
     assert found["tokens_per_second"] > 0
     assert not folder.events.exists()
     assert not folder.checkpoints.exists()
+
+
+def test_a_probe_tells_after_one_row(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole step of a large model may take minutes."""
+    folder = run_folder(tmp_path / "run", model, TRAIN, steps=50)
+    told: list[int] = []
+    steps = Trainer._step
+
+    def step(self: Trainer, rows: list[Row]) -> Iterator[TuneEvent]:
+        assert (folder.path / "probe.json").exists() == bool(told)
+        told.append(len(rows))
+        return steps(self, rows)
+
+    monkeypatch.setattr(Trainer, "_step", step)
+    probe(folder.path)
+    assert told == [1, 4, 4]
 
 
 # --------------------------------------------------------------------------------- several processes
