@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLES", "Plan", "Row", "run"]
 
-TABLES = ("start", "reply", "context", "prefill", "batch", "resume", "tiers", "peers")
+TABLES = ("start", "reply", "stream", "context", "prefill", "batch", "resume", "tiers", "peers")
 
 
 def run(plan: Plan) -> Iterator[Row]:

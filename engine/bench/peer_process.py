@@ -10,6 +10,8 @@ import io
 import multiprocessing
 import os
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
@@ -26,6 +28,23 @@ class PeerFailed(Exception):  # an outcome of ours: the row is left out
     """It ended, or said why it cannot; the name of its error."""
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison.
+
+    Attributes:
+        kind: a key of `KINDS`.  form: our tier, or the other program's own word.
+        cache: where ours keeps what it converts and compiles.
+    """
+
+    kind: str
+    path: str
+    form: str
+    device: str
+    threads: int
+    cache: str | None = None
+
+
 class Fed(Protocol):
     """A program with its model."""
 
@@ -39,14 +58,21 @@ class Fed(Protocol):
 class Ours:
     """This engine."""
 
-    def __init__(self, path: str, tier: str, device: str) -> None:
+    def __init__(self, side: Side) -> None:
         from engine.bench.rows import Plan
-        from engine.bench.subject import loaded
+        from engine.bench.subject import just_loaded
 
-        self._model = loaded(Plan(path, device, tier))
-        self.begin()
+        self._model = just_loaded(Plan(side.path, side.device, side.form, cache=side.cache))
+        self._settled = False
+        self._state = self._model.zero_state()
 
     def begin(self) -> None:
+        """After the first token and before any that is timed, the weights take their lasting place."""
+        from engine.bench.subject import settle
+
+        if not self._settled:
+            settle(self._model)
+            self._settled = True
         self._state = self._model.zero_state()
 
     def feed(self, tokens: list[int]) -> None:
@@ -62,9 +88,9 @@ class Ours:
 
 
 class Llama:
-    """llama.cpp, through llama-cpp-python; `form` is the quantisation, which the file has already."""
+    """llama.cpp, through llama-cpp-python; the file has the form already, or is made to have it (Q4_0)."""
 
-    def __init__(self, path: str, form: str, device: str) -> None:  # noqa: ARG002  one signature for every peer
+    def __init__(self, side: Side) -> None:
         import llama_cpp  # pyright: ignore[reportMissingImports]
         import torch
 
@@ -76,10 +102,21 @@ class Llama:
         model.n_gpu_layers = 0
         context.n_ctx = context.n_batch = context.n_ubatch = 512
         context.n_threads = context.n_threads_batch = torch.get_num_threads()
+        path = self._quantised(side.path) if side.form == "Q4_0" else side.path
         loaded = llama.llama_model_load_from_file(path.encode(), model)
         if not loaded:
             raise PeerFailed("refused")
         self._context = llama.llama_init_from_model(loaded, context)
+
+    def _quantised(self, path: str) -> str:
+        """Q4_0 of a file with 16 bits, beside it, by llama.cpp's own quantiser."""
+        target = Path(path).with_suffix(".Q4_0.gguf")
+        params = self._llama.llama_model_quantize_default_params()
+        params.ftype = self._llama.LLAMA_FTYPE_MOSTLY_Q4_0
+        given = path.encode(), str(target).encode(), ctypes.byref(params)
+        if not target.exists() and self._llama.llama_model_quantize(*given):
+            raise PeerFailed("refused")
+        return str(target)
 
     def begin(self) -> None:
         self._llama.llama_memory_clear(self._llama.llama_get_memory(self._context), True)
@@ -94,15 +131,15 @@ class Llama:
 class Package:
     """The `rwkv` package; `form` is its strategy. Its switches are environment variables of this process."""
 
-    def __init__(self, path: str, form: str, device: str) -> None:
+    def __init__(self, side: Side) -> None:
         from engine.weights.load import read_spec
 
-        new = "1" if read_spec(path).arch == "rwkv7" else "0"
-        os.environ |= {"RWKV_V7_ON": new, "RWKV_JIT_ON": "1", "RWKV_CUDA_ON": str(int(device != "cpu"))}
+        new, cuda = (str(int(each)) for each in (read_spec(side.path).arch == "rwkv7", side.device != "cpu"))
+        os.environ |= {"RWKV_V7_ON": new, "RWKV_JIT_ON": "1", "RWKV_CUDA_ON": cuda}
         with contextlib.redirect_stdout(io.StringIO()):
             from rwkv.model import RWKV
 
-            self._model = RWKV(model=path.removesuffix(".pth"), strategy=form)
+            self._model = RWKV(model=side.path.removesuffix(".pth"), strategy=side.form)
         self.begin()
 
     def begin(self) -> None:
@@ -113,20 +150,24 @@ class Package:
         logits[0].item()
 
 
-KINDS: dict[str, Callable[[str, str, str], Fed]] = {"ours": Ours, "llama.cpp": Llama, "rwkv": Package}
+KINDS: dict[str, Callable[[Side], Fed]] = {"ours": Ours, "llama.cpp": Llama, "rwkv": Package}
 
 
 class PeerProcess:
-    """A child with a loaded model; killed when it is left."""
+    """A child with a loaded model; killed when it is left.
 
-    def __init__(self, kind: str, path: str, form: str, device: str, threads: int) -> None:
+    Attributes:
+        started: seconds from the import of torch to the first token, and how many bytes of memory the child
+            had grown by at most since then (0 where the system does not say).
+    """
+
+    def __init__(self, side: Side) -> None:
         """Raises: PeerFailed."""
         self._pipe, theirs = SPAWN.Pipe()
-        given = (theirs, kind, path, form, device, threads)
-        self._process = SPAWN.Process(target=_child, args=given, daemon=True)
+        self._process = SPAWN.Process(target=_child, args=(theirs, side), daemon=True)
         self._process.start()
         theirs.close()
-        self._answer()
+        self.started: tuple[float, float] = self._answer()
 
     def __enter__(self) -> Self:
         return self
@@ -141,24 +182,28 @@ class PeerProcess:
         self._pipe.send((tokens, at_once))
         return self._answer()
 
-    def _answer(self) -> float:
+    def _answer(self) -> Any:
         try:
             found = self._pipe.recv() if self._pipe.poll(PATIENCE) else "TimeoutError"
         except (EOFError, OSError):
             found = "it ended"
-        if not isinstance(found, float):
+        if isinstance(found, str):
             self.__exit__()
             raise PeerFailed(found)
         return found
 
 
-def _child(told: Connection, kind: str, path: str, form: str, device: str, threads: int) -> None:
+def _child(told: Connection, side: Side) -> None:
     import torch
 
-    torch.set_num_threads(threads)
+    from engine.bench.clock import peak_bytes, resident_bytes
+
+    torch.set_num_threads(side.threads)
+    begun, before = time.perf_counter(), resident_bytes()
     try:
-        peer = KINDS[kind](path, form, device)
-        told.send(0.0)
+        peer = KINDS[side.kind](side)
+        peer.feed([1])
+        told.send((time.perf_counter() - begun, float((peak_bytes() or 0) - (before or 0))))
         while True:
             tokens, at_once = told.recv()
             told.send(_timed(peer, tokens, at_once=at_once))

@@ -19,6 +19,8 @@ class Plan:
         seconds: about how long each row is timed.
         feeding_seconds: how long contexts are fed in all; longer ones take the state reached by then.
         tiers: to be loaded one after the other; those that the device has not are left out.
+        cache: where conversions, machine code and choices are kept, as at any start; None: a folder that is
+            gone at the end.
     """
 
     path: str
@@ -32,6 +34,7 @@ class Plan:
     seconds: float = 0.5
     feeding_seconds: float = 6.0
     tiers: tuple[str, ...] = ("fp32", "bf16", "int8", "int4")
+    cache: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,23 @@ class ReplyRow:
 
     tokens: int
     tokens_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """What a token reads, beside what memory gives to a plain sum or product (medians of turns).
+
+    Attributes:
+        token_bytes: of weights and, read and written, of the state. Rows of units that are zero are left out.
+        zeros: share of those units for the token that was fed.
+        share: of the stream's rate.
+    """
+
+    token_bytes: int
+    zeros: float
+    bytes_per_second: float
+    stream_bytes_per_second: float
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +165,19 @@ class TierRow:
 
 @dataclass(frozen=True, slots=True)
 class PeerRow:
-    """Another program on the same weights and threads, in turn with ours: tokens in a second, and ours/theirs
-    (median of the rounds).
+    """Another program on the same weights and threads, in turn with ours: medians, and how many times better
+    ours is (the median of the rounds' ratios).
+
+    Attributes:
+        form: its numeric form.  tier: ours beside it.
+        what: "decode" and "prefill", tokens in a second; "load", seconds from a process that has imported
+            torch to its first token; "memory", bytes that this took at most.
     """
 
     peer: str
     version: str
     form: str
+    tier: str
     what: str
     ours: float
     theirs: float
@@ -172,6 +198,7 @@ Row = (
     | Subject
     | ContextRow
     | ReplyRow
+    | StreamRow
     | BatchRow
     | PrefillRow
     | StartRow

@@ -51,12 +51,12 @@ def _measured(plan: Plan, begun: float) -> StartRow:
     import torch
 
     from engine.bench.clock import peak_bytes, resident_bytes
-    from engine.bench.subject import ids, loaded, threads_of
+    from engine.bench.subject import ids, just_loaded, threads_of
 
     torch.set_num_threads(threads_of(plan))
     imported, before = time.time(), resident_bytes()
     with torch.inference_mode():
-        model = loaded(plan)
+        model = just_loaded(plan)
         ready = time.time()
         logits, _ = model.step(ids(model, 1), model.zero_state())
         logits.argmax().item()  # waits for the device

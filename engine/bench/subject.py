@@ -39,14 +39,26 @@ def loaded(plan: Plan, dtype: str | None = None) -> Model:
     Raises:
         EngineError: see `load`.
     """
-    loading = load(plan.path, device=plan.device, dtype=dtype or plan.dtype)
+    model = just_loaded(plan, dtype)
+    settle(model)
+    return model
+
+
+def just_loaded(plan: Plan, dtype: str | None = None) -> Model:
+    """The same model as it answers first; see `loaded`."""
+    cache = Path(plan.cache) if plan.cache is not None else None
+    loading = load(plan.path, device=plan.device, dtype=dtype or plan.dtype, cache=cache)
     while True:
         try:
             next(loading)
         except StopIteration as end:
-            for _ in quickening(end.value):
-                continue
             return end.value
+
+
+def settle(model: Model) -> None:
+    """What is done to a model while nobody waits."""
+    for _ in quickening(model):
+        continue
 
 
 def threads_of(plan: Plan) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +15,7 @@ from engine.bench.prefill import prefill
 from engine.bench.reply import reply
 from engine.bench.resume import resume
 from engine.bench.start import start
+from engine.bench.stream import stream
 from engine.bench.subject import loaded, machine, running, subject, threads_of
 from engine.bench.tiers import tiers
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 # with the model of the plan, and, once it is given up, with others
 WITH_MODEL: dict[str, Callable[[Plan, Running], Iterator[Row]]] = {
     "reply": reply,
+    "stream": stream,
     "context": contexts,
     "prefill": prefill,
     "batch": batches,
@@ -41,10 +46,19 @@ def measured(plan: Plan, wanted: tuple[str, ...]) -> Iterator[Row]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads_of(plan))
     try:
-        with torch.inference_mode():
-            yield from _rows(plan, wanted)
+        with torch.inference_mode(), _cache(plan) as cache:
+            yield from _rows(replace(plan, cache=cache), wanted)
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _cache(plan: Plan) -> Iterator[str]:
+    if plan.cache is not None:
+        yield plan.cache
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield folder
 
 
 def _rows(plan: Plan, wanted: tuple[str, ...]) -> Iterator[Row]:

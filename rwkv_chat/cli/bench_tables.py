@@ -15,6 +15,7 @@ from engine.bench.rows import (
     ReplyRow,
     ResumeRow,
     StartRow,
+    StreamRow,
     Subject,
     TierRow,
 )
@@ -22,7 +23,7 @@ from rwkv_chat.cli.output import result
 from rwkv_chat.cli.table import print_columns
 from rwkv_chat.explain import size
 from rwkv_chat.plain_text import title
-from rwkv_chat.texts import say
+from rwkv_chat.texts import lookup, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,6 +56,16 @@ VIEWS: dict[type, View] = {
         (
             ("tokens", lambda row: f"{row.tokens:,}"),
             ("rate", lambda row: _rate(row.tokens_per_second)),
+        ),
+    ),
+    StreamRow: View(
+        "stream",
+        (
+            ("token", lambda row: _bytes(row.token_bytes)),
+            ("zeros", lambda row: f"{row.zeros:.0%}"),
+            ("of_token", lambda row: f"{row.bytes_per_second / 1e9:.1f}"),
+            ("of_stream", lambda row: f"{row.stream_bytes_per_second / 1e9:.1f}"),
+            ("share", lambda row: f"{row.share:.0%}"),
         ),
     ),
     ContextRow: View(
@@ -105,10 +116,11 @@ VIEWS: dict[type, View] = {
         (
             ("peer", lambda row: f"{row.peer} {row.version}"),
             ("form", lambda row: row.form),
-            ("what", lambda row: row.what),
-            ("ours", lambda row: _rate(row.ours)),
-            ("theirs", lambda row: _rate(row.theirs)),
-            ("ratio", lambda row: f"{row.ratio:.2f}"),
+            ("our_form", lambda row: row.tier),
+            ("what", lambda row: say(f"bench.what.{row.what}")),
+            ("ours", lambda row: UNITS[row.what](row.ours)),
+            ("theirs", lambda row: UNITS[row.what](row.theirs)),
+            ("better", lambda row: f"{row.ratio:.2f} ×"),
         ),
     ),
 }
@@ -151,7 +163,12 @@ def _line(row: Row) -> str:
             **{name: getattr(row, name) for name in names},
         )
     assert isinstance(row, LeftOut)  # noqa: S101  every other type has a view, which a test holds
-    return say("bench.left_out", table=row.table, case=row.case, reason=row.reason)
+    return say("bench.left_out", table=row.table, case=row.case, reason=_why(row.reason))
+
+
+def _why(reason: str) -> str:
+    """In words where there are any; else the name of the error."""
+    return lookup(f"bench.reason.{reason.replace(' ', '_')}") or reason
 
 
 def _ms(seconds: float) -> str:
@@ -164,3 +181,12 @@ def _rate(tokens_per_second: float) -> str:
 
 def _bytes(nbytes: int | None) -> str:
     return say("bench.unknown") if nbytes is None else size(nbytes)
+
+
+# what is compared with another program → how its values are written
+UNITS: dict[str, Callable[[float], str]] = {
+    "decode": _rate,
+    "prefill": _rate,
+    "load": lambda seconds: f"{seconds:.2f}",
+    "memory": lambda nbytes: _bytes(int(nbytes)),
+}
