@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label
+from textual.widgets import Button, Label
 
 from rwkv_chat.plain_text import title
 from rwkv_chat.session.shelf_convert import format_of
 from rwkv_chat.texts import say
-from rwkv_chat.tui.keys import textual_bindings
-from rwkv_chat.tui.screens.import_dialog import PathInput, PathSuggester, typed_path
+from rwkv_chat.tui.screens.import_dialog import PathDialog, PathInput, PathSuggester
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -23,12 +21,8 @@ if TYPE_CHECKING:
 USUAL_ENDING = ".gguf"
 
 
-class AskTarget(ModalScreen[Path | None]):
-    """Gives a path whose ending names a format; None when left with Esc."""
-
-    CSS_PATH = "dialogs.tcss"
-    BINDINGS = textual_bindings("dialog")
-    AUTO_FOCUS = "#path"
+class AskTarget(PathDialog[Path]):
+    """Gives a path whose ending names a format."""
 
     def __init__(self, entry: ShelfEntry) -> None:
         super().__init__()
@@ -44,21 +38,8 @@ class AskTarget(ModalScreen[Path | None]):
             with Horizontal(classes="dialog-buttons"):
                 yield Button(say("app.convert.write"), id="write", compact=True, variant="primary")
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._give()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        event.stop()
-        self._give()
-
-    def _give(self) -> None:
-        path = typed_path(self.query_one("#path", Input).value)
+    def given(self, path: Path | None, button: str) -> Path | None:  # noqa: ARG002  there is one button
         if path is not None and format_of(path) is not None:
-            self.dismiss(path)
-            return
+            return path
         self.query_one(".dialog-hint", Label).update(say("app.convert.ending"))
-        self.query_one("#path", Input).focus()
-
-    def action_leave(self) -> None:
-        self.dismiss(None)
+        return None

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, Select, Static
+from textual.widgets import Button, Label, Select, Static
 
 from rwkv_chat.phrases import listed
 from rwkv_chat.session.shelf_convert import FORMATS, STATE_FORMS
 from rwkv_chat.texts import say
-from rwkv_chat.tui.keys import textual_bindings
-from rwkv_chat.tui.screens.import_dialog import PathInput, PathSuggester, typed_path
+from rwkv_chat.tui.screens.import_dialog import PathDialog, PathInput, PathSuggester
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,12 +40,8 @@ class Wanted:
     numbers: str = "stored"
 
 
-class AskExport(ModalScreen[Wanted | None]):
-    """None when left with Esc."""
-
-    CSS_PATH = "dialogs.tcss"
-    BINDINGS = textual_bindings("dialog")
-    AUTO_FOCUS = "#path"
+class AskExport(PathDialog[Wanted]):
+    """Gives a path that fits what is to be written."""
 
     def __init__(self, name: str, method: str) -> None:
         super().__init__()
@@ -98,24 +92,12 @@ class AskExport(ModalScreen[Wanted | None]):
         event.stop()
         self._show()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._give()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        event.stop()
-        self._give()
-
-    def _give(self) -> None:
-        path, endings = typed_path(self.query_one("#path", Input).value), self._endings()
+    def given(self, path: Path | None, button: str) -> Wanted | None:  # noqa: ARG002  there is one button
+        endings = self._endings()
         if path is not None and endings and not path.suffix:
             path = path.with_name(path.name + USUAL_ENDING)
         if path is not None and (not endings or path.suffix.lower() in endings):
-            self.dismiss(Wanted(path, self._what, str(self.query_one("#numbers", Select).value)))
-            return
+            return Wanted(path, self._what, str(self.query_one("#numbers", Select).value))
         wrong = say("tune_screen.export.wrong", endings=listed(endings)) if path is not None else ""
         self._show(wrong)
-        self.query_one("#path", Input).focus()
-
-    def action_leave(self) -> None:
-        self.dismiss(None)
+        return None

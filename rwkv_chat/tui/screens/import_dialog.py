@@ -6,7 +6,7 @@ import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
 from textual.containers import Horizontal, Vertical
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 MOST_LOOKED_AT = 5_000  # names in a folder
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,43 @@ class PathInput(Input):
             self.cursor_position = len(whole)
 
 
-class AskPath(ModalScreen[Import | None]):
-    """None when left with Esc."""
+class PathDialog(ModalScreen[Given | None]):
+    """Base of what asks for a path: Enter, or a button, gives what comes of it; None when left with Esc."""
 
     CSS_PATH = "dialogs.tcss"
     BINDINGS = textual_bindings("dialog")
     AUTO_FOCUS = "#path"
+
+    def given(self, path: Path | None, button: str) -> Given | None:
+        """What a path comes to (None: nothing was typed); None once it was said what is wrong with it.
+
+        Args:
+            button: the id of the one that was pressed, "" for Enter.
+        """
+        raise NotImplementedError
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._give("")
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        event.stop()
+        self._give(event.button.id or "")
+
+    def _give(self, button: str) -> None:
+        box = self.query_one("#path", Input)
+        found = self.given(typed_path(box.value), button)
+        if found is None:
+            box.focus()
+        else:
+            self.dismiss(found)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+class AskPath(PathDialog[Import]):
+    """Gives what to import."""
 
     def __init__(self, words: PathWords | None = None) -> None:
         super().__init__()
@@ -102,23 +134,8 @@ class AskPath(ModalScreen[Import | None]):
                 if words.copy:
                     yield Button(words.copy, id="copy", compact=True)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._give(copy=False)
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        event.stop()
-        self._give(copy=event.button.id == "copy")
-
-    def _give(self, *, copy: bool) -> None:
-        path = typed_path(self.query_one("#path", Input).value)
-        if path is None:
-            self.query_one("#path", Input).focus()
-        else:
-            self.dismiss(Import(path, copy))
-
-    def action_leave(self) -> None:
-        self.dismiss(None)
+    def given(self, path: Path | None, button: str) -> Import | None:
+        return Import(path, copy=button == "copy") if path is not None else None
 
 
 def typed_path(text: str) -> Path | None:
