@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets import Static
 
+from rwkv_chat.tui.bindings import BINDINGS
 from rwkv_chat.tui.keys import short
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
 ALWAYS = ("app.help", "app.quit")
+PLACES = {row.id: place for place, row in enumerate(BINDINGS)}
 GAP = "  "
 
 
@@ -38,7 +40,7 @@ class KeyFooter(Static):
             self._draw()
 
     def _draw(self) -> None:
-        """Keys in the order in which they are bound; what does not fit is in the help."""
+        """Keys in the order of the table; what does not fit is in the help."""
         shown = self._shown()
         last = [(each.key, _words(each)) for each in shown if each.id in ALWAYS]
         room = self.content_size.width - sum(words.cell_length + len(GAP) for _, words in last)
@@ -72,7 +74,12 @@ class KeyFooter(Static):
             for _, binding, _, _ in self.app.screen_stack[0].active_bindings.values():
                 if binding.id in ALWAYS:
                     found.setdefault(binding.action, binding)
-        return list(found.values())
+        return sorted(found.values(), key=_place)
+
+
+def _place(binding: Binding) -> int:
+    """Where the table has it: a key map would have moved it to the end."""
+    return PLACES.get(binding.id or "", len(PLACES))
 
 
 def _words(binding: Binding) -> Content:
