@@ -8,7 +8,6 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.widgets import Button, Label, OptionList, Static
@@ -192,18 +191,14 @@ async def test_a_key_that_is_changed_is_named_at_once(tmp_path: Path) -> None:
         assert say("app.help.second") in words(app.screen)
 
 
-@pytest.mark.parametrize(
-    ("keymap", "told"),
-    [
-        ({"chat.stopp": "ctrl+x"}, "did you mean chat.stop?"),
-        ({"dialog.leave": "f2", "edit.keep": "f11", "edit.branch": "f2"}, "which “Branch here” has"),
-        ({"confirm.next": "up"}, "which “Previous” has"),
-        ({"dialog.leave": "x"}, "could then not be typed"),
-    ],
-)
-async def test_what_is_wrong_with_a_key_map_is_told_once_at_the_start(
-    keymap: dict[str, str], told: str, tmp_path: Path
-) -> None:
+async def test_what_is_wrong_with_a_key_map_is_told_once_at_the_start(tmp_path: Path) -> None:
+    """An id that is not there, two on one key, and a key that is needed for writing: a sentence for each."""
+    keymap = {"chat.stopp": "ctrl+x", "confirm.next": "up", "dialog.leave": "x", "chat.new": "f5"}
     async with opened(tmp_path, keymap=keymap) as (app, pilot, _):
         await until(pilot, lambda: toasts(app))
-        assert sum(told in each for each in toasts(app)) == 1, toasts(app)
+        (told,) = toasts(app)
+        assert told.count("\n") == len(keymap) - 1
+        assert "did you mean chat.stop?" in told
+        assert "which “Previous” has" in told
+        assert "could then not be typed" in told
+        assert "which “Regenerate” has" in told
