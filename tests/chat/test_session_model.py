@@ -92,6 +92,23 @@ async def test_watchers_see_the_load(opened: list, tmp_path: Path) -> None:
         break
 
 
+async def test_a_model_begins_to_load_when_it_was_written_down(
+    opened: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever chose it hears of nothing before: a small one would be ready by then, and that was missed."""
+    engine = FakeEngine()
+    session = await begin(opened, tmp_path, engine)
+    seen: list[int] = []
+    monkeypatch.setattr(session.models, "_remember", lambda card: seen.append(len(engine.loads)))
+    other = tiny.checkpoint(tmp_path / "other.pth")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    before = len(engine.loads)
+    await session.models.use(other)
+    assert seen == [before]
+    await session.models.ready()
+    assert len(engine.loads) == before + 1
+
+
 async def test_changing_the_model_reads_the_conversation_anew_and_keeps_the_old_tokens(
     opened: list, tmp_path: Path
 ) -> None:

@@ -133,10 +133,12 @@ def test_a_ratio_says_how_much_better_ours_is() -> None:
 
 
 @pytest.mark.long
-def test_another_program_is_measured_in_turn(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This engine is the other program."""
+def test_another_program_is_measured_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This engine is the other program; the vocabulary has the ids that are fed."""
+    spec = tiny.spec(n_layer=2, n_embd=64, head_size=32, vocab_size=1024)
+    weights = tiny.save(tmp_path / "tiny.safetensors", tiny.tensors(spec))
     monkeypatch.setattr(peers, "PEERS", {"cpu": (TWIN,)})
-    found = of(list(run(Plan(weights, tables=("peers",), **SMALL))), PeerRow)
+    found = of(list(run(Plan(str(weights), tables=("peers",), **SMALL))), PeerRow)
     assert [each.what for each in found] == [*peers.DECODE, *peers.START]
     assert all(0.05 < each.ratio < 20 for each in found)
 
