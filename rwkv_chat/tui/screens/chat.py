@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from rwkv_chat.tui.widgets.status_line import StatusLine
 from rwkv_chat.tui.working import start_work
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from textual import events
     from textual.app import ComposeResult
 
@@ -37,6 +40,7 @@ class ChatScreen(SamplingScreen):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-wide")]  # noqa: RUF012  declared by Textual
 
     def __init__(self, desk: Desk) -> None:
+        self._changing = False
         super().__init__(desk)
         self.add_class("-first")
         settings = desk.session.settings
@@ -58,7 +62,7 @@ class ChatScreen(SamplingScreen):
 
     async def begin(self) -> None:
         """The first frame stands, and the desk is prepared: the conversations, and all else around them."""
-        with self.app.batch_update():
+        with self.app.batch_update(), self._styled_once():
             await self._mount_rest()
             self.desk.turns.listener = self.turn_event
             self.desk.watchers.append(self.model_changed)
@@ -73,6 +77,20 @@ class ChatScreen(SamplingScreen):
         await self.begin_drafting()
         self.desk.books.go_on()
         self.send_early()
+
+    @contextmanager
+    def _styled_once(self) -> Iterator[None]:
+        """Each class that changes would have all that stands on the screen styled anew."""
+        self._changing = True
+        try:
+            yield
+        finally:
+            self._changing = False
+            self.update_node_styles()
+
+    def update_node_styles(self, animate: bool = True) -> None:
+        if not self._changing:
+            super().update_node_styles(animate)
 
     async def _mount_rest(self) -> None:
         self.app.stylesheet.read(BEGUN)
