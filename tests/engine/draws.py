@@ -1,15 +1,8 @@
-"""Random cases for the sampler: the same rows for its plain form and for another one, step by step.
-
-Started as a program it compares the Triton kernels in Triton's CPU interpreter and prints what it found:
-
-    TRITON_INTERPRET=1 python -m tests.engine.draws CASES
-"""
+"""Random cases for the sampler: the same rows for its plain form and for another one, step by step."""
 
 from __future__ import annotations
 
-import json
 import random
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -106,10 +99,3 @@ def _note(
         nearly = replace(params, top_p=min(max(params.top_p + d, 0.0), 1.0))
         beside.add(sample(logits, nearly, counts, u))
     found.wrong += two not in beside
-
-
-if __name__ == "__main__":
-    from engine.ops.sample.naive import sample_rows_naive
-    from engine.ops.sample.triton_sample import sample_rows_triton
-
-    print(json.dumps(vars(compare(sample_rows_naive, sample_rows_triton, int(sys.argv[1]), seed=1))))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,19 +63,13 @@ def test_params_are_read_back_as_they_were_given() -> None:
 def test_the_kernels_draw_the_same_in_the_interpreter(sample: Sample) -> None:
     """Token by token, counts included; at most one in a thousand falls on the other side of a rounding."""
     pytest.importorskip("triton", reason="Triton has wheels for Linux only; elsewhere there are no kernels")
+    from engine.ops.sample.triton_sample import sample_rows_triton
+
     cases = sample("replies drawn in Triton's interpreter", 5, 3000)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.engine.draws", str(cases)],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["draws"] == 3 * cases
-    assert found["wrong"] == 0
-    assert found["differ"] <= 1 + found["draws"] / 1000
+    found = compare(sample_rows_naive, sample_rows_triton, cases, seed=1)
+    assert found.draws == 3 * cases
+    assert found.wrong == 0
+    assert found.differ <= 1 + found.draws / 1000
 
 
 @pytest.mark.gpu
