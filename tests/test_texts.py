@@ -103,8 +103,13 @@ def _flatten(prefix: str, table: dict[str, Any], found: dict[str, str]) -> None:
             found[f"{prefix}.{name}"] = value
 
 
-def _calls() -> Iterator[tuple[str, ast.Call]]:
+@pytest.fixture(scope="module")
+def calls() -> list[tuple[str, ast.Call]]:
     """Every call of `say` or `lookup` in the program, with where it stands."""
+    return list(_calls())
+
+
+def _calls() -> Iterator[tuple[str, ast.Call]]:
     for file in sorted((ROOT / "rwkv_chat").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ASKING:
@@ -131,16 +136,15 @@ GROUPS = "models|convs|states|settings|tune"
 TYPED = re.compile(
     rf"(?<![\w-])--[a-z][a-z-]+|\brwkv-chat (?:(?:{GROUPS}) )?[a-z]+|\bCtrl[+-][A-Z]\b|\bF\d+\b"
 )
-CALLS = list(_calls())
 
 
-def test_the_source_is_read_at_all() -> None:
-    assert len(CALLS) > 50
+def test_the_source_is_read_at_all(calls: list[tuple[str, ast.Call]]) -> None:
+    assert len(calls) > 50
     assert len(TEXTS) > 100
 
 
-def test_what_is_asked_for_is_there_with_its_placeholders() -> None:
-    asked = [(where, call, name) for where, call in CALLS for name in _words(call.args[0])]
+def test_what_is_asked_for_is_there_with_its_placeholders(calls: list[tuple[str, ast.Call]]) -> None:
+    asked = [(where, call, name) for where, call in calls for name in _words(call.args[0])]
     assert [(where, name) for where, _, name in asked if name not in TEXTS] == []
     wrong = [(where, name) for where, call, name in asked if not _fits(call, TEXTS[name])]
     assert wrong == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,39 +14,15 @@ from rwkv_chat.paths import Paths
 from rwkv_chat.session import open_session
 from rwkv_chat.session.apart import apart
 from rwkv_chat.session.shelf_verify import verify
+from tests.chat.apart_work import fails, notes_its_end, pids
 from tests.engine import tiny
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
     from pathlib import Path
-
-FOREVER = 60
 
 
 def never() -> bool:
     return False
-
-
-def pids(count: int, stop: Callable[[], bool]) -> Generator[int, None, None]:
-    for _ in range(count):
-        yield os.getpid()
-
-
-def fails(kind: str, stop: Callable[[], bool]) -> Generator[int, None, None]:
-    yield 1
-    if kind == "known":
-        raise ModelNotFound("/nowhere")
-    if kind == "unknown":
-        raise ZeroDivisionError(kind)
-    os._exit(7)
-
-
-def notes_its_end(file: Path, stop: Callable[[], bool]) -> Generator[int, None, None]:
-    yield 1
-    deadline = time.monotonic() + FOREVER
-    while not stop() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    file.write_text("stopped")
 
 
 def test_values_come_from_another_process() -> None:
@@ -74,7 +49,10 @@ def test_an_error_comes_out(kind: str, error: type[Exception]) -> None:
 
 
 @pytest.mark.parametrize("left", [False, True], ids=["stopped", "left"])
-def test_who_leaves_stops_it_and_waits_for_its_end(left: bool, tmp_path: Path) -> None:
+def test_who_leaves_stops_it_and_waits_for_its_end(
+    left: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rwkv_chat.session.apart.ENDING_SECONDS", 60.0)  # a busy machine
     file, stopped = tmp_path / "end", []
     working = apart(notes_its_end, file, stop=lambda: bool(stopped))
     assert next(working) == 1

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 
 BAR = 2.0
-TURNS, MANY = 5, 25
+TURNS, MANY = 3, 25
 
 
 def test_the_help_costs_at_most_twice_what_click_costs(sample: Sample, room: float) -> None:
