@@ -27,7 +27,7 @@ chat: $(VENV)/.chat
 
 # Three processes, a file's tests together, on two cores: a quarter of the time tests wait for clocks, pipes and disks.
 test: $(VENV)/.test
-	@$(PY) -m pytest -n 3 --dist loadfile
+	@$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(VENV)/.long
 	@$(PY) -m pytest --long

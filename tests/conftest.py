@@ -19,7 +19,10 @@ import signal
 import sys
 import tempfile
 from collections import defaultdict
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
 
 import pytest
 from hypothesis import settings
@@ -27,13 +30,13 @@ from hypothesis import settings
 from tests.children import warm
 from tests.interpreter import quicken
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 # Before anything of ours is imported: no test may read a developer's chats, or the network.
 _HOME = tempfile.TemporaryDirectory(prefix="rwkv-chat-tests-", ignore_cleanup_errors=True)
 os.environ["RWKV_CHAT_HOME"] = _HOME.name
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Hundreds of processes are begun here, which all would compile the program anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Tiny tensors: a second thread costs more than it computes, and on a busy machine a hundred times more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for _name in ("NO_COLOR", "FORCE_COLOR", "TEXTUAL_DEBUG", "COLUMNS", "LINES"):
@@ -51,6 +54,17 @@ PARTS = (
     ("app", "chat/"),
     ("terminal", "tui/"),
     ("checks", ""),
+)
+
+# What takes long though it is one test or few: begun first, where several processes test (`--dist loadfile`
+# hands out whole files), so that nobody waits for them at the end.
+FIRST = (
+    "tests/test_checks.py",
+    "tests/engine/test_compile.py",
+    "tests/engine/test_tune_bars.py",
+    "tests/tui/test_library_screen.py",
+    "tests/tui/test_models_screen.py",
+    "tests/chat/test_kill.py",
 )
 
 EXAMPLES = {"sample": 60, "long": 2000}
@@ -90,6 +104,21 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel's module is imported
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Where several processes test, each of which needs all files: they begin at different ones, so that what
+    one has compiled the others read.
+    """
+    its = getattr(session.config, "workerinput", None)
+    if its is None:
+        return
+    here = Path(__file__).parent
+    files = sorted(here.rglob("test_*.py"))
+    begin = len(files) * int(its["workerid"].removeprefix("gw")) // int(its["workercount"])
+    for file in (*sorted(here.rglob("conftest.py")), *files[begin:], *files[:begin]):
+        with suppress(Exception, pytest.skip.Exception):  # told when the file is collected
+            import_module(".".join(file.relative_to(here.parent).with_suffix("").parts))
+
+
 def _on_gpu(config: pytest.Config) -> bool:
     """Whether tests marked gpu are asked for: kernels are compiled in this process, not interpreted."""
     return config.getoption("markexpr") == "gpu"
@@ -105,13 +134,19 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that only exist as large counts, and those of a GPU (`_on_gpu`)."""
+    """Leave out tests that only exist as large counts, and those of a GPU (`_on_gpu`); long files first."""
+    items.sort(key=_turn)
     unwanted = [] if config.getoption("--long") else ["long"]
     unwanted += [] if _on_gpu(config) else ["gpu"]
     left_out = [each for each in items if any(map(each.get_closest_marker, unwanted))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [each for each in items if each not in left_out]
+
+
+def _turn(item: pytest.Item) -> int:
+    path = item.nodeid.split("::", maxsplit=1)[0]
+    return FIRST.index(path) if path in FIRST else len(FIRST)
 
 
 @pytest.fixture
