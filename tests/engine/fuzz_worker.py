@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from tests.engine.mutations import Files
 
-PATIENCE = 10.0  # seconds for one case
+PATIENCE = 60.0  # seconds for one case
 ROOM = 40 << 20  # bytes that a case may take whatever its size, and
 TIMES = 8  # for each byte of its files
 ADDRESSES = 2 << 30  # what may be asked for at once beyond what the process has

@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.stall is not None:
             self.wfile.flush()
             self.server.stalling.set()
-            self.server.ended.wait(30)
+            self.server.ended.wait(300)
         if fault.drop is not None or fault.stall is not None or fault.bare or fault.lie:
             self._cut()
         elif fault.chunked:

@@ -172,8 +172,8 @@ def test_a_pause_keeps_what_came(hub: Hub, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["stall", "backoff"])
 def test_a_pause_does_not_wait_for_the_server(hub: Hub, tmp_path: Path, where: str) -> None:
-    fault = Fault(stall=300_000) if where == "stall" else status(503, Retry_After="20")
-    patient = replace(QUICK, read_seconds=20, patience=60)
+    fault = Fault(stall=300_000) if where == "stall" else status(503, Retry_After="100")
+    patient = replace(QUICK, read_seconds=100, patience=200)
     url, pause = hub.add("/model.pth", BODY, fault), Pause()
     begun, path = time.monotonic(), tmp_path / "models" / "model.pth"
 
@@ -185,7 +185,7 @@ def test_a_pause_does_not_wait_for_the_server(hub: Hub, tmp_path: Path, where: s
 
     threading.Thread(target=set_when_waiting).start()
     assert fetch(asked(tmp_path, url), patient, pause) is None
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
     assert kept(path)[0] == (300_000 if where == "stall" else 0)
 
 

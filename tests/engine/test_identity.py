@@ -237,7 +237,7 @@ def test_progress_is_told_at_most_a_hundred_times_and_ends_at_the_whole(tmp_path
     fingerprint.BLOCK, block = 2, fingerprint.BLOCK
     try:
         hashing.begin(1, str(tmp_path / "w.pth"), lambda: False)
-        assert ended.wait(10)
+        assert ended.wait(60)
     finally:
         fingerprint.BLOCK = block
         hashing.close()

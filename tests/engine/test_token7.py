@@ -282,7 +282,7 @@ def test_a_team_runs_a_task_once_for_each_and_ends_with_its_owner() -> None:
 
     def task(number: int) -> None:
         seen.append(number)
-        all_here.wait(20)
+        all_here.wait(60)
 
     before = set(threading.enumerate())
     team = Team(3)
@@ -293,7 +293,7 @@ def test_a_team_runs_a_task_once_for_each_and_ends_with_its_owner() -> None:
     assert len(workers) == 2
     del team
     for each in workers:
-        each.join(20)
+        each.join(60)
         assert not each.is_alive()
 
 

@@ -94,7 +94,7 @@ def test_several_run_at_once_and_the_others_wait(hub: Hub, tmp_path: Path, engin
     waiting = engine.download(asked(tmp_path, hub, "2.pth"))
     for job in stalled:
         assert any(isinstance(event, Progress) for event in job)
-    assert hub.stalling.wait(5)
+    assert hub.stalling.wait(60)
     time.sleep(0.05)
     assert {each.path for each in hub.log} == {"/0.pth", "/1.pth"}
     stalled[0].cancel()
@@ -109,7 +109,7 @@ def test_a_paused_download_goes_on_with_the_next_request(hub: Hub, tmp_path: Pat
     begun = time.monotonic()
     job.cancel()
     assert list(job)[-1] == Cancelled()
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 25
     assert kept(Path(request.path)) == (400_000, SIZE)
     first, *_, last = engine.download(request)
     assert first in {Progress("hash", 400_000, 400_000), Progress("download", 400_000, SIZE)}
@@ -130,14 +130,13 @@ def test_close_pauses_all_and_ends_the_threads(hub: Hub, tmp_path: Path) -> None
     before = threading.active_count()
     engine = Engine(tmp_path / "states")
     jobs = [engine.download(asked(tmp_path, hub, f"{n}.pth", Fault(stall=1000))) for n in range(3)]
-    assert hub.stalling.wait(5)
+    assert hub.stalling.wait(60)
     engine.close()
     assert [list(job)[-1] for job in jobs] == [Cancelled()] * 3
     hub.ended.set()
-    for _ in range(100):
-        if threading.active_count() <= before:
-            break
-        time.sleep(0.02)
+    deadline = time.monotonic() + 60
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert threading.active_count() <= before
     with pytest.raises(errors.EngineClosed):
         engine.download(asked(tmp_path, hub)).result()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session import Session
     from rwkv_chat.session.cards import ModelCard
 
-PATIENCE = 30  # seconds: other work may hold the machine
+PATIENCE = 60  # seconds: other work may hold the machine
 WIDE, NARROW = (120, 40), (80, 24)
 
 

@@ -18,14 +18,14 @@ from typing import Self
 ROOT = Path(__file__).parents[2]
 TERM = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-ENDING = 30.0
+ENDING = 60.0
 
 
 def run_in_pty(
     args: list[str],
     *,
     size: tuple[int, int] = (120, 40),
-    seconds: float = 60,
+    seconds: float = 120,
     env: dict[str, str],
     close_after: bytes | None = None,
 ) -> tuple[bytes, int]:
@@ -114,7 +114,7 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
 
-    def wait_for(self, *texts: str, seconds: float = 60) -> None:
+    def wait_for(self, *texts: str, seconds: float = 120) -> None:
         """Until each of the texts was drawn, whatever else was. Raises: TimeoutError."""
         deadline = time.monotonic() + seconds
         while not all(each in self.drawn for each in texts):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from tests.tui.conftest import Clock
+
 
 async def test_a_message_is_answered_and_both_are_shown(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeEngine([" I am **here**."])) as (_, pilot, screen):
@@ -375,15 +377,23 @@ async def test_letters_typed_beside_the_prompt_reach_it(tmp_path: Path) -> None:
         await until(pilot, lambda: screen.prompt.text == "y o")
 
 
-async def test_thinking_is_folded_counted_and_opened_by_its_key(tmp_path: Path) -> None:
+async def test_thinking_is_folded_counted_and_opened_by_its_key(
+    tmp_path: Path, clock: Clock, pieces: asyncio.Semaphore
+) -> None:
     """And how long it was thought about is known after a restart."""
-    engine = FakeEngine([" <think>" + "let me see " * 200 + "</think>\nThe answer."], delay=0.005)
-    async with opened(tmp_path, engine) as (_, pilot, screen):
+    text = " <think>" + "let me see " * 200 + "</think>\nThe answer."
+    async with opened(tmp_path, FakeEngine([text], chunk=100)) as (_, pilot, screen):
         await pilot.press("x", "enter")
+        pieces.release()
+        await until(pilot, lambda: "▸ Thinking … 0 s" in shown(screen))
+        clock.now += 1
+        pieces.release()
         await until(pilot, lambda: "▸ Thinking … 1 s" in shown(screen))
         assert "let me see" not in shown(screen)
         await pilot.press("ctrl+t")
         await until(pilot, lambda: "let me see" in shown(screen))
+        for _ in text:
+            pieces.release()
         await until(pilot, lambda: screen.live is None and len(screen.nodes) == 2)
         assert "▾ Thought for" in shown(screen)
         assert "(600 words)" in shown(screen)

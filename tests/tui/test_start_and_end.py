@@ -127,7 +127,7 @@ async def test_what_was_said_is_kept(end: str, tmp_path: Path) -> None:
     script.write_text(ENDED % ENDS[end][0])
     env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(ROOT)}
     marker = b"word word word" if end == "the window is shut" else None
-    drawn, code = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=60, close_after=marker)
+    drawn, code = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=120, close_after=marker)
     assert code == ENDS[end][1], drawn[-2000:].decode(errors="replace")
     session = await fake_session(tmp_path / "home")
     thread = (await session.chats.threads())[0]
@@ -164,7 +164,7 @@ def test_a_terminal_that_cannot_be_given_back_keeps_no_process(tmp_path: Path) -
     gone = "self._driver.disable_input = self.on_ours; self.exit(0)"
     script.write_text(ENDED % gone)
     env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(ROOT)}
-    _, code = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=60)
+    _, code = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=120)
     assert code != 0
 
 
@@ -176,7 +176,7 @@ def test_the_window_title_cannot_be_steered(tmp_path: Path) -> None:
     body = (ENDED % ENDS["quit"][0]).replace('send("hello")', 'send("he\\x1b]2;evil\\x07llo")')
     script.write_text(body)
     env = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(ROOT)}
-    drawn, _ = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=60)
+    drawn, _ = run_in_pty([str(script), str(tmp_path / "home")], env=env, seconds=120)
     assert b"\x1b]2;evil" not in drawn
     assert b"]2;he]2;evilllo" in drawn or b"\x1b]2;he]2;evilllo" in drawn
     assert drawn.count(b"\x1b[22;2t") == drawn.count(b"\x1b[23;2t") == 1
