@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.store.fingerprint import Mark
     from engine.types import Event
 
-NICE = 10  # of −20 … 19: hashing yields to a reply that is being computed
+NICE, NICEST = 10, 19  # by so much, of −20 … 19: hashing yields to a reply that is being computed
 REPORTS = 100  # progress is told at most so often
 
 
@@ -87,4 +87,5 @@ def _yield_to_others() -> None:
     """Linux has a priority per thread; elsewhere hashing competes, for a few seconds per new model."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            me = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, me, min(os.getpriority(os.PRIO_PROCESS, me) + NICE, NICEST))

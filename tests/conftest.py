@@ -112,9 +112,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if its is None:
         return
     here = Path(__file__).parent
-    files = sorted(here.rglob("test_*.py"))
+    asked = {Path(each.partition("::")[0]).resolve() for each in session.config.args}
+    files = [each for each in sorted(here.rglob("test_*.py")) if asked & {each, *each.parents}]
+    first = sorted({file.with_name("conftest.py") for file in files} & {*here.rglob("conftest.py")})
     begin = len(files) * int(its["workerid"].removeprefix("gw")) // int(its["workercount"])
-    for file in (*sorted(here.rglob("conftest.py")), *files[begin:], *files[:begin]):
+    for file in (*first, *files[begin:], *files[:begin]):
         with suppress(Exception, pytest.skip.Exception):  # told when the file is collected
             import_module(".".join(file.relative_to(here.parent).with_suffix("").parts))
 
