@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from rwkv_chat.tui.widgets.exact_view import ExactView
 from rwkv_chat.tui.widgets.lint_line import LintLine
 from rwkv_chat.tui.widgets.status_line import StatusLine
 from tests.fakes import ByteTokenizer, FakeEngine
-from tests.tui.helpers import NARROW, opened, say_to, toasts, until
+from tests.tui.helpers import NARROW, PATIENCE, opened, say_to, toasts, until
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,8 +30,19 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from rwkv_chat.session.reading import ToRead
     from rwkv_chat.tui.app import RwkvChatApp
     from rwkv_chat.tui.screens.chat import ChatScreen
+
+
+LONG = tuple(
+    Node(
+        f"m{each}",
+        f"m{each - 1}" if each else None,
+        ChatMessage("assistant" if each % 2 else "user", f"message {each} " + "word " * 20),
+    )
+    for each in range(40)
+)
 
 
 def fed(engine: FakeEngine) -> str:
@@ -339,18 +351,10 @@ async def test_the_same_model_offers_nothing(tmp_path: Path) -> None:
 
 async def test_what_no_model_here_has_read_is_read_by_itself_and_left_when_one_goes(tmp_path: Path) -> None:
     """An imported conversation: its text is there at once, and the model reads it in the background."""
-    messages = tuple(
-        Node(
-            f"m{each}",
-            f"m{each - 1}" if each else None,
-            ChatMessage("assistant" if each % 2 else "user", f"message {each} " + "word " * 20),
-        )
-        for each in range(40)
-    )
     engine = FakeEngine(delay=1.0)
     async with opened(tmp_path, engine) as (app, pilot, screen):
         session = app.session
-        thread = await session.library.run(_imported, messages)
+        thread = await session.library.run(_imported, LONG)
         await screen.go(thread, "")
         assert len(screen.nodes) == 40
         bar = screen.query_one(ContinueBar)
@@ -364,6 +368,45 @@ async def test_what_no_model_here_has_read_is_read_by_itself_and_left_when_one_g
         await until(
             pilot, lambda: any(each.fresh for each in screen.nodes), "a memory that begins at the end"
         )
+
+
+@pytest.mark.parametrize("moment", ["to_read", "read"])
+async def test_what_is_left_just_before_its_reading_begins_is_not_read(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left while its tokens are counted, or when its reading is wanted and has not begun."""
+    engine = FakeEngine(delay=1.0)
+    async with opened(tmp_path, engine) as (app, pilot, screen):
+        thread = await app.session.library.run(_imported, LONG)
+        count, begin, left = screen.chats.to_read, screen.begin_reading, asyncio.Event()
+
+        def leave() -> None:
+            if not left.is_set():
+                screen.thread_id = None  # as a conversation that is opened has it at once
+                screen.show_asides()
+                left.set()
+
+        async def counted(id_: str) -> ToRead:
+            there = await count(id_)
+            if moment == "to_read":
+                leave()
+            return there
+
+        def begun(**named: bool) -> None:
+            begin(**named)
+            leave()
+
+        monkeypatch.setattr(screen.chats, "to_read", counted)
+        monkeypatch.setattr(screen, "begin_reading", begun)
+        await screen.go(thread, "")
+        await asyncio.wait_for(left.wait(), PATIENCE)
+        await until(pilot, lambda: not any(each.group.startswith("read ") for each in screen.workers))
+        assert not engine.feeds
+        assert not screen._readings
+        assert not toasts(app)
+        await screen.open_thread(None)
+        await screen.go(thread, "")
+        await until(pilot, lambda: screen._readings, "the reading when it is opened again")
 
 
 def _imported(db: sqlite3.Connection, nodes: tuple[Node, ...]) -> str:

@@ -50,7 +50,7 @@ class AsidesScreen(ThreadScreen):
         self.begun = False
         self.pending = Choices()
         self._readings: dict[str, Reading] = {}
-        self._unasked: set[str] = set()  # readings that began by themselves
+        self._unasked: set[Reading] = set()  # those that began by themselves
         self._lint_due: Timer | None = None
         self._refused: set[str] = set()  # why states were not saved, as far as it was told
         self.changing: dict[str, str] = {}  # by conversation, the message that is being changed
@@ -208,8 +208,9 @@ class AsidesScreen(ThreadScreen):
     def show_asides(self) -> None:
         """After another conversation was opened, or the model changed."""
         self.show_lint()
-        for other in self._unasked - {self.thread_id}:
-            self._readings[other].stop()  # nobody asked for it, and nobody waits for it any more
+        for other, reading in self._readings.items():
+            if other != self.thread_id and reading in self._unasked:
+                reading.stop()  # nobody asked for it, and nobody waits for it any more
         reading = self._readings.get(self.thread_id or "")
         if reading is None:
             self.bar.hide()
@@ -223,13 +224,14 @@ class AsidesScreen(ThreadScreen):
         if thread is None or speaker is None or self.live is not None:
             return
         there = await self.chats.to_read(thread.id)
-        if self.thread is not thread or self.live is not None or not there.tokens:
+        if self.thread is not thread or self.thread_id != thread.id or self.live is not None:
+            return  # another one is open, or is being opened
+        if not there.tokens:
             return
         long = there.tokens > 2 * LAST_TOKENS
         if not thread.model or thread.model == speaker.model:
             if there.tokens > UNREAD_TOKENS and thread.id not in self._readings:
-                self._unasked.add(thread.id)
-                self.begin_reading()
+                self.begin_reading(asked=False)
                 self.bar.long(long)
             return
         from rwkv_chat.amounts import duration
@@ -263,8 +265,13 @@ class AsidesScreen(ThreadScreen):
         else:
             self.begin_reading()
 
-    async def _begin(self, thread: str) -> None:
-        await self.follow_reading(thread, self.chats.read(thread))
+    async def _begin(self, thread: str, *, asked: bool) -> None:
+        if not asked and (self.thread_id != thread or self.live is not None):
+            return  # it was left, or is spoken in, since this was wanted
+        reading = self.chats.read(thread)
+        if not asked:
+            self._unasked.add(reading)
+        await self.follow_reading(thread, reading)
 
     @telling
     async def follow_reading(self, thread: str, reading: Reading) -> None:
@@ -288,7 +295,7 @@ class AsidesScreen(ThreadScreen):
         finally:
             if self._readings.get(thread) is reading:  # another one may have taken its place
                 del self._readings[thread]
-            self._unasked.discard(thread)
+            self._unasked.discard(reading)
             if self.thread_id == thread:
                 self._reading_ended(whole=whole)
 
@@ -299,11 +306,13 @@ class AsidesScreen(ThreadScreen):
         else:
             self.show_asides()
 
-    def begin_reading(self) -> None:
-        """Read the open conversation with the model in use, in the background."""
+    def begin_reading(self, *, asked: bool = True) -> None:
+        """Read the open conversation with the model in use, in the background. What a person did not ask for
+        ends when the conversation is left.
+        """
         thread = self.thread_id
         if thread is not None and thread not in self._readings:
-            start_work(self, partial(self._begin, thread), group=f"read {thread}")
+            start_work(self, partial(self._begin, thread, asked=asked), group=f"read {thread}")
 
     def on_prompt_box_blank(self) -> None:
         """Enter in the empty box: yes to what the bar offers."""
