@@ -29,10 +29,12 @@ from rwkv_chat.library.search import Wanted
 from rwkv_chat.paths import Paths
 from rwkv_chat.session.housekeeping import keep_house
 from rwkv_chat.settings_file import SettingsFile
+from tests.chat import no_sync
 from tests.chat.books import say as speak
 from tests.chat.books import texts
 from tests.chat.real import ask, model_folder, open_real, snapshots
 from tests.chat.talk import all_of, answered, begin, failed, said, until
+from tests.children import in_child
 from tests.engine.test_store import load, snapshot
 from tests.fakes import FakeEngine, fake_session
 
@@ -61,7 +63,7 @@ def refusing(number: int) -> Callable[..., None]:
 
 
 @pytest.fixture
-def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk says no when it is asked whether all is on it."""
     monkeypatch.setattr(os, "fsync", refusing(errno.EIO))
 
@@ -135,7 +137,7 @@ async def test_an_export_that_fails_leaves_what_was_there(
 # ------------------------------------------------------------------------------------------------ no sync
 
 
-def test_settings_that_cannot_be_synced_are_what_they_were(tmp_path: Path, no_sync: None) -> None:
+def test_settings_that_cannot_be_synced_are_what_they_were(tmp_path: Path, unsynced: None) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("threads = 2\n")
     settings = SettingsFile(file)
@@ -146,7 +148,7 @@ def test_settings_that_cannot_be_synced_are_what_they_were(tmp_path: Path, no_sy
     assert [each.name for each in tmp_path.iterdir()] == [file.name]
 
 
-def test_a_state_that_cannot_be_synced_is_not_there(tmp_path: Path, no_sync: None) -> None:
+def test_a_state_that_cannot_be_synced_is_not_there(tmp_path: Path, unsynced: None) -> None:
     store, one = StateStore(tmp_path / "states", 1_000_000), snapshot(1, 2, 3)
     with pytest.raises(DiskFailed) as caught:
         store.save(one)
@@ -155,12 +157,34 @@ def test_a_state_that_cannot_be_synced_is_not_there(tmp_path: Path, no_sync: Non
     assert list(tmp_path.rglob("*.safetensors")) == []
 
 
-def test_a_copy_of_the_library_that_cannot_be_synced_is_none(file: Path, no_sync: None) -> None:
+def test_a_copy_of_the_library_that_cannot_be_synced_is_none(file: Path, unsynced: None) -> None:
     with closing(connect(file)) as db:
         speak(db, "one")
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         backup.make(file, file.parent)
     assert backup.copies(file.parent) == ()
+
+
+@pytest.mark.skipif(not no_sync.THERE, reason="a system call is refused by Linux's seccomp")
+async def test_a_message_that_cannot_be_synced_is_refused_and_nothing_committed_is_lost(
+    opened: list[Session], tmp_path: Path
+) -> None:
+    """SQLite asks the system itself, so that has to refuse. What was written before it did may be there
+    in the end: then it is whole.
+    """
+    try:
+        thread, told, shown = in_child(no_sync.talk, tmp_path)
+    except OSError as error:
+        pytest.skip(f"this system lets nobody refuse its own calls: {error}")
+    assert shown == ["a", "One."]
+    assert all("I/O" in each and "Traceback" not in each for each in told), told
+    session = await begin(opened, tmp_path, FakeEngine([" Two."]))
+    there = said(await session.chats.open(thread))
+    assert there in (["a", "One."], ["a", "One.", "c"])
+    await answered(session.chats.send(thread, "d"))
+    assert said(await session.chats.open(thread)) == [*there, "d", "Two."]
+    ((sound,),) = await session.library.run(lambda db: db.execute("PRAGMA integrity_check").fetchall())
+    assert sound == "ok"
 
 
 # ---------------------------------------------------------------------------------------------- may not write
