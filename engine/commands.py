@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         SamplingParams,
         ScoreRequest,
         ThinRequest,
+        TokenIds,
         UnloadRequest,
         UseRequest,
     )
@@ -51,11 +52,28 @@ class Identify:
 
 
 @dataclass(frozen=True, slots=True)
+class Lent:
+    """In the place of a long history, which whoever asks keeps back: its length and its last tokens."""
+
+    length: int
+    end: TokenIds
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """A job."""
+    """A job. What it is asked for lacks the history where that is `lent`."""
 
     job: int
     request: Request
+    lent: Lent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was lent to a job, whole; empty where there is no such any more."""
+
+    job: int
+    tokens: TokenIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +138,7 @@ class Close:
     """Cancel everything, save, end."""
 
 
-Command = Ask | Known | Cancel | Change | Forget | Keep | Tell | Release | Budget | Close
+Command = Ask | History | Known | Cancel | Change | Forget | Keep | Tell | Release | Budget | Close
 if TYPE_CHECKING:
     Request = (
         LoadRequest

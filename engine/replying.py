@@ -141,8 +141,8 @@ class Voice:
         """
         consumed = len(chain.tokens) - len(start.feed) + fed.done
         last = (chain.fork or len(chain.tokens)) - 1
-        if fed.state is None or consumed > last:
-            return
+        if fed.state is None or consumed > last or (consumed < last and not fed.done):
+            return  # of an unfed state all is known; keys inside a long history are derived by walking it
         snapshot = self.at(chain, consumed, fed.state)
         if consumed == last:
             if request.continues and chain.fork is None:
@@ -150,7 +150,7 @@ class Voice:
             self.states.remember(snapshot)
             if fed.done or not saved:
                 yield Save(moved(snapshot, "cpu"))
-        elif fed.done:
+        else:
             self.states.remember(snapshot, chain.keys)
 
     def _passing(self, chain: Chain, mark: Mark) -> Iterator[Save]:

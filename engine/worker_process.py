@@ -1,4 +1,5 @@
-"""The same worker in a spawned process: commands and events go over two pipes.
+"""The same worker in a spawned process: commands and events go over two pipes. Long histories are sent only
+where they are wanted (`engine.lent`).
 
 If the child dies, the reading thread here sees the end of its pipe; if this process dies, the child sees the
 end of its own and ends too.
@@ -16,7 +17,8 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from engine.commands import Close
+from engine.commands import Ask, Close, History
+from engine.lent import Borrower, Lender
 from engine.worker import Worker
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("engine")
 
 LOG = -1  # in place of a job id: the event is (level, text) for the log
+WANT = -2  # in place of a job id: the event is that of a job whose history is wanted
 CLOSING_SECONDS = 30.0  # a child that does not end within this is stopped
 START = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
 
@@ -44,6 +47,7 @@ class ProcessWorker:
         theirs, self._commands = START.Pipe(duplex=False)
         self._events, theirs_too = START.Pipe(duplex=False)
         self._lock = threading.Lock()
+        self._lender = Lender()
         self._closing = False
         self._process = START.Process(
             target=_child, args=(config, theirs, theirs_too), name="engine", daemon=True
@@ -62,6 +66,8 @@ class ProcessWorker:
         return self._process.pid
 
     def put(self, command: Command) -> None:
+        if isinstance(command, Ask):
+            command = self._lender.lend(command)
         with self._lock, contextlib.suppress(OSError):  # a dead child is reported by the reading thread
             self._commands.send(command)
 
@@ -81,7 +87,10 @@ class ProcessWorker:
                 job, event = self._events.recv()
                 if job == LOG:
                     log.log(*event)
+                elif job == WANT:
+                    self.put(History(event, self._lender.history(event)))
                 else:
+                    self._lender.told(job, event)
                     self._emit(job, event)
         self._process.join()
         self._events.close()
@@ -107,9 +116,14 @@ def _child(config: WorkerConfig, commands: Connection, events: Connection) -> No
 
     log.addHandler(_Forward(send))
     worker = Worker(config, send, lambda code: os._exit(code))
+    borrower = Borrower(lambda job: send(WANT, job))
     with contextlib.suppress(EOFError, OSError):
         while not isinstance(command := commands.recv(), Close):
-            worker.put(command)
+            if isinstance(command, History):
+                borrower.give(command.job, command.tokens)
+            else:
+                worker.put(borrower.borrow(command) if isinstance(command, Ask) else command)
+    borrower.close()
     worker.close()
 
 

@@ -164,7 +164,7 @@ class Asking:
 
     Attributes:
         tokens: of the whole chain, the way to think included.
-        known: how many of them are no news to the model.  start: their key, None where it was not derived.
+        known: how many of them are no news to the model.  start: their key.
         fork: how many of them will be remembered as they are, the reply apart; None: all.
         lead: ids of the way to think, for a chain that remembers the reply as it was drawn.
         begun: `lead` is the reply's own beginning: of a cut reply that goes on, or what a person began it
@@ -175,7 +175,7 @@ class Asking:
 
     tokens: TokenIds
     known: int
-    start: str | None
+    start: str
     fork: int | None = None
     lead: TokenIds = ()
     begun: bool = False
@@ -215,9 +215,10 @@ def asking(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, wish: Wis
         return Asking(plain + begun, len(plain), coded.prefix, lead=begun, begun=True)
     if not manner.mode.hint and not manner.mode.tail:
         return Asking(plain, known, start)
-    tokens = plain[:before] + _asked(coded, path, manner)
-    fork = max(1, shared(plain, tokens))
-    known, start = (fork, None) if wish.again else (before, coded.before_tip)
+    last = _asked(coded, path, manner)
+    tokens = plain[:before] + last
+    fork = max(1, before + shared(plain[before:], last))
+    known, start = (fork, _key(coded, tokens, fork)) if wish.again else (before, coded.before_tip)
     if manner.keep and fork == len(plain):
         return Asking(tokens, known, start, None, tokens[fork:])
     return Asking(tokens, known, start, fork, tuple(manner.tokenizer.encode(manner.mode.tail)))
@@ -227,7 +228,14 @@ def asking_again(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, dra
     """What to feed for a reply to the last message of `path` that goes on after what was `drawn` of it."""
     asked = asking(coded, path, manner, Wish(again=True))
     tokens = asked.tokens + drawn
-    return replace(asked, tokens=tokens, known=len(tokens), start=None, drawn=drawn)
+    return replace(asked, tokens=tokens, known=len(tokens), start=_key(coded, tokens), drawn=drawn)
+
+
+def _key(coded: Chain, tokens: TokenIds, end: int | None = None) -> str:
+    """The key of the first `end` of `tokens` (None: of all), which are the chain's up to its last message.
+    Only what comes after that is walked.
+    """
+    return extend(tokens[len(coded.tokens) - coded.tip : end], coded.before_tip)
 
 
 def _aside(coded: Chain, path: tuple[StoredNode, ...], manner: Manner) -> Asking:
@@ -258,5 +266,5 @@ def settling(coded: Chain, asked: Asking, reply: TokenIds) -> FeedRequest:
     """Has the chain read as it will be remembered: from where the reply's own chain parts from it."""
     whole = coded.tokens + reply
     known = asked.fork or len(coded.tokens)
-    history = whole[:known]
-    return FeedRequest(prompt=whole[known:], history=history, initial=coded.initial, background=False)
+    start = _key(coded, whole, known)
+    return FeedRequest(whole[known:], whole[:known], start, coded.initial, background=False)

@@ -4,7 +4,8 @@ copy, and one decode step.
 
     python -m tests.bench.turns [--busy] [WIDTH LAYERS]      (768 and 12 unless given: a 0.1B model's shape)
 
-With `--busy` it is the processor's seconds, of all threads, for a machine that others use too. The model is
+The engine is a thread, then a process. With `--busy` it is the processor's seconds, of all threads, for a
+machine that others use too; of the thread alone, since a process's are not seen from here. The model is
 random, and says nothing but whole characters: a piece of its text is a token. The state is read from the disk
 each time: nothing is kept in memory, and each turn goes on from another one than the last. No state knows how
 long its history was, so one of 100,000 tokens is not fed here either.
@@ -20,7 +21,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import xxhash
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from engine.types import GenerateRequest, ModelInfo, ModelSpec, TokenIds
 
     Clock = Callable[[], float]
+    Kind = Literal["thread", "process"]
 
 PLACES = 2 * REMEMBERED  # states that are gone on from in turn
 MESSAGE = 20  # tokens of the message that is replied to again
@@ -69,11 +71,11 @@ class Row:
 
 
 @contextmanager
-def running(folder: Path, of: ModelSpec) -> Iterator[tuple[Engine, ModelInfo]]:
+def running(folder: Path, of: ModelSpec, worker: Kind = "thread") -> Iterator[tuple[Engine, ModelInfo]]:
     """An engine on a random model, that keeps no state in memory."""
     path = tiny.checkpoint(folder / "model.safetensors", of)
     asked = LoadRequest(str(path), write_tokenizer(folder / "tokenizer.json"), "cpu", "fp32")
-    engine = Engine(folder / "states", cache=folder / "cache", threads=1, ram_bytes=0)
+    engine = Engine(folder / "states", cache=folder / "cache", worker=worker, threads=1, ram_bytes=0)
     try:
         yield engine, load(engine, asked)
     finally:
@@ -157,23 +159,31 @@ def _floor(file: Path, clock: Clock) -> float:
     return clock() - begun
 
 
-def main(width: int = 768, layers: int = 12, clock: Clock = time.perf_counter) -> None:
+def main(width: int = 768, layers: int = 12, *, busy: bool = False) -> None:
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory(prefix="rwkv-chat-turns-") as name:
-        folder = Path(name)
-        of = tiny.spec(n_layer=layers, n_embd=width, head_size=64, vocab_size=VOCABULARY, rank=32)
-        with running(folder, of) as (engine, info):
+    of = tiny.spec(n_layer=layers, n_embd=width, head_size=64, vocab_size=VOCABULARY, rank=32)
+    kinds: tuple[Kind, ...] = ("thread",) if busy else ("thread", "process")
+    clock = time.process_time if busy else time.perf_counter
+    for kind in kinds:
+        with _folder() as folder, running(folder, of, kind) as (engine, info):
             for length in LENGTHS:
                 row = measure(folder, engine, info, length, clock=clock)
-                print(
-                    f"{row.history:7,} tokens, state of {row.nbytes / 1e6:.1f} MB: first piece "
-                    f"{row.first * 1e3:.1f} ms, file {row.floor * 1e3:.2f} ms, step {row.step * 1e3:.1f} ms: "
-                    f"{row.ratio:.3f} of 1.2 × file + step",
-                    flush=True,
-                )
+                print(f"{kind}: {_told(row)}", flush=True)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="rwkv-chat-turns-") as name:
+        yield Path(name)
+
+
+def _told(row: Row) -> str:
+    return (
+        f"{row.history:7,} tokens, state of {row.nbytes / 1e6:.1f} MB: first piece {row.first * 1e3:.2f} ms, "
+        f"file {row.floor * 1e3:.2f} ms, step {row.step * 1e3:.2f} ms: {row.ratio:.3f} of 1.2 × file + step"
+    )
 
 
 if __name__ == "__main__":
-    busy = "--busy" in sys.argv
     sizes = [int(each) for each in sys.argv[1:] if each != "--busy"]
-    main(*sizes[:2], clock=time.process_time if busy else time.perf_counter)
+    main(*sizes[:2], busy="--busy" in sys.argv)

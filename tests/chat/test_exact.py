@@ -37,7 +37,7 @@ def agrees(ahead: ExactPrompt, engine: FakeEngine) -> None:
     request = engine.requests[-1]
     assert ahead.tokens == fed(request)
     assert b"".join(ahead.pieces) == ByteTokenizer().decode_bytes(fed(request))
-    assert request.start in (None, extend(request.history))
+    assert request.start == extend(request.history)
 
 
 async def remembers(session: Session, thread: str, engine: FakeEngine) -> None:

@@ -239,7 +239,7 @@ def test_whatever_is_said_the_detour_parts_where_it_says_and_is_left_again(
     fork = asked.fork or len(coded.tokens)
     assert asked.tokens[:fork] == coded.tokens[:fork]
     assert fork >= len(coded.tokens) - coded.tip
-    assert asked.start is None or asked.start == extend(asked.tokens[: asked.known])
+    assert asked.start == extend(asked.tokens[: asked.known])
     drawn = world().encode(">so</think> yes")
     kept = Memory(manner, asked).whole(drawn, "so", "yes")
     remembered = settling(coded, asked, kept)

@@ -95,7 +95,7 @@ async def test_what_is_remembered_is_read_from_where_it_parts(
     assert fork is not None
     assert engine.requests[0].prompt[:fork] == PLAIN[:fork]
     assert (fork == len(PLAIN)) == (mode in ("fast", "free"))
-    feed = FeedRequest(prompt=whole[fork:], history=whole[:fork], background=False)
+    feed = FeedRequest(whole[fork:], whole[:fork], extend(whole[:fork]), background=False)
     assert engine.feeds == [feed]
 
 
@@ -120,7 +120,7 @@ async def test_a_thought_that_nobody_asked_for_is_forgotten_too(opened: list, tm
     session = await begin(opened, tmp_path, engine)
     path = await told(session, engine, "none")
     assert path[1].tokens == encode(" Yes.")
-    assert engine.feeds == [FeedRequest(encode(" Yes."), history=PLAIN, background=False)]
+    assert engine.feeds == [FeedRequest(encode(" Yes."), PLAIN, extend(PLAIN), background=False)]
 
 
 async def test_the_mode_of_the_settings_and_of_the_conversation(opened: list, tmp_path: Path) -> None:
