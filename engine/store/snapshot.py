@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from io import FileIO
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +93,7 @@ def _metadata(snapshot: Snapshot) -> dict[str, str]:
         "layout": LAYOUT,
         "formatter": FORMATTER,
         "arch": snapshot.state.arch,
-        **{f"key.{name}": value for name, value in asdict(snapshot.key).items()},
+        **_key_words(snapshot.key),
         "length": str(snapshot.length),
         "pending": json.dumps(snapshot.pending),
         "seed": str(snapshot.sampler.seed),
@@ -101,6 +101,11 @@ def _metadata(snapshot: Snapshot) -> dict[str, str]:
         "counts": json.dumps(snapshot.sampler.counts),
         "carry": snapshot.carry.hex(),
     }
+
+
+def _key_words(key: StateKey) -> dict[str, str]:
+    """By name; `dataclasses.asdict` would copy each deeply."""
+    return {f"key.{each.name}": getattr(key, each.name) for each in fields(key)}
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -114,9 +119,8 @@ def read(path: Path, key: StateKey, layout: Layout, arch: str) -> Snapshot:
         OSError: it cannot be read.
     """
     expected = sum(math.prod(shape) * dtype.itemsize for dtype, shape in layout.values())
-    data = _whole(path, expected)
-    content = memoryview(data.numpy().data)
-    begin = len(data) - expected
+    data, content = _whole(path, expected)
+    begin = len(content) - expected
     header = _parse_header(content[8:begin].tobytes(), path)
     _check(header, key, layout, arch, path)
     if not holds(header, content[begin:]):
@@ -127,8 +131,10 @@ def read(path: Path, key: StateKey, layout: Layout, arch: str) -> Snapshot:
         raise StateCorrupt(str(path), "metadata") from error
 
 
-def _whole(path: Path, expected: int) -> Tensor:
-    """The file's bytes: 8 of the header's length, the header, `expected` of tensors, and none beside them."""
+def _whole(path: Path, expected: int) -> tuple[Tensor, memoryview]:
+    """The file's bytes, as two views of one memory: 8 of the header's length, the header, `expected` of
+    tensors, and none beside them.
+    """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
         raise StateCorrupt(str(path), "not a file")
@@ -137,11 +143,12 @@ def _whole(path: Path, expected: int) -> Tensor:
     if not 8 + 2 <= size - expected <= 8 + MAX_HEADER or (size - expected) % 8:
         raise wrong
     data = torch.empty(size, dtype=torch.uint8)  # a bytearray would be filled with zeros first
+    content = memoryview(data.numpy().data)
     with FileIO(path) as file:
-        read = file.readinto(memoryview(data.numpy().data))
-    if read != size or int.from_bytes(data[:8].tolist(), "little") != size - expected - 8:
+        read = file.readinto(content)
+    if read != size or int.from_bytes(content[:8], "little") != size - expected - 8:
         raise wrong
-    return data
+    return data, content
 
 
 def _parse_header(text: bytes, path: Path) -> dict[str, Any]:
@@ -158,7 +165,7 @@ def _check(header: dict[str, Any], key: StateKey, layout: Layout, arch: str, pat
     """The metadata must be of this key and version, the table exactly that of `layout`."""
     found = header["__metadata__"]
     wanted = {"layout": LAYOUT, "formatter": FORMATTER, "arch": arch}
-    wanted |= {f"key.{name}": value for name, value in asdict(key).items()}
+    wanted |= _key_words(key)
     for name, value in wanted.items():
         if found.get(name) != value:
             raise StateMismatch(f"{name} {value}", f"{name} {found.get(name)}")

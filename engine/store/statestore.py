@@ -50,10 +50,12 @@ def place(folder: Path, key: StateKey) -> Path:
     return next((each for each in others if each.is_file()), usual)
 
 
-def places(folder: Path, key: StateKey) -> tuple[Path, ...]:
+def places(folder: Path, key: StateKey) -> Iterator[Path]:
     """Where the snapshot of `key` may be, the usual place first."""
     name = file_name(key)
-    return folder / name, folder / HELD / name, folder / PASSING / name
+    yield folder / name
+    yield folder / HELD / name
+    yield folder / PASSING / name
 
 
 def default_budget(folder: Path) -> int:
