@@ -52,7 +52,7 @@ CASES = {
 
 def speak(home: Path, model: Path, case: Case) -> None:
     """Answers until it is killed."""
-    row.MARK_SECONDS = writing.GROWTH_SECONDS = 0.1
+    row.MARK_SECONDS, writing.GROWTH_SECONDS = 0.25, 0.04  # the text is there before its state, as ever
     asyncio.run(_speak(home, model, case))
 
 
@@ -81,7 +81,7 @@ async def _cut(home: Path, model: Path, case: Case) -> None:
     child.start()
     states, until = Paths.under(home).states / "passing", time.monotonic() + PATIENCE
     seen: set[str] = set()
-    while len(seen) < 4 * case.number:
+    while len(seen) < 3 * case.number:
         assert child.is_alive()
         assert time.monotonic() < until
         seen |= {each.name for each in states.glob("*.safetensors")}
