@@ -114,7 +114,7 @@ async def _gone_on(session: Session, thread: str, cut: Node, *, alone: bool) -> 
     await session.branches.switch(thread, cut.id)
     await session.chats.settled(thread)
     length = (await session.library.run(sampled.drawn, cut.id)).length
-    assert length > 10
+    assert length > 0
     end = await answered(session.chats.continue_reply(thread, replace(LIVELY, seed=None, max_tokens=MORE)))
     assert end.node is not None
     assert end.usage is not None
