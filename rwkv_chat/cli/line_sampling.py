@@ -109,7 +109,11 @@ class SamplingCommands(LineBase):
             self._wait(self._tokens(thread, node.id))
 
     async def _tokens(self, thread: str, node: str) -> None:
+        told = ""
         async for event in self.session.chats.token_scores(thread, node):
+            if (form := getattr(event, "form", told)) not in ("remembered", told):
+                note(say(f"app.tokens.{form}"))
+            told = form
             for place, row in enumerate(getattr(event, "rows", ()), getattr(event, "first", 0)):
                 result(_line(place, row))
 

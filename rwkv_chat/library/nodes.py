@@ -32,7 +32,8 @@ class StoredNode:
     Attributes:
         tail: text of a reply that was saved before the tokens it belongs to were complete: the end of
             the reply's raw text that `node.tokens` doesn't cover ("" for all but cut replies).
-        drawn: all that was drawn of a cut reply, where that is not what would be remembered of it.
+        drawn: all that was drawn of a cut reply, where that is not what would be remembered of it. Of a reply
+            that came to its end it is kept for whoever looks at its tokens: see `as_drawn`.
     """
 
     node: Node
@@ -56,7 +57,7 @@ class Reply:
     Attributes:
         tokens, tail: together they are what the model will remember of it: all that it wrote, or the answer
             alone.
-        drawn: all that was drawn of it so far, where it could not go on exactly from `tokens`.
+        drawn: all that was drawn of it so far, where that is not what `tokens` would go on from.
         prefix: the chain's key after `tokens`; None while growing.
         mode: the think mode that it was asked for in.
         origin: id of the cut reply that it goes on from; that one is hidden once all of it is in here.
@@ -135,8 +136,15 @@ def _path(db: sqlite3.Connection, tip: str | None, coding: str, *, memory: bool)
 
 def stored_node(row: sqlite3.Row) -> StoredNode:
     """A row of a message with what `node_tokens` has of it."""
-    drawn = rows.unpack(rows.field(row, "drawn")) or ()
-    return StoredNode(rows.node(row), rows.text(row, "tail"), drawn)
+    drawn = None if rows.ended(row) else rows.unpack(rows.field(row, "drawn"))
+    return StoredNode(rows.node(row), rows.text(row, "tail"), drawn or ())
+
+
+def as_drawn(db: sqlite3.Connection, node: str, coding: str) -> TokenIds:
+    """All that was drawn of a reply whose thoughts are not remembered; () where that was not kept."""
+    kept = "SELECT drawn FROM node_tokens WHERE node = ? AND coding = ?"
+    row = db.execute(kept, (node, coding)).fetchone()
+    return () if row is None else rows.unpack(rows.field(row, "drawn")) or ()
 
 
 def up(db: sqlite3.Connection, node: str | None) -> Iterator[Node]:

@@ -153,6 +153,11 @@ def _thought_seconds(row: sqlite3.Row) -> float:
     return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else 0.0
 
 
+def ended(row: sqlite3.Row) -> bool:
+    """Whether a reply's end was written, with what it cost."""
+    return "reply_tokens" in text(row, "usage")
+
+
 def thread(row: sqlite3.Row) -> Thread:
     kind = text(row, "kind")
     return Thread(

@@ -169,8 +169,8 @@ class Asking:
         lead: ids of the way to think, for a chain that remembers the reply as it was drawn.
         begun: `lead` is the reply's own beginning: of a cut reply that goes on, or what a person began it
             with. What follows is remembered as it is drawn.
-        drawn: what had been drawn of a reply that a crash cut, where that is not what would be remembered of
-            it: it goes on as if nothing had happened.
+        drawn: what had been drawn of a reply that a crash cut, or of one that another parts from, where that
+            is not what would be remembered of it: it goes on as if nothing had happened.
     """
 
     tokens: TokenIds
@@ -205,6 +205,8 @@ def asking(coded: Chain, path: tuple[StoredNode, ...], manner: Manner, wish: Wis
         return Asking(plain, len(plain), coded.prefix, lead=plain[before:], begun=True)
     if wish.aside:
         return _aside(coded, path, manner)
+    if wish.drawn:
+        return asking_again(coded, path, manner, wish.lead)
     if wish.lead:
         return Asking(plain + wish.lead, len(plain), coded.prefix, lead=wish.lead, begun=True)
     known, start = before, coded.before_tip

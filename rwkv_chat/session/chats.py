@@ -256,14 +256,19 @@ class Chats:
         wish = Wish(again=True, number=number)
         return self._again(thread_id, asked.question_waits, node, self.fresh(params), wish)
 
-    def with_tokens(self, thread_id: str, node: Node, lead: TokenIds, params: Params = None) -> Turn:
+    def with_tokens(
+        self, thread_id: str, node: Node, lead: TokenIds, params: Params = None, *, drawn: bool = False
+    ) -> Turn:
         """Another reply, beside `node`, that begins with these tokens: those of `node` up to one in whose
         place another was wanted, and that one.
+
+        Args:
+            drawn: of `node` as it was drawn, with thoughts that are not remembered: nor are the other's.
 
         Raises:
             ThreadBusy, SessionClosed.
         """
-        wish = Wish(again=True, lead=lead, mode=node.mode)
+        wish = Wish(again=True, lead=lead, mode=node.mode, drawn=drawn)
         return self._again(thread_id, asked.question, node.id, self.fresh(params), wish)
 
     def token_scores(self, thread_id: str, node: str) -> AsyncIterator[Prefilled | TokenRows]:

@@ -32,6 +32,10 @@ class Memory:
             return self.asked.lead + self.asked.drawn + drawn
         return tuple(self.manner.tokenizer.encode(self.plain(answer)))
 
+    def as_drawn(self, drawn: TokenIds, reasoning: str) -> TokenIds:
+        """All that was drawn of it, where that is not what will be remembered."""
+        return self.asked.drawn + drawn if self.forgets(reasoning) else ()
+
     def plain(self, answer: str) -> str:
         """The answer in the template's plain form; nothing where there is none yet."""
         return self.manner.template.render("assistant", answer, first=False) if answer else ""

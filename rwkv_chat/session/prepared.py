@@ -111,6 +111,8 @@ def _fitting(manner: Manner, path: Path, wish: Wish) -> Manner:
     """A reply that a person began does not think first; one that goes on thinks as it began."""
     if wish.begin:
         return replace(manner, mode=manner.template.modes[0])
+    if wish.drawn:
+        return replace(manner, mode=manner.template.mode(wish.mode))
     if wish.lead:
         return replace(manner, mode=_mode_of(wish, manner))
     if wish.goes_on and path:

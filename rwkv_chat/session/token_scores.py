@@ -1,6 +1,7 @@
 """How likely each token of a message was, and what else could have stood in its place.
 
-What a conversation remembers is what is scored: of a reply whose thoughts are forgotten, its answer alone.
+What a conversation remembers is what is scored; of a reply whose thoughts are forgotten, all that was drawn,
+after what asked for it. Where that was not kept (in a copy, by an older program), its answer alone.
 Nothing is read again where the engine has a state before the message.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from engine.errors import EngineClosed
 from engine.types import Failed, Prefilled, Scored, ScoreRequest
@@ -17,16 +18,20 @@ from rwkv_chat.library import nodes
 from rwkv_chat.session import chain
 from rwkv_chat.session.manner import manner_of
 from rwkv_chat.session.readings import thread_and_tip
+from rwkv_chat.session.wish import Wish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from engine.types import TokenScore
+    from engine.types import TokenIds, TokenScore
     from rwkv_chat.library.database import Library
+    from rwkv_chat.library.nodes import StoredNode
     from rwkv_chat.session.answering import Desk
     from rwkv_chat.session.border import JobLike, TokenizerLike
     from rwkv_chat.session.chain import Chain
+    from rwkv_chat.session.manner import Manner
 
+Form = Literal["remembered", "drawn", "answer"]
 ALTERNATIVES = 8
 
 
@@ -62,11 +67,14 @@ class TokenRows:
 
     Attributes:
         first: the place of the first one in the message.  total: tokens of the message.
+        form: "drawn" with thoughts that are not remembered; "answer" without such thoughts, whose tokens were
+            not kept.
     """
 
     first: int
     total: int
     rows: tuple[TokenRow, ...]
+    form: Form = "remembered"
 
 
 async def token_scores(
@@ -77,37 +85,62 @@ async def token_scores(
     thread, _ = await library.run(thread_and_tip, thread_id)
     manner = await asyncio.to_thread(manner_of, thread, speaker, desk.usual_mode())
     path = await library.run(nodes.memory, node, manner.coding)
+    drawn = await library.run(nodes.as_drawn, node, manner.coding)
     rows = speaker.info.spec.vocab_size
     coded = await asyncio.to_thread(chain.code, path, manner.template, manner.tokenizer, rows)
     initial = await desk.initials.of(thread, speaker)
     coded = replace(coded, initial=initial, adapter=await desk.adapters.of(thread, speaker))
-    request = _request(coded)
+    form = _form(path[-1], drawn, manner, rows)
+    request = await asyncio.to_thread(_request, form, path, drawn, coded, manner)
     if not request.prompt:
         return
+    total = len(drawn) if form == "drawn" else coded.tip
     job = await desk.adapters.submit(request, coded.adapter)
     try:
-        async for event in _told(job, manner.tokenizer, coded.tip, coded.tip - len(request.prompt)):
+        async for event in _told(
+            job, manner.tokenizer, TokenRows(total - len(request.prompt), total, (), form)
+        ):
             yield event
     finally:
         job.cancel()
 
 
-def _request(coded: Chain) -> ScoreRequest:
+def _form(last: StoredNode, drawn: TokenIds, manner: Manner, rows: int) -> Form:
+    if drawn and last.node.parent is not None and max(drawn) < rows:
+        return "drawn"
+    thoughts = manner.tokenizer.decode_bytes(last.node.tokens or ())
+    mark = manner.template.think_open.encode()
+    return "answer" if last.node.message.reasoning and mark not in thoughts else "remembered"
+
+
+def _request(
+    form: Form, path: tuple[StoredNode, ...], drawn: TokenIds, coded: Chain, manner: Manner
+) -> ScoreRequest:
     """Of a chain's first message all but its first token, which stands after nothing."""
+    if form == "drawn":
+        return ScoreRequest(drawn, _before_drawn(path, coded, manner), None, ALTERNATIVES, coded.initial)
     before = len(coded.tokens) - coded.tip
     at = max(1, before)
     start = coded.before_tip if before else None
     return ScoreRequest(coded.tokens[at:], coded.tokens[:at], start, ALTERNATIVES, coded.initial)
 
 
+def _before_drawn(path: tuple[StoredNode, ...], coded: Chain, manner: Manner) -> TokenIds:
+    """What stood before the reply at the end of `path` when it was drawn, the way to think included."""
+    *before, reply = path
+    asked = replace(manner, mode=manner.template.mode(reply.node.mode))
+    return chain.asking(coded.up_to(before[-1].node.id), tuple(before), asked, Wish(again=True)).tokens
+
+
 async def _told(
-    job: JobLike, tokenizer: TokenizerLike, total: int, at: int
+    job: JobLike, tokenizer: TokenizerLike, blank: TokenRows
 ) -> AsyncIterator[Prefilled | TokenRows]:
+    at = blank.first
     async for event in job:
         if isinstance(event, Prefilled):
             yield event
         elif isinstance(event, Scored):
-            yield TokenRows(at, total, tuple(_row(each, tokenizer) for each in event.scores))
+            yield replace(blank, first=at, rows=tuple(_row(each, tokenizer) for each in event.scores))
             at += len(event.scores)
             if event.last:
                 return

@@ -53,7 +53,8 @@ class Wish:
         goes_on: the last message is a cut reply that goes on.
         number: how many, decoded at once from one state.
         aside: answered, and neither kept nor remembered.
-        lead: tokens that it begins with, of a reply in the think mode `mode`.
+        lead: tokens that it begins with, of a reply in the think mode `mode`.  drawn: they are those of a
+            reply whose thoughts are not remembered, as they were drawn.
         repeating: it may say the same again and again.
         was: how the cut reply was sampled, which goes on so.
     """
@@ -65,6 +66,7 @@ class Wish:
     aside: bool = False
     lead: TokenIds = ()
     mode: str = ""
+    drawn: bool = False
     repeating: bool = False
     was: AsItWas | None = None
 

@@ -59,7 +59,7 @@ def given_of(node: Node, asked: Asking, manner: Manner, wish: Wish = ANSWER) -> 
     """What a reply to `node` begins with; `node` itself where it is a cut reply that goes on."""
     data = manner.tokenizer.decode_bytes(asked.lead if asked.begun else asked.drawn)
     raw = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
-    if wish.lead:
+    if wish.lead and asked.begun:
         return _led(raw, manner)
     if not asked.begun:
         deltas = ReplyParser(manner.template, manner.mode).feed(raw)
@@ -172,6 +172,7 @@ class ReplyWriter(Growing):
             text=draft.text,
             reasoning=draft.reasoning,
             tokens=tokens,
+            drawn=self._memory.as_drawn(end.tokens, draft.reasoning),
             prefix=await asyncio.to_thread(extend, tokens, before),
             model=self._speaker.model,
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from engine.types import FeedRequest, GenerateRequest, TokenIds
     from rwkv_chat.transcript import Conversation
 
 PATIENCE = 60.0  # seconds: other work may hold the machine
@@ -51,6 +52,11 @@ async def failed(turn: Turn) -> Exception:
     end = await turn.result()
     assert isinstance(end, TurnFailed), end
     return end.error
+
+
+def fed(request: GenerateRequest | FeedRequest) -> TokenIds:
+    """All tokens that stand before what a request asks for."""
+    return (*request.history, *request.prompt)
 
 
 def said(conversation: Conversation) -> list[str]:

@@ -13,23 +13,19 @@ from rwkv_chat.session.errors import NothingToContinue, NothingToRegenerate, Rep
 from rwkv_chat.session.wish import Wish
 from rwkv_chat.transcript import Thread
 from rwkv_chat.tui.prose.exact import exact_rows
-from tests.chat.talk import LONG, answered, begin, stored
+from tests.chat.talk import LONG, answered, begin, fed, stored
 from tests.chat.test_adapters import ONE, kept
 from tests.fakes import ByteTokenizer, FakeEngine, FakeReply
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.types import FeedRequest, GenerateRequest, TokenIds
+    from engine.types import TokenIds
     from rwkv_chat.session import Answered, ExactPrompt, Session
 
 encode = ByteTokenizer().encode
 THOUGHT = ">hm\n</think>\n Yes."
 BOOK = "\n\n".join(f"Chapter {n}. " + "The fox ran over the hill. " * 40 for n in range(8))
-
-
-def fed(request: GenerateRequest | FeedRequest) -> TokenIds:
-    return (*request.history, *request.prompt)
 
 
 def agrees(ahead: ExactPrompt, engine: FakeEngine) -> None:

@@ -21,7 +21,7 @@ from rwkv_chat.session.events import Resumed
 from rwkv_chat.session.token_scores import TokenRow, TokenRows
 from tests.chat.real import answered as ended
 from tests.chat.real import model_folder, open_real
-from tests.chat.talk import LONG, all_of, answered, begin, failed, stored, until, until_shown
+from tests.chat.talk import LONG, all_of, answered, begin, failed, fed, stored, until, until_shown
 from tests.fakes import ByteTokenizer, FakeEngine, FakeGenerate, FakeReply
 
 if TYPE_CHECKING:
@@ -339,6 +339,66 @@ async def test_it_parts_within_an_answer_whose_thoughts_are_forgotten(opened: li
     other = await answered(session.chats.with_tokens(thread.id, end.node, encode(" N")))
     assert other.node is not None
     assert (other.node.message.reasoning, other.node.message.text) == ("", "No.")
+
+
+async def test_forgotten_thoughts_are_looked_at_as_they_were_drawn(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([">hm\n</think>\n Yes.", "ay\n</think>\n No.", " On."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await session.chats.create("x")
+    await session.chats.configure(thread.id, template="classic", mode="free")
+    end = await answered(session.chats.send(thread.id, "a"))
+    await session.chats.settled(thread.id)
+    assert end.node is not None
+    assert end.node.tokens == encode(" Yes."), "what the model remembers"
+    found, _ = await rows(session, thread.id, end.node.id)
+    assert b"".join(each.piece for each in found) == b">hm\n</think>\n Yes."
+    assert engine.scored[-1].history == fed(engine.requests[0]), "after what asked for thoughts"
+    lead = (*encode(">h"),)
+    other = await answered(session.chats.with_tokens(thread.id, end.node, lead, drawn=True))
+    assert other.node is not None
+    assert (other.node.message.reasoning, other.node.message.text) == ("hay\n", "No.")
+    assert fed(engine.requests[1]) == fed(engine.requests[0]) + lead
+    assert engine.requests[1].continues == len(lead)
+    assert other.node.tokens == encode(" No."), "these thoughts are forgotten, too"
+    again, _ = await rows(session, thread.id, other.node.id)
+    assert b"".join(each.piece for each in again) == b">hay\n</think>\n No."
+    await session.chats.settled(thread.id)
+    await answered(session.chats.send(thread.id, "b"))
+    assert fed(engine.requests[2])[: len(fed(engine.feeds[-1]))] == fed(engine.feeds[-1])
+
+
+async def test_of_thoughts_whose_tokens_were_not_kept_the_answer_is_looked_at(
+    opened: list, tmp_path: Path
+) -> None:
+    """As an older program, or a copy, has them."""
+    engine = FakeEngine([">hm\n</think>\n Yes."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await session.chats.create("x")
+    await session.chats.configure(thread.id, template="classic", mode="free")
+    end = await answered(session.chats.send(thread.id, "a"))
+    await session.chats.settled(thread.id)
+    assert end.node is not None
+
+    def forget(db: sqlite3.Connection) -> None:
+        db.execute("UPDATE node_tokens SET drawn = NULL")
+        db.commit()
+
+    await session.library.run(forget)
+    told = [each async for each in session.chats.token_scores(thread.id, end.node.id)]
+    (part,) = (each for each in told if isinstance(each, TokenRows))
+    assert (b"".join(each.piece for each in part.rows), part.form) == (b" Yes.", "answer")
+
+
+async def test_kept_thoughts_are_looked_at_as_they_are_remembered(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([">hm\n</think>\n Yes."])
+    session: Session = await begin(opened, tmp_path, engine)
+    thread = await session.chats.create("x")
+    await session.chats.configure(thread.id, template="classic", mode="free", keep_reasoning=True)
+    end = await answered(session.chats.send(thread.id, "a"))
+    assert end.node is not None
+    told = [each async for each in session.chats.token_scores(thread.id, end.node.id)]
+    forms = {each.form for each in told if isinstance(each, TokenRows)}
+    assert forms == {"remembered"}
 
 
 @pytest.mark.parametrize("kind", ["thread", "process"])

@@ -245,7 +245,7 @@ class SamplingScreen(CopyingScreen):
     def _parted(self, thread: Thread, node: Node, parting: Parting | None) -> None:
         self.prompt.focus()
         if parting is not None and self.idle() is not None:
-            self.follow(lambda: self.chats.with_tokens(thread.id, node, parting.lead))
+            self.follow(lambda: self.chats.with_tokens(thread.id, node, parting.lead, drawn=parting.drawn))
 
     async def do_tokens(self) -> bool:
         await self.action_tokens()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from engine.types import Prefilled, TokenIds
-    from rwkv_chat.session.token_scores import Candidate, TokenRow, TokenRows
+    from rwkv_chat.session.token_scores import Candidate, Form, TokenRow, TokenRows
 
 TOKEN_CELLS = 12
 SURPRISING = 4.0  # bits: less likely than one in sixteen
@@ -35,9 +35,10 @@ HEIGHTS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """Another reply is wanted that begins with these tokens."""
+    """Another reply is wanted that begins with these tokens; `drawn`: see `Chats.with_tokens`."""
 
     lead: TokenIds
+    drawn: bool
 
 
 class TokensScreen(Screen[Parting | None]):
@@ -54,6 +55,7 @@ class TokensScreen(Screen[Parting | None]):
         self._scores, self._can_part = scores, can_part
         self.rows: list[TokenRow] = []
         self._first = self._total = 0
+        self._form: Form = "remembered"
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -84,7 +86,7 @@ class TokensScreen(Screen[Parting | None]):
         """More tokens."""
         if not self.rows:
             self._first = told.first
-        self._total = told.total
+        self._total, self._form = told.total, told.form
         at = self._first + len(self.rows)
         self.rows += told.rows
         listed = self.query_one("#tokens", OptionList)
@@ -95,13 +97,14 @@ class TokensScreen(Screen[Parting | None]):
 
     def _summary(self) -> str:
         bits = sum(each.bits for each in self.rows) / len(self.rows)
-        return say(
+        counts = say(
             "app.tokens.counts",
             tokens=f"{len(self.rows) + self._first:,}",
             total=f"{self._total:,}",
             bits=f"{bits:.2f}",
             perplexity=f"{math.exp2(min(bits, 60)):,.1f}",
         )
+        return counts if self._form == "remembered" else f"{counts}\n{say(f'app.tokens.{self._form}')}"
 
     def _counts(self, text: str) -> None:
         self.query_one("#tokens-counts", Static).update(text)
@@ -140,7 +143,7 @@ class TokensScreen(Screen[Parting | None]):
             self.notify(say("app.tokens.no_reply"), markup=False)
             return
         lead = (*(each.id for each in self.rows[:at]), self.rows[at].others[other].id)
-        self.dismiss(Parting(lead))
+        self.dismiss(Parting(lead, self._form == "drawn"))
 
     def action_surprise(self, step: int) -> None:
         """To the next token that was not to be expected."""
@@ -163,8 +166,8 @@ def _line(number: int, row: TokenRow) -> Content:
     style = "$warning" if row.bits >= SURPRISING else "$muted"
     text = cell(token_text(row.id, row.piece), TOKEN_CELLS)
     bits = say("app.tokens.bits", bits=f"{row.bits:4.1f}")
-    number_shown = Content.styled(f"{number:>5} ", "$muted")
-    return number_shown + Content(text) + Content.styled(f" {bits} {height}  {_percent(row.share)}", style)
+    number_shown = Content.styled(f"{number:>4} ", "$muted")
+    return number_shown + Content(text) + Content.styled(f" {bits} {height} {_percent(row.share)}", style)
 
 
 def _other(candidate: Candidate, *, chosen: bool) -> Content:
