@@ -17,9 +17,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
 from rwkv_chat.plain_text import clean
+from rwkv_chat.tui.cells import chop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +103,7 @@ def _cut(line: str, width: int) -> list[str]:
     if body.isascii():
         rows = [body[at : at + width] for at in range(0, len(body), width)] or [""]
     else:
-        rows = chop_cells(body, width) or [""]
+        rows = chop(body, width) or [""]
     if end and cell_len(rows[-1]) >= width:
         return [*rows, end]
     return [*rows[:-1], rows[-1] + end]

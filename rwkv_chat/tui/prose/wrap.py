@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
+from rwkv_chat.tui.cells import chop
 from rwkv_chat.tui.prose.line import Line, Run
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def fold(runs: Iterable[Run], width: int) -> list[Line]:
     plain = "".join(text for text, _ in row)
     lines: list[Line] = []
     start = 0
-    for piece in chop_cells(plain, max(1, width)) or [""]:
+    for piece in chop(plain, max(1, width)) or [""]:
         lines.append(Line(_slice(row, start, start + len(piece)), "" if lines else "\n"))
         start += len(piece)
     return lines
@@ -75,7 +76,7 @@ def _spans(plain: str, width: int) -> list[tuple[int, int]]:
             start = word
         end, used = stop, cell_len(plain[start:stop])
         while used > width:
-            head = len(chop_cells(plain[start:stop], width)[0])
+            head = len(chop(plain[start:stop], width)[0])
             spans.append((start, start + head))
             start += head
             used = cell_len(plain[start:stop])
