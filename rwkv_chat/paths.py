@@ -243,9 +243,14 @@ def resource(name: str) -> Path:
     return packed if packed.exists() else package.parent / name
 
 
+def colours_wanted() -> bool:
+    """Whether nobody has asked for none: see no-color.org, an empty value asks for nothing."""
+    return not os.environ.get("NO_COLOR")
+
+
 def dim_shows() -> bool:
-    """Whether a terminal here may be sent dim letters: nobody asked for none."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether a terminal here may be sent dim letters."""
+    return colours_wanted() and os.environ.get("TERM") != "dumb"
 
 
 def terminal_names() -> dict[str, str]:

@@ -20,14 +20,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.app import App
+from textual.filter import Monochrome
 from textual.worker import WorkerFailed
 
+from rwkv_chat.paths import colours_wanted
 from rwkv_chat.plain_text import pasted, title
 from rwkv_chat.texts import say
 from rwkv_chat.tui import applying
+from rwkv_chat.tui.colourless import COLOURLESS
 from rwkv_chat.tui.desk import Desk
 from rwkv_chat.tui.keymap import ROWS, keys_of, scopes_of, split, trouble_words
 from rwkv_chat.tui.keys import textual_bindings
+from rwkv_chat.tui.leaving import Leaving
 from rwkv_chat.tui.mishaps import Mishaps, traced
 from rwkv_chat.tui.modes import MODES
 from rwkv_chat.tui.screens.chat import ChatScreen
@@ -37,10 +41,11 @@ from rwkv_chat.tui.themes import DARK, THEMES, defaults
 from rwkv_chat.tui.working import start_vital, start_work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from textual.command import Provider
     from textual.driver import Driver
+    from textual.filter import LineFilter
     from textual.types import AnimationLevel
 
     from rwkv_chat.session import Session
@@ -73,8 +78,10 @@ class RwkvChatApp(App[int], inherit_bindings=False):
     def __init__(self, session: Session) -> None:
         self.session = session  # the first title asks for it
         super().__init__()
+        self.no_color = not colours_wanted()
         self.desk = Desk(session)
         self.terminal: VanishingFile | None = None
+        self._leaving = Leaving(self)
         self._lent = self._failed = False
         self._quit_told = -QUIT_TOLD_SECONDS  # when it was said what quits
         for name, screen in MODES.items():
@@ -86,6 +93,11 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self._key_troubles = applying.keys(self)
         self.desk.on_change = partial(applying.apply, self)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, but that no colours means no greys either."""
+        found = [each for each in super().get_line_filters() if not isinstance(each, Monochrome)]
+        return [*found, COLOURLESS] if self.no_color else found
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return defaults(self.current_theme)
@@ -153,7 +165,7 @@ class RwkvChatApp(App[int], inherit_bindings=False):
         super().exit(result, return_code, message)
 
     async def action_quit(self) -> None:
-        self.exit(0)
+        self._leaving.ask()
 
     def _catch_signals(self) -> None:
         """A closed terminal or a polite kill ends the program as Ctrl+Q does."""

@@ -132,6 +132,13 @@ class DraftKeeper:
         if look is not None:
             safely(look)  # whatever is wrong with it, what was typed before is kept
 
+    async def keep_now(self) -> bool:
+        """Keep what is not kept yet; whether nothing of it would be lost if the program ended now."""
+        if self.look is not None:
+            safely(self.look)
+        await self._save()
+        return all(self._whole(each) == Draft() for each in self._changed)
+
     async def close(self) -> None:
         """Keep what is not kept yet."""
         self.leave()

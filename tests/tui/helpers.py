@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rwkv_chat.session.cards import ModelCard
 
 PATIENCE = 60  # seconds: other work may hold the machine
-WIDE, NARROW = (120, 40), (80, 24)
+WIDE, NARROW, SMALL = (120, 40), (80, 24), (60, 20)
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object], what: str = "") -> None:

@@ -14,7 +14,7 @@ from rwkv_chat.tui.widgets.exact_view import ExactView
 from rwkv_chat.tui.widgets.lint_line import LintLine
 from tests.fakes import FakeEngine
 from tests.tui.album import Album
-from tests.tui.helpers import NARROW, WIDE, opened, say_to, shown, until
+from tests.tui.helpers import NARROW, SMALL, WIDE, opened, say_to, shown, until
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rwkv_chat.tui.screens.chat import ChatScreen
     from tests.tui.conftest import Clock
 
-SMALL = (60, 20)
 REPLY = " <think>They ask about 记忆. A state has one size.\n\nSo: **constant**.</think>\nIt stays the same."
 
 

@@ -13,7 +13,7 @@ from rwkv_chat.session import speed
 from rwkv_chat.tui.screens.presets import PresetsDialog
 from tests.fakes import FakeEngine, FakeReply
 from tests.tui.album import Album
-from tests.tui.helpers import NARROW, WIDE, opened, shown, until
+from tests.tui.helpers import NARROW, SMALL, WIDE, opened, shown, until
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from rwkv_chat.tui.screens.chat import ChatScreen
     from tests.tui.conftest import Clock
 
-SMALL = (60, 20)
 THEMES = ("rwkv-light", "ansi-dark", "ansi-light")
 FENCE = """ Here is *how*:
 

@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.widgets import TextArea
+from textual.widgets import Label, TextArea
 
 from rwkv_chat.library.errors import LibraryFull
 from rwkv_chat.session import answering
 from rwkv_chat.session.drafts import WRITING, Draft, Drafts
 from rwkv_chat.tui.drafts import DraftKeeper, joined
 from rwkv_chat.tui.recall import Recall
+from rwkv_chat.tui.screens.dialogs import Confirm
 from rwkv_chat.tui.screens.editing import EditDialog
 from rwkv_chat.tui.screens.library import LibraryScreen
 from rwkv_chat.tui.screens.messages import MessagesScreen
@@ -352,3 +353,53 @@ async def test_what_comes_out_of_the_trash_is_called_back_again(tmp_path: Path) 
         assert screen.prompt.recall._texts == []
         await screen.action_undo_delete()
         assert screen.prompt.recall._texts == ["hello"]
+
+
+# ------------------------------------------------------------------------------------------------- leaving
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """No draft can be written while this says so."""
+    full, keep = [True], Drafts.keep
+
+    async def kept_or_not(self: Drafts, thread: str | None, draft: Draft, place: str = "") -> bool:
+        if full[0]:
+            raise LibraryFull("library.sqlite")
+        return await keep(self, thread, draft, place)
+
+    monkeypatch.setattr(Drafts, "keep", kept_or_not)
+    yield full
+    full[0] = False  # the app is closed after the test
+
+
+async def test_who_leaves_is_told_of_what_cannot_be_kept(full_disk: list[bool], tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        await pilot.press(*SENTINEL, "ctrl+q")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert "cannot be written" in str(app.screen.query_one(".dialog-question", Label).render())
+        await pilot.press("enter")  # "Stay" has the focus
+        await until(pilot, lambda: app.screen is screen)
+        assert (screen.prompt.text, app._exit) == (SENTINEL, False)
+        full_disk[0] = False
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: app._exit)
+        assert [each.text for each in (await on_disk(app.session)).values()] == [SENTINEL]
+
+
+@pytest.mark.parametrize("keys", [("left", "enter"), ("ctrl+q",)])
+async def test_one_may_leave_all_the_same(
+    keys: tuple[str, ...], full_disk: list[bool], tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as (app, pilot, _):
+        await pilot.press(*SENTINEL, "ctrl+q")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press(*keys)
+        await until(pilot, lambda: app._exit)
+
+
+async def test_with_nothing_typed_nothing_is_asked(full_disk: list[bool], tmp_path: Path) -> None:
+    async with opened(tmp_path) as (app, pilot, screen):
+        await pilot.press("x", "backspace", "ctrl+q")
+        await until(pilot, lambda: app._exit)
+        assert app.screen is screen

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from rich.cells import cell_len
-from textual.widgets import OptionList, Static
+from textual.widgets import Static
 
 from rwkv_chat.texts import DEFAULT_LANGUAGE, languages, say
 from rwkv_chat.tui.bindings import BINDINGS
@@ -80,19 +80,6 @@ async def test_a_click_on_the_foot_does_what_the_key_does(tmp_path: Path) -> Non
         at = str(foot.render()).index("Help")
         await pilot.click("KeyFooter", offset=(at + 2 + 1, 0))
         await until(pilot, lambda: app.screen.query("#help"))
-
-
-async def test_without_colours_what_is_chosen_is_told_by_its_letters(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    async with opened(tmp_path) as (app, pilot, _):
-        assert app.no_color
-        await pilot.press("f12")
-        await until(pilot, lambda: app.screen.query("SettingList"))
-        rows = app.screen.query_one("SettingList", OptionList)
-        await until(pilot, lambda: rows.highlighted is not None)
-        assert rows.get_component_rich_style("option-list--option-highlighted").reverse
 
 
 @pytest.mark.parametrize(("mouse", "last"), [(True, "h"), (False, "l")])

@@ -9,15 +9,13 @@ import pytest
 from rwkv_chat.tui import library_rows
 from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from tests.tui.album import Album
-from tests.tui.helpers import NARROW, WIDE, opened, until
+from tests.tui.helpers import NARROW, SMALL, WIDE, opened, until
 from tests.tui.test_library_screen import library, search
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from syrupy.assertion import SnapshotAssertion
-
-SMALL = (60, 20)
 
 
 @pytest.fixture(params=[SMALL, NARROW, WIDE], ids=["60x20", "80x24", "120x40"])

@@ -17,7 +17,7 @@ from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.shelf_rows import key_of
 from rwkv_chat.tui.widgets.model_table import ModelTable
 from tests.tui.album import Album
-from tests.tui.helpers import NARROW, WIDE, opened, until
+from tests.tui.helpers import NARROW, SMALL, WIDE, opened, until
 from tests.tui.shelf import GB, FakeShelf, some_models
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from rwkv_chat.tui.app import RwkvChatApp
 
-SMALL = (60, 20)
 LOCAL = "here:/home/ada/models/rwkv7-g1d-0.4b.pth"
 LONG = "here:/home/ada/models/RWKV-x060-World-3B-中文小说-v2.1-20240417-ctx4096.pth"
 

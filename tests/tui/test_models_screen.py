@@ -29,7 +29,7 @@ from rwkv_chat.tui.screens.models import ModelsScreen
 from rwkv_chat.tui.widgets.model_details import ModelDetails
 from rwkv_chat.tui.widgets.model_table import ModelTable, columns
 from rwkv_chat.tui.widgets.status_line import StatusLine
-from tests.tui.helpers import NARROW, WIDE, opened, until
+from tests.tui.helpers import NARROW, SMALL, WIDE, opened, until
 from tests.tui.shelf import FakeShelf, local, offer, some_models
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from rwkv_chat.tui.app import RwkvChatApp
 
-SMALL = (60, 20)
 SIZES = pytest.mark.parametrize("size", [WIDE, NARROW, SMALL], ids=["120x40", "80x24", "60x20"])
 
 

@@ -19,7 +19,7 @@ from rwkv_chat.tui.screens.help import HelpScreen
 from rwkv_chat.tui.screens.welcome import WelcomeScreen
 from tests.fakes import FakeEngine, FakeReply
 from tests.tui.album import Album
-from tests.tui.helpers import NARROW, WIDE, opened, say_to, shown, until
+from tests.tui.helpers import NARROW, SMALL, WIDE, opened, say_to, shown, until
 from tests.tui.shelf import some_models
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def greet(name: str) -> str:
 **重点：**内容，你好。"""
 
 
-@pytest.fixture(params=[NARROW, WIDE], ids=["80x24", "120x40"])
+@pytest.fixture(params=[SMALL, NARROW, WIDE], ids=["60x20", "80x24", "120x40"])
 def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return request.param
 

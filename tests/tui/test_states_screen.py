@@ -13,7 +13,7 @@ from rwkv_chat.tui.screens.dialogs import Ask, Confirm
 from rwkv_chat.tui.screens.states import StatesScreen
 from tests.fakes import FakeEngine
 from tests.tui.album import Album
-from tests.tui.helpers import NARROW, WIDE, opened, say_to, until
+from tests.tui.helpers import NARROW, SMALL, WIDE, opened, say_to, until
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from rwkv_chat.tui.app import RwkvChatApp
     from rwkv_chat.tui.screens.chat import ChatScreen
-
-SMALL = (60, 20)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from rwkv_chat.tui.screens.replies import RepliesScreen
 from rwkv_chat.tui.screens.writing import WritingScreen
 from tests.fakes import FakeEngine, FakeReply
 from tests.tui.album import Album
-from tests.tui.helpers import NARROW, WIDE, opened, say_to, until
+from tests.tui.helpers import NARROW, SMALL, WIDE, opened, say_to, until
 from tests.tui.test_tree_screen import messages, typed
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from syrupy.assertion import SnapshotAssertion
 
-SMALL = (60, 20)
 LONG = "A memory of fixed size that is read and written at every word. " * 6
 
 

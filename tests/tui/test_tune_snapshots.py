@@ -13,7 +13,7 @@ from rwkv_chat.tui.screens.export_dialog import AskExport
 from rwkv_chat.tui.screens.log_dialog import AskLog
 from rwkv_chat.tui.screens.tune_compare import CompareScreen
 from tests.tui.album import Album
-from tests.tui.helpers import NARROW, WIDE, until
+from tests.tui.helpers import NARROW, SMALL, WIDE, until
 from tests.tui.test_tune_screen import begin, some_runs, text, tuning
 from tests.tui.tunes import FakeTunes, found
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
 
-@pytest.fixture(params=[NARROW, WIDE], ids=["80x24", "120x40"])
+@pytest.fixture(params=[SMALL, NARROW, WIDE], ids=["60x20", "80x24", "120x40"])
 def size(request: pytest.FixtureRequest) -> tuple[int, int]:
     return request.param
 

@@ -10,14 +10,13 @@ from textual import events
 from rwkv_chat.tui.screens.picking import Pick
 from tests.fakes import FakeEngine
 from tests.tui.album import Album
-from tests.tui.helpers import NARROW, WIDE, opened, say_to, until
+from tests.tui.helpers import NARROW, SMALL, WIDE, opened, say_to, until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from syrupy.assertion import SnapshotAssertion
 
-SMALL = (60, 20)
 REPLY = " Some words, then code:\n\n```python\nprint('状態')\n```\n\n- one **重点：**内容\n- two"
 
 
