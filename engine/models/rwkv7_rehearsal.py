@@ -14,7 +14,8 @@ import torch
 from engine.models.int8 import forms
 from engine.models.names import expected_shapes
 from engine.models.rwkv7 import Rwkv7
-from engine.models.rwkv7_steps import BLOCK, HEAD, compiles, is_worth_compiling
+from engine.models.rwkv7_steps import compiles, is_worth_compiling
+from engine.ops.token7 import BLOCK, HEAD
 from engine.types import ModelSpec
 
 log = logging.getLogger("engine")

@@ -18,22 +18,17 @@ if TYPE_CHECKING:
     from engine.models.rwkv7_compiled import Rwkv7Compiled
     from engine.types import ModelSpec
 
-BLOCK = 128  # numbers that the compiled one takes together
-HEAD = 64
-SMALLEST = 512  # width from which compiling, seconds once, is worth it
-
 
 def compiles(spec: ModelSpec, tier: str) -> bool:
-    """Whether the compiled step is taken: sizes of whole blocks, as all released models have, and a processor
-    with an instruction for bytes where weights are bytes.
+    """Whether the compiled step is taken: it is worth it, and the processor has an instruction for bytes
+    where weights are bytes.
     """
     return is_worth_compiling(spec) and (tier not in ROW_TIERS or token7.multiplies_bytes())
 
 
 def is_worth_compiling(spec: ModelSpec) -> bool:
     """`compiles`, but for what Numba has to be loaded to know."""
-    whole = spec.n_embd % BLOCK == 0 and spec.n_ffn % BLOCK == 0 and spec.head_size == HEAD
-    return whole and spec.n_embd >= SMALLEST and token7.is_there()
+    return token7.is_worth_it(spec.n_embd, spec.n_ffn, spec.head_size)
 
 
 def step_of(spec: ModelSpec, weights: Weights, tier: str, dtype: torch.dtype) -> Rwkv7Step | Rwkv7Compiled:

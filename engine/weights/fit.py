@@ -17,6 +17,7 @@ from engine.errors import OutOfMemory
 from engine.models.int8_names import INT4, ROW_TIERS, copied_bytes, quantised_bytes
 from engine.models.names import counted_shapes
 from engine.models.packed_names import BITS, INT4_FROM, asked_name, is_fp16, packed_bytes
+from engine.ops import token7
 from engine.types import ModelSpec
 from engine.weights.archive import open_archive
 from engine.weights.recognise import recognise
@@ -31,6 +32,8 @@ RUN_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, **dict.fromkeys((*ROW_TIERS, *BITS
 # bytes for each token and channel, so many numbers of the run dtype for both and for each token and ffn
 # unit, and what libraries take.
 FP32_BYTES, RUN_NUMBERS, FFN_NUMBERS, FIXED = 200, 14, 3, 16 << 20
+# RWKV-7's compiled step on a CPU: Numba, LLVM and their code, measured likewise.
+COMPILER = 112 << 20
 # On a card, beside these: states to go back to while decoding ahead; and, not measured yet, workspaces
 # of libraries, decode graphs, kernels, and what the allocator cannot use.
 CARD_STATES, CARD_FIXED = 8, 384 << 20
@@ -122,6 +125,8 @@ def fit(size: Size, tier: str, device: str, free: int | None) -> Fit:
     working = _working(size, tier, chunk) + (STATES - 1) * state
     if device != "cpu":
         working += CARD_STATES * state + CARD_FIXED
+    elif size.arch == "rwkv7" and token7.is_worth_it(size.n_embd, size.n_ffn, size.head_size):
+        working += COMPILER
     return Fit(tier, device, weights, state, working, free)
 
 

@@ -149,4 +149,6 @@ def pull_state(pull: PullState) -> tuple[str, Tone]:
         return say("app.models.state.failed"), "bad"
     if pull.phase == "paused":
         return say("app.models.state.paused"), "busy"
+    if pull.phase == "pausing":
+        return say("app.models.state.pausing"), "busy"
     return say("app.models.state.queued"), "busy"

@@ -40,7 +40,7 @@ TIERS = ("fp32", "bf16", "fp16", "int8", "int4-rows")
 
 @pytest.fixture(autouse=True)
 def small_ones_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rwkv7_steps, "SMALLEST", 128)
+    monkeypatch.setattr(token7, "SMALLEST", 128)
     monkeypatch.setattr(token7, "multiplies_bytes", lambda: True)
 
 

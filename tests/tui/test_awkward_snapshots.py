@@ -11,6 +11,7 @@ import pytest
 from engine.errors import OutOfMemory
 from rwkv_chat.session import speed
 from rwkv_chat.tui.screens.presets import PresetsDialog
+from rwkv_chat.tui.widgets.sampling_panel import NumberInput
 from tests.fakes import FakeEngine, FakeReply
 from tests.tui.album import Album
 from tests.tui.helpers import NARROW, SMALL, WIDE, opened, shown, until
@@ -113,7 +114,7 @@ async def test_other_grounds(
         await album.take("thinking")
         await _end(pilot, screen, pieces)
         await pilot.press("f4")
-        await until(pilot, lambda: screen.panel is not None and screen.panel.region)
+        await until(pilot, lambda: isinstance(screen.focused, NumberInput))  # shown as a whole
         await album.take("sampling")
         await pilot.click("#sampling-preset")
         await until(pilot, lambda: isinstance(app.screen, PresetsDialog))

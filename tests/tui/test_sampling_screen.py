@@ -15,7 +15,7 @@ from rwkv_chat.tui.screens.presets import PresetsDialog
 from rwkv_chat.tui.screens.tokens import TokensScreen
 from rwkv_chat.tui.screens.writing import WritingScreen
 from rwkv_chat.tui.widgets.repeat_bar import RepeatBar
-from rwkv_chat.tui.widgets.sampling_panel import TextsInput
+from rwkv_chat.tui.widgets.sampling_panel import NumberInput, TextsInput
 from rwkv_chat.tui.widgets.status_line import StatusLine
 from tests.chat.talk import LONG
 from tests.chat.test_resampling import CRASH, as_killed
@@ -83,6 +83,7 @@ async def test_five_presets_are_offered_and_one_is_taken(tmp_path: Path) -> None
     async with opened(tmp_path) as (app, pilot, screen):
         assert len(offered(app.session.paths.presets)) == 5
         await pilot.press("f4")
+        await until(pilot, lambda: isinstance(screen.focused, NumberInput))  # shown as a whole
         await pilot.click("#sampling-preset")
         await until(pilot, lambda: isinstance(app.screen, PresetsDialog))
         await pilot.press("down", "down", "enter")

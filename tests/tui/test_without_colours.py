@@ -152,7 +152,7 @@ def _models() -> Iterable[str]:
 
 
 def _downloads() -> Iterable[str]:
-    phases = ("queued", "running", "paused", "failed")
+    phases = ("queued", "running", "pausing", "paused", "failed")
     return (pull_state(PullState("m", phase, done=1, total=4))[0] for phase in phases)
 
 

@@ -14,7 +14,11 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["code_folder", "is_there", "keep_code_in", "multiplies_bytes"]
+__all__ = ["code_folder", "is_there", "is_worth_it", "keep_code_in", "multiplies_bytes"]
+
+BLOCK = 128  # numbers that are taken together
+HEAD = 64
+SMALLEST = 512  # width from which compiling, seconds once, is worth it
 
 _FOLDER: list[Path] = []
 
@@ -22,6 +26,14 @@ _FOLDER: list[Path] = []
 def is_there() -> bool:
     """Whether the compiler is installed."""
     return find_spec("numba") is not None
+
+
+def is_worth_it(C: int, F: int, N: int) -> bool:
+    """Whether models of these sizes (width, hidden units, head) take it: whole blocks, as all released ones
+    have, and wide enough.
+    """
+    whole = C % BLOCK == 0 and F % BLOCK == 0 and N == HEAD
+    return whole and C >= SMALLEST and is_there()
 
 
 def multiplies_bytes() -> bool:
