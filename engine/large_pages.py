@@ -29,7 +29,7 @@ log = logging.getLogger("engine")
 
 SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PAGE = 2 << 20  # bytes
-PIECE = 4 * PAGE  # a few milliseconds; where memory has to be made free in large pages, a tenth of a second
+PIECE = PAGE  # some milliseconds, which a request that comes meanwhile waits
 WORTH_IT = 64 << 20  # bytes of weights, from which the processor's caches do not hold them
 FREE = 2  # so many times the bytes that are still to be moved must be free: the file's pages count as free
 NORESERVE = getattr(mmap, "MAP_NORESERVE", 0)  # what takes a file's place is never refused halfway

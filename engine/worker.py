@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("engine")
 
+QUIET = 0.25  # seconds without a command, after which nobody seems to wait
 LOADS = (LoadRequest, AdaptRequest, UnloadRequest)  # what changes the model runs alone
 
 
@@ -139,16 +140,11 @@ class Worker:
 
     def _serve(self) -> None:
         while not (self._closing.is_set() and not self._tasks and self._inbox.empty()):
-            idle = not self._tasks and not self._waiting
-            self._read_inbox(wait=idle and not self._quickened())
+            self._read_inbox(wait=not self._tasks and not self._waiting)
             self._admit()
             self._round()
         for ask in self._waiting:
             self._fail(ask, EngineClosed())
-
-    def _quickened(self) -> bool:
-        """Whether there was something to do in the time when nobody waits."""
-        return self._inbox.empty() and self._compute is not None and self._compute.quicken()
 
     def _round(self) -> None:
         """A step of every task; reading in the background only where nobody waits for a reply."""
@@ -162,8 +158,8 @@ class Worker:
 
     def _read_inbox(self, *, wait: bool) -> None:
         while wait or not self._inbox.empty():
+            command = self._next() if wait else self._inbox.get()
             wait = False
-            command = self._inbox.get()
             if isinstance(command, Ask):
                 self._asked(command)
             elif isinstance(command, Known):
@@ -174,6 +170,14 @@ class Worker:
                 self._resample(command)
             else:
                 self._change(command)
+
+    def _next(self) -> Command:
+        """The next command. The time until it comes is used, but where one follows the other closely."""
+        with contextlib.suppress(queue.Empty):
+            return self._inbox.get(timeout=QUIET)
+        while self._inbox.empty() and self._compute is not None and self._compute.quicken():
+            continue
+        return self._inbox.get()
 
     def _asked(self, ask: Ask) -> None:
         """What needs no model is done at once, on another thread; all else waits for its turn."""
