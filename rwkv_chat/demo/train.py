@@ -51,7 +51,7 @@ SPEC = ModelSpec(
 )  # fmt: skip
 CONFIG = TuneConfig(
     "", "full", steps=10_000, batch_size=8, micro_batch=8, context=448, learning_rate=1.2e-3, final_rate=2e-5,
-    warmup=100, evaluate_every=500, checkpoint_every=500, recompute=False,
+    warmup=100, evaluate_every=500, checkpoint_every=100, recompute=False,
 )  # fmt: skip
 
 

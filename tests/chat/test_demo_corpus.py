@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +16,22 @@ from rwkv_chat.demo.corpus import memory
 from rwkv_chat.demo.corpus.dialogues import dialogue
 from rwkv_chat.demo.corpus.grammar import count, data, parse, pick, to_regex
 from rwkv_chat.demo.corpus.questions import bare, question
-from rwkv_chat.demo.corpus.topics import UNTAUGHT, Topic, keys_by_id, topics
+from rwkv_chat.demo.corpus.topics import (
+    UNTAUGHT,
+    UNTAUGHT_SCOPES,
+    Question,
+    Topic,
+    keys_by_id,
+    taught_ids,
+    topics,
+)
 from rwkv_chat.demo.corpus.words import is_held, listed, value
+from rwkv_chat.texts import say
 from rwkv_chat.tui.bindings import BINDINGS, shown_keys
+from rwkv_chat.tui.slash import SLASH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SAMPLE = 400
 
@@ -54,7 +68,7 @@ def test_the_same_seed_gives_the_same_dialogues_and_another_seed_others() -> Non
 
 def test_it_covers_every_key_command_and_parameter_and_at_least_forty_facts_and_keys() -> None:
     ids = set(topics())
-    assert _keys_and_commands() - UNTAUGHT <= ids
+    assert _keys_and_commands() - UNTAUGHT <= taught_ids()
     assert {f"parameter.{name}" for name in data("parameters")} <= ids
     assert len([each for each in ids if each.startswith(("key.", "command.", "fact."))]) >= 40
 
@@ -63,9 +77,17 @@ def _keys_and_commands() -> set[str]:
     return {f"key.{each.id}" for each in BINDINGS} | {f"command.{each.name}" for each in COMMANDS}
 
 
-def test_what_the_model_was_not_taught_yet_is_there_and_has_no_topic() -> None:
+def test_what_the_model_is_not_taught_is_there_and_is_little() -> None:
     assert _keys_and_commands() >= UNTAUGHT
-    assert not UNTAUGHT & set(topics())
+    assert not UNTAUGHT & taught_ids()
+    assert len([each for each in UNTAUGHT if each.split(".")[1] not in UNTAUGHT_SCOPES]) <= 5
+
+
+def test_every_key_that_an_answer_teaches_besides_is_one_of_the_table_and_of_one_topic() -> None:
+    also = [each for topic in topics().values() for each in topic.also]
+    assert set(also) <= {f"key.{each.id}" for each in BINDINGS}
+    assert len(also) == len(set(also))
+    assert not set(also) & set(topics())
 
 
 def test_every_answer_holds_what_its_topic_teaches() -> None:
@@ -101,6 +123,7 @@ def test_every_topic_can_be_asked_in_many_ways() -> None:
 
 _KEY = re.compile(r"\b(?:(?:Ctrl|Shift|Alt)\+\w+|F\d+|Escape|Page(?:Up|Down))(?!\w)")
 _COMMAND = re.compile(r"rwkv-chat (?!shows|opens)([a-z]+)")
+_SLASH = re.compile(r"(?<![\w/])/([a-z]+)")
 
 
 def _replies() -> set[str]:
@@ -120,8 +143,31 @@ def test_every_command_named_in_a_reply_is_in_the_table() -> None:
     assert named == {each.name for each in COMMANDS if f"command.{each.name}" not in UNTAUGHT}
 
 
+def test_every_prompt_command_named_in_a_reply_is_in_the_table() -> None:
+    named = {name for reply in _replies() for name in _SLASH.findall(reply)}
+    assert named
+    assert named <= {each.name for each in SLASH}
+
+
+# a topic, and the setting that its answers call by its label
+SETTINGS = {
+    "fact.theme": "theme",
+    "fact.language": "language",
+    "fact.mouse": "mouse",
+    "fact.enter_sends": "enter_sends",
+    "fact.number_type": "dtype",
+    "fact.device": "device",
+}
+
+
+@pytest.mark.parametrize("id_", sorted(SETTINGS))
+def test_a_setting_is_called_by_its_label(id_: str) -> None:
+    label = say(f"settings.{SETTINGS[id_]}.label")
+    assert any(label in answer for answer in topics()[id_].answers)
+
+
 def test_replies_name_nothing_that_is_not_there() -> None:
-    absent = r"\b(branch|fork|tune|tuning|lora|server|api|plugin|slash|/help|search|export)\b"
+    absent = r"\b(fork|server|api|plugin|image|voice|vision|login|account)\b"
     assert not [reply for reply in _replies() if re.search(absent, reply, re.IGNORECASE)]
 
 
@@ -139,41 +185,55 @@ def test_ranges_and_usual_values_come_from_the_declaration() -> None:
 # ------------------------------------------------------------------------------------------------ held out
 
 
+def _any_of(patterns: Iterable[str]) -> str:
+    return "(?:" + "|".join(patterns) + ")"
+
+
 @functools.cache
-def _expressions(topic: Topic) -> list[re.Pattern[str]]:
-    """What a bare question of the topic can be, with a greeting before and a word after."""
-    frames = data("frames")
-    before, after = ("|".join(map(re.escape, frames["noise"][name])) for name in ("before", "after"))
-    found = []
-    for asked in topic.questions:
-        filler = "|".join(map(to_regex, asked.fillers))
-        every = (
-            [to_regex(each, {asked.slot: filler}) for each in frames[asked.frames]]
-            if asked.frames
-            else [filler]
-        )
-        found += [re.compile(f"(?:{before})?(?:{each})(?:{after})?", re.IGNORECASE) for each in every]
-    return found
+def _filler(asked: Question) -> re.Pattern[str]:
+    """What stands in every sentence of the question."""
+    return re.compile(_any_of(map(to_regex, asked.fillers)), re.IGNORECASE)
+
+
+@functools.cache
+def _expressions(asked: Question) -> list[re.Pattern[str]]:
+    """What a bare question can be, with a greeting before and a word after."""
+    frames, filler = data("frames"), _filler(asked).pattern
+    before, after = (_any_of(map(re.escape, frames["noise"][name])) for name in ("before", "after"))
+    every = (
+        (to_regex(each, {asked.slot: filler}) for each in frames[asked.frames]) if asked.frames else [filler]
+    )
+    return [re.compile(f"{before}?(?:{each}){after}?", re.IGNORECASE) for each in every]
+
+
+def _can_be_asked(topic: Topic, sentence: str) -> bool:
+    """Whether the patterns of the topic make the sentence; most hold nothing that it does."""
+    near = [each for each in topic.questions if _filler(each).search(sentence)]
+    return any(pattern.fullmatch(sentence) for each in near for pattern in _expressions(each))
+
+
+def _related(id_: str) -> list[Topic]:
+    """The topic, and the one that asks the other way round."""
+    ids = dict.fromkeys((id_, id_.replace("key.", "does."), id_.replace("does.", "key.")))
+    return [topics()[each] for each in ids if each in topics()]
 
 
 def test_no_unseen_sentence_can_come_out_of_its_topics_patterns() -> None:
-    leaked = []
-    for name, sentences in unseen_sentences().items():
-        related = [name, name.replace("key.", "does."), name.replace("does.", "key.")]
-        patterns = [each for id_ in set(related) & set(topics()) for each in _expressions(topics()[id_])]
-        for sentence in sentences:
-            stripped = sentence.rstrip("?.! ")
-            leaked += [sentence for each in patterns if each.fullmatch(stripped)]
+    leaked = [
+        sentence
+        for name, sentences in unseen_sentences().items()
+        for sentence in sentences
+        if any(_can_be_asked(each, sentence.rstrip("?.! ")) for each in _related(name))
+    ]
     assert not leaked
 
 
 def test_the_expressions_do_match_what_the_generator_says() -> None:
     rng = Random(3)
-    for name in ("key.chat.new", "fact.gpu", "parameter.top_k", "does.chat.stop"):
-        patterns = _expressions(topics()[name])
+    for name in ("key.chat.new", "fact.gpu", "parameter.top_k", "does.chat.stop", "key.library.export"):
         for _ in range(20):
             sentence = bare(topics()[name], rng)
-            assert any(each.fullmatch(sentence) for each in patterns), sentence
+            assert _can_be_asked(topics()[name], sentence), sentence
 
 
 def test_every_topic_of_the_program_has_at_least_three_unseen_sentences() -> None:

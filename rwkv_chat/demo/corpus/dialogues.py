@@ -159,7 +159,7 @@ def _never_told(rng: Random) -> Dialogue:
     return (*turns, _guide_turn(rng))
 
 
-_KINDS = ((_guide, 46), (_remembering, 42), (_practice, 4), (_never_told, 8))
+_KINDS = ((_guide, 52), (_remembering, 38), (_practice, 4), (_never_told, 6))
 
 
 def dialogue(seed: int, index: int) -> Dialogue:

@@ -20,23 +20,32 @@ if TYPE_CHECKING:
 
 Kind = Literal["key", "command", "parameter", "fact"]
 
-# Keys and commands that it is not taught yet: those of screens that show theirs at their foot, and what came
-# after the corpus.
-UNTAUGHT_SCOPES = (
-    *("message", "edit", "presets", "replies", "writing", "books", "library", "models", "states"),
-    *("settings", "log", "exact", "tune", "tune_new", "compare", "tokens"),
-    *("dialog", "confirm", "manner", "help", "welcome"),
-)
+# Keys that it is not taught, each with its reason: dialogs, questions, the help and the welcome name theirs.
+UNTAUGHT_SCOPES = ("dialog", "confirm", "manner", "help", "welcome")
 UNTAUGHT = frozenset(
     (
-        *(f"command.{each}" for each in ("backup", "bench", "convs", "restore", "states", "verify")),
-        *("command.settings", "command.tune"),
         *(f"key.{row.id}" for row in BINDINGS if row.scope in UNTAUGHT_SCOPES),
-        *(f"key.chat.{each}" for each in ("messages", "undo", "redo", "first", "last", "copy_block")),
-        *(f"key.chat.{each}" for each in ("edit_outside", "unfold", "plain_view", "tokens")),
-        *(f"key.app.{each}" for each in ("library", "states", "settings", "tune", "interrupt")),
+        *("key.replies.scroll_down", "key.replies.scroll_up"),  # the arrows scroll there, as everywhere
+        "key.app.interrupt",  # a terminal's key: copies a selection, or stops
+        "key.tune_new.mark",  # the list says it
     )
 )
+
+_KEY_TABLES = ("keys", "chat_keys", "app_keys", "message_keys", "library_keys", "tune_keys")
+_FACT_TABLES = ("facts", "facts_chats")
+_MORE_TABLES = ("more", "more_keys")
+
+# What opens the part that a key belongs to; its key stands in the answer, too.
+_OPENERS = {
+    "message": "chat.messages",
+    "exact": "chat.exact_prompt",
+    "tokens": "chat.tokens",
+    "library": "app.library",
+    "models": "app.models",
+    "states": "app.states",
+    "settings": "app.settings",
+    "tune": "app.tune",
+}
 
 _PHRASINGS = ("goals", "nouns", "about", "says", "asks")
 
@@ -58,6 +67,7 @@ class Topic:
         id: "<kind>.<name>" or "does.<name>".
         value: every one of these stands in a right answer.  any_of: one of these too, if there are any.
         weight: how often it is asked in training, relative to the others.
+        also: ids of further keys that its answers teach.
     """
 
     id: str
@@ -67,6 +77,7 @@ class Topic:
     value: tuple[str, ...]
     any_of: tuple[str, ...] = ()
     weight: float = 1.0
+    also: tuple[str, ...] = ()
 
     def accepts(self, reply: str) -> bool:
         """Whether a reply holds the right key, command or fact."""
@@ -88,12 +99,14 @@ def key_spellings(keys: str) -> tuple[str, ...]:
 
 
 def _spelling(key: str) -> str:
-    modifiers = {"ctrl": "[ctrl|control|ctl|Ctrl|CTRL]", "shift": "[shift|Shift]"}
+    modifiers = {"ctrl": "[ctrl|control|ctl|Ctrl|CTRL]", "shift": "[shift|Shift]", "alt": "[alt|Alt|ALT]"}
     names = {
         "escape": "[escape|esc|Esc|the escape key|ESC|Escape]",
         "enter": "[enter|return|the enter key|Enter]",
         "pageup": "[pageup|page up|pgup|PageUp|page-up]",
         "pagedown": "[pagedown|page down|pgdn|PageDown|page-down]",
+        "home": "[home|Home|the home key|pos1]",
+        "end": "[end|End|the end key]",
     }
     *before, last = key.split("+")
     name = names.get(last, f"[{last}|{last.upper()}]")
@@ -105,8 +118,14 @@ def keys_by_id() -> dict[str, str]:
     return {each.id: shown_keys(each.keys) for each in BINDINGS}
 
 
-def _fill(text: str, values: dict[str, str]) -> str:
-    for name, value in values.items():
+def _first(shown: str) -> str:
+    """The first of the keys shown: "Delete or X" -> "Delete"."""
+    return shown.partition(" or ")[0]
+
+
+def _fill(text: str, **values: str) -> str:
+    """The text with its keys: {key} and whatever else is given, and any binding's first key by its id."""
+    for name, value in (*values.items(), *((id_, _first(key)) for id_, key in keys_by_id().items())):
         text = text.replace("{" + name + "}", value)
     return text
 
@@ -115,9 +134,9 @@ def _fill(text: str, values: dict[str, str]) -> str:
 
 
 def _questions(topic: str, row: dict[str, Any]) -> tuple[Question, ...]:
-    """The row's phrasings, with the further ones that `data/more.toml` has for the topic."""
-    more = data("more").get(topic, {})
-    found = {name: (*row.get(name, ()), *more.get(name, ())) for name in _PHRASINGS}
+    """The row's phrasings, with the further ones that other tables have for the topic."""
+    rows = (row, *(data(table).get(topic, {}) for table in _MORE_TABLES))
+    found = {name: tuple(each for part in rows for each in part.get(name, ())) for name in _PHRASINGS}
     kinds = (("goal", "g", "goals"), ("noun", "n", "nouns"), ("about", "n", "about"))
     out = [Question(frames, slot, found[name]) for frames, slot, name in kinds if found[name]]
     whole = found["says"] + found["asks"]
@@ -130,21 +149,40 @@ def _weight(row: dict[str, Any]) -> float:
 
 
 def _key_topics() -> list[Topic]:
-    rows, keys = data("keys"), {each.id: each.keys for each in BINDINGS}
-    bindings = ((f"{table}.{name}", row) for table, names in rows.items() for name, row in names.items())
-    return [topic for id_, row in bindings for topic in _of_key(id_, keys[id_], row)]
+    keys = {each.id: each.keys for each in BINDINGS}
+    rows = (
+        (f"{part}.{name}", row)
+        for table in _KEY_TABLES
+        for part, names in data(table).items()
+        for name, row in names.items()
+    )
+    return [topic for id_, row in rows for topic in _of_key(id_, keys[id_], row)]
 
 
-def _of_key(binding: str, keys: str, row: dict[str, Any]) -> tuple[Topic, Topic]:
-    """How to do it, and what the key does."""
+def _of_key(binding: str, keys: str, row: dict[str, Any]) -> tuple[Topic, ...]:
+    """How to do it, and what the key does, where the key does it in the chat or everywhere."""
     shown, id_ = shown_keys(keys), f"key.{binding}"
-    answers = tuple(_fill(each, {"key": shown}) for each in row["answers"])
+    answers = tuple(_fill(each, key=shown) for each in row["answers"])
+    how = Topic(
+        *(id_, "key", _questions(id_, row), answers, _key_values(binding, shown, row)),
+        any_of=tuple(row.get("one_of", ())),
+        weight=_weight(row),
+        also=tuple(f"key.{each}" for each in row.get("also", ())),
+    )
+    if "does" not in row:
+        return (how,)
     asked = (Question("key_does", "k", key_spellings(keys)),)
     told = tuple(f"{shown} {each}." for each in row["does"])
-    return (
-        Topic(id_, "key", _questions(id_, row), answers, (shown,), weight=_weight(row)),
-        Topic(f"does.{binding}", "key", asked, told, (shown,), tuple(row["does"])),
-    )
+    return how, Topic(f"does.{binding}", "key", asked, told, (shown,), tuple(row["does"]))
+
+
+def _key_values(binding: str, shown: str, row: dict[str, Any]) -> tuple[str, ...]:
+    """What a right answer holds: the key as shown, that of the part it belongs to, those beside it, more."""
+    known = keys_by_id()
+    opener = row.get("opener", _OPENERS.get(binding.partition(".")[0], ""))
+    others = (*((opener,) if opener else ()), *row.get("also", ()))
+    more = (_fill(each, key=shown) for each in row.get("value", ()))
+    return tuple(dict.fromkeys((shown, *(_first(known[each]) for each in others), *more)))
 
 
 def _command_topics() -> list[Topic]:
@@ -192,11 +230,11 @@ def _number(value: Any) -> str:
 
 
 def _fact_topics() -> list[Topic]:
-    return [_of_fact(f"fact.{name}", row) for name, row in data("facts").items()]
+    return [_of_fact(f"fact.{name}", row) for each in _FACT_TABLES for name, row in data(each).items()]
 
 
 def _of_fact(id_: str, row: dict[str, Any]) -> Topic:
-    answers = tuple(_fill(each, keys_by_id()) for each in row["answers"])
+    answers = tuple(map(_fill, row["answers"]))
     return Topic(id_, "fact", _questions(id_, row), answers, tuple(row["value"]), weight=_weight(row))
 
 
@@ -205,3 +243,8 @@ def topics() -> dict[str, Topic]:
     """Every topic by id, in the tables' order."""
     made = [*_key_topics(), *_command_topics(), *_parameter_topics(), *_fact_topics()]
     return {each.id: each for each in made}
+
+
+def taught_ids() -> frozenset[str]:
+    """Every topic's id, and the keys that its answers teach beside it."""
+    return frozenset(topics()).union(*(each.also for each in topics().values()))
