@@ -25,12 +25,15 @@ def main(arguments: list[str]) -> int:
 
 def _done(folder: Path, *, only_probe: bool) -> int:
     from engine.tune import run
+    from engine.tune.group import end
 
     try:
         if only_probe:
             run.probe(folder)
             return 0
-        return 0 if run.run(folder) else FAILED
+        code = 0 if run.run(folder) else FAILED
+        end(code)
+        return code
     except EngineError:
         return UNTOLD
 
