@@ -14,7 +14,8 @@ from engine.models.block import head_norm, last_token, layer_norm, previous, pro
 from engine.models.model import Block, Model, Weights
 from engine.models.rwkv7_layout import Layer, joined_rows, lay_out, layer_of
 from engine.models.rwkv7_names import LOG_W_SCALE, MIXED
-from engine.models.rwkv7_steps import compiles, step_of
+from engine.models.rwkv7_step import Rwkv7Step
+from engine.models.rwkv7_steps import compiles
 from engine.ops.chunk_states import fits_triton
 from engine.ops.wkv7 import wkv7
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.models.rwkv7_compiled import Rwkv7Compiled
-    from engine.models.rwkv7_step import Rwkv7Step
     from engine.models.state import State
 
 
@@ -109,6 +109,9 @@ class Rwkv7(Model):
 
         return Rwkv7Compiled(self.spec, self._weights())
 
+    def _plain_step(self) -> Rwkv7Step:
+        return Rwkv7Step(self.spec, self._weights(), self.dtype)
+
     def release(self) -> None:
         super().release()
         self._own_step = None
@@ -129,7 +132,8 @@ class Rwkv7(Model):
         if tokens.shape != (1,) or self.device.type != "cpu" or not torch.is_inference_mode_enabled():
             return super().step(tokens, state)
         if self._own_step is None:
-            self._own_step = step_of(self.spec, self._weights(), self.tier, self.dtype)
+            compiled = compiles(self.spec, self.tier)
+            self._own_step = self.compiled_step() if compiled else self._plain_step()
         self.check_state(state, 1)
         return self._own_step(int(tokens), state)
 

@@ -8,14 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.models.int8_names import ROW_TIERS
-from engine.models.rwkv7_step import Rwkv7Step
 from engine.ops import token7
 
 if TYPE_CHECKING:
-    import torch
-
-    from engine.models.model import Weights
-    from engine.models.rwkv7_compiled import Rwkv7Compiled
     from engine.types import ModelSpec
 
 
@@ -29,12 +24,3 @@ def compiles(spec: ModelSpec, tier: str) -> bool:
 def is_worth_compiling(spec: ModelSpec) -> bool:
     """`compiles`, but for what Numba has to be loaded to know."""
     return token7.is_worth_it(spec.n_embd, spec.n_ffn, spec.head_size)
-
-
-def step_of(spec: ModelSpec, weights: Weights, tier: str, dtype: torch.dtype) -> Rwkv7Step | Rwkv7Compiled:
-    """The decode step of one model."""
-    if not compiles(spec, tier):
-        return Rwkv7Step(spec, weights, dtype)
-    from engine.models.rwkv7_compiled import Rwkv7Compiled  # Numba
-
-    return Rwkv7Compiled(spec, weights)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rwkv_chat.session import Session
+    from rwkv_chat.transcript import Node, Thread
 
 encode = ByteTokenizer().encode
 Kind = Literal["thread", "process"]
@@ -312,17 +313,26 @@ async def test_another_reply_parts_at_a_token(opened: list, tmp_path: Path) -> N
     assert len(await session.branches.siblings(end.node.id)) == 2
 
 
-async def test_it_parts_within_thoughts_that_are_remembered(opened: list, tmp_path: Path) -> None:
-    engine = FakeEngine([">hm, well\n</think>\n Yes.", "am\n</think>\n No."])
+async def thought(
+    opened: list, tmp_path: Path, engine: FakeEngine, *, keep_reasoning: bool = False
+) -> tuple[Session, Thread, Node]:
+    """A conversation whose reply to "a" was thought about."""
     session: Session = await begin(opened, tmp_path, engine)
     thread = await session.chats.create("x")
-    await session.chats.configure(thread.id, template="classic", mode="free", keep_reasoning=True)
+    await session.chats.configure(thread.id, template="classic", mode="free", keep_reasoning=keep_reasoning)
     end = await answered(session.chats.send(thread.id, "a"))
+    await session.chats.settled(thread.id)
     assert end.node is not None
-    assert end.node.tokens is not None
-    at = end.node.tokens.index(encode("m")[0])
-    lead = end.node.tokens[:at]
-    other = await answered(session.chats.with_tokens(thread.id, end.node, lead))
+    return session, thread, end.node
+
+
+async def test_it_parts_within_thoughts_that_are_remembered(opened: list, tmp_path: Path) -> None:
+    engine = FakeEngine([">hm, well\n</think>\n Yes.", "am\n</think>\n No."])
+    session, thread, node = await thought(opened, tmp_path, engine, keep_reasoning=True)
+    assert node.tokens is not None
+    at = node.tokens.index(encode("m")[0])
+    lead = node.tokens[:at]
+    other = await answered(session.chats.with_tokens(thread.id, node, lead))
     assert other.node is not None
     assert (other.node.message.reasoning, other.node.message.text) == ("ham\n", "No.")
     assert other.node.mode == "free"
@@ -330,31 +340,21 @@ async def test_it_parts_within_thoughts_that_are_remembered(opened: list, tmp_pa
 
 async def test_it_parts_within_an_answer_whose_thoughts_are_forgotten(opened: list, tmp_path: Path) -> None:
     engine = FakeEngine([">hm\n</think>\n Yes.", "o."])
-    session: Session = await begin(opened, tmp_path, engine)
-    thread = await session.chats.create("x")
-    await session.chats.configure(thread.id, template="classic", mode="free")
-    end = await answered(session.chats.send(thread.id, "a"))
-    await session.chats.settled(thread.id)
-    assert end.node is not None
-    other = await answered(session.chats.with_tokens(thread.id, end.node, encode(" N")))
+    session, thread, node = await thought(opened, tmp_path, engine)
+    other = await answered(session.chats.with_tokens(thread.id, node, encode(" N")))
     assert other.node is not None
     assert (other.node.message.reasoning, other.node.message.text) == ("", "No.")
 
 
 async def test_forgotten_thoughts_are_looked_at_as_they_were_drawn(opened: list, tmp_path: Path) -> None:
     engine = FakeEngine([">hm\n</think>\n Yes.", "ay\n</think>\n No.", " On."])
-    session: Session = await begin(opened, tmp_path, engine)
-    thread = await session.chats.create("x")
-    await session.chats.configure(thread.id, template="classic", mode="free")
-    end = await answered(session.chats.send(thread.id, "a"))
-    await session.chats.settled(thread.id)
-    assert end.node is not None
-    assert end.node.tokens == encode(" Yes."), "what the model remembers"
-    found, _ = await rows(session, thread.id, end.node.id)
+    session, thread, node = await thought(opened, tmp_path, engine)
+    assert node.tokens == encode(" Yes."), "what the model remembers"
+    found, _ = await rows(session, thread.id, node.id)
     assert b"".join(each.piece for each in found) == b">hm\n</think>\n Yes."
     assert engine.scored[-1].history == fed(engine.requests[0]), "after what asked for thoughts"
     lead = (*encode(">h"),)
-    other = await answered(session.chats.with_tokens(thread.id, end.node, lead, drawn=True))
+    other = await answered(session.chats.with_tokens(thread.id, node, lead, drawn=True))
     assert other.node is not None
     assert (other.node.message.reasoning, other.node.message.text) == ("hay\n", "No.")
     assert fed(engine.requests[1]) == fed(engine.requests[0]) + lead
@@ -372,31 +372,22 @@ async def test_of_thoughts_whose_tokens_were_not_kept_the_answer_is_looked_at(
 ) -> None:
     """As an older program, or a copy, has them."""
     engine = FakeEngine([">hm\n</think>\n Yes."])
-    session: Session = await begin(opened, tmp_path, engine)
-    thread = await session.chats.create("x")
-    await session.chats.configure(thread.id, template="classic", mode="free")
-    end = await answered(session.chats.send(thread.id, "a"))
-    await session.chats.settled(thread.id)
-    assert end.node is not None
+    session, thread, node = await thought(opened, tmp_path, engine)
 
     def forget(db: sqlite3.Connection) -> None:
         db.execute("UPDATE node_tokens SET drawn = NULL")
         db.commit()
 
     await session.library.run(forget)
-    told = [each async for each in session.chats.token_scores(thread.id, end.node.id)]
+    told = [each async for each in session.chats.token_scores(thread.id, node.id)]
     (part,) = (each for each in told if isinstance(each, TokenRows))
     assert (b"".join(each.piece for each in part.rows), part.form) == (b" Yes.", "answer")
 
 
 async def test_kept_thoughts_are_looked_at_as_they_are_remembered(opened: list, tmp_path: Path) -> None:
     engine = FakeEngine([">hm\n</think>\n Yes."])
-    session: Session = await begin(opened, tmp_path, engine)
-    thread = await session.chats.create("x")
-    await session.chats.configure(thread.id, template="classic", mode="free", keep_reasoning=True)
-    end = await answered(session.chats.send(thread.id, "a"))
-    assert end.node is not None
-    told = [each async for each in session.chats.token_scores(thread.id, end.node.id)]
+    session, thread, node = await thought(opened, tmp_path, engine, keep_reasoning=True)
+    told = [each async for each in session.chats.token_scores(thread.id, node.id)]
     forms = {each.form for each in told if isinstance(each, TokenRows)}
     assert forms == {"remembered"}
 
